@@ -1,0 +1,140 @@
+//! The table probes read: one row an image, one column a pooled number, with the labels beside it.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What is to be predicted for every row of a [`FeatureTable`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// The data set has no labels.
+    None,
+    /// Named binary attributes, `(N, targets)`: 1 positive, 0 negative, -1 missing.
+    Binary {
+        /// One name a column.
+        names: Vec<String>,
+        /// `(N, targets)` of 1, 0 or -1 (missing).
+        values: Array2<i8>,
+    },
+    /// One class an image.
+    Classes {
+        /// Name of every class; a label indexes this list.
+        names: Vec<String>,
+        /// `(N)` indices into `names`.
+        labels: Vec<u32>,
+    },
+}
+
+impl Targets {
+    /// Rows described, or `None` where there are no labels.
+    pub fn rows(&self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Binary { values, .. } => Some(values.nrows()),
+            Self::Classes { labels, .. } => Some(labels.len()),
+        }
+    }
+
+    /// The targets of some rows, in the order given.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Binary { names, values } => {
+                Self::Binary { names: names.clone(), values: values.select(Axis(0), rows) }
+            }
+            Self::Classes { names, labels } => Self::Classes {
+                names: names.clone(),
+                labels: rows.iter().map(|&i| labels[i]).collect(),
+            },
+        }
+    }
+}
+
+/// Where one column of a [`FeatureTable`] came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureColumn {
+    /// Stochastic layer, counted from 0 at the top (1×1); `None` for pixels and activations.
+    pub layer: Option<usize>,
+    /// Side of the square grid of latents the column was read from.
+    pub resolution: Option<usize>,
+    /// Channel: latent channel, colour or activation channel.
+    pub channel: usize,
+    /// Pooling cell, row-major.
+    pub cell: usize,
+}
+
+/// Features of `N` images with everything needed to score and to repeat them.
+#[derive(Debug, Clone)]
+pub struct FeatureTable {
+    /// `(N, D)`.
+    pub features: Array2<f32>,
+    /// Labels of the same rows.
+    pub targets: Targets,
+    /// A stable key for every row, unique in its data set.
+    pub keys: Vec<String>,
+    /// Group (identity) of every row, where the data set has groups.
+    pub groups: Option<Vec<u64>>,
+    /// One entry a column.
+    pub columns: Vec<FeatureColumn>,
+}
+
+impl FeatureTable {
+    /// Rows (images).
+    pub fn rows(&self) -> usize {
+        self.features.nrows()
+    }
+
+    /// View of the features, `(N, D)`.
+    pub fn view(&self) -> ArrayView2<'_, f32> {
+        self.features.view()
+    }
+
+    /// Checks that every part describes the same number of rows and columns, and that no feature
+    /// is NaN or infinite.
+    pub fn validate(&self) -> Result<()> {
+        let (n, d) = self.features.dim();
+        let mut parts = vec![("keys", self.keys.len(), n), ("columns", self.columns.len(), d)];
+        if let Some(groups) = &self.groups {
+            parts.push(("groups", groups.len(), n));
+        }
+        if let Some(rows) = self.targets.rows() {
+            parts.push(("targets", rows, n));
+        }
+        for (part, found, expected) in parts {
+            if found != expected {
+                return Err(Error::TableShape { part, expected, found });
+            }
+        }
+        for ((row, column), value) in self.features.indexed_iter() {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { key: self.keys[row].clone(), column, value: *value });
+            }
+        }
+        Ok(())
+    }
+
+    /// Some rows, in the order given.
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            features: self.features.select(Axis(0), rows),
+            targets: self.targets.select(rows),
+            keys: rows.iter().map(|&i| self.keys[i].clone()).collect(),
+            groups: self.groups.as_ref().map(|g| rows.iter().map(|&i| g[i]).collect()),
+            columns: self.columns.clone(),
+        }
+    }
+
+    /// The columns for which `keep` holds, in order.
+    pub fn select_columns(&self, keep: impl Fn(&FeatureColumn) -> bool) -> Self {
+        let indices: Vec<usize> =
+            (0..self.columns.len()).filter(|&i| keep(&self.columns[i])).collect();
+        Self {
+            features: self.features.select(Axis(1), &indices),
+            targets: self.targets.clone(),
+            keys: self.keys.clone(),
+            groups: self.groups.clone(),
+            columns: indices.iter().map(|&i| self.columns[i].clone()).collect(),
+        }
+    }
+}

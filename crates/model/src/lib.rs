@@ -1,0 +1,1 @@
+//! The Very Deep VAE: network, likelihood, latents and checkpoints

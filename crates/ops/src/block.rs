@@ -1,0 +1,519 @@
+//! The fused residual block: 1×1 → k×k → k×k → 1×1, each preceded by GELU.
+//!
+//! The block is one operator because its pieces are memory-bound: GELU is applied while a block of
+//! pixels is in cache, the residual is added in the last product's epilogue, and only the three
+//! narrow hidden states are kept for the gradient, which recomputes the activations.
+
+use std::sync::Mutex;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use crate::Real;
+use crate::conv::{ConvShape, check_parameters, conv_rows, grid_of, transposed_weights};
+use crate::cpu::im2col::Grid;
+use crate::cpu::matmul::Matrix;
+use crate::cpu::product::{Rows, bias_gradient, product, weight_gradient};
+use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+
+/// Sizes of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockShape {
+    /// Input channels; of both inputs together for [`joined_block`].
+    pub input: usize,
+    /// Channels of the hidden states.
+    pub middle: usize,
+    /// Output channels.
+    pub output: usize,
+    /// Kernel of the two middle convolutions: 3, or 1 where the resolution is at most 2.
+    pub kernel: usize,
+    /// Adds the input to the last `input` channels of the output. A residual block has as many
+    /// outputs as inputs; a prior block has its statistics in front of them.
+    pub residual: bool,
+}
+
+impl BlockShape {
+    /// The four convolutions. Their parameters follow one another in the block's flat tensor.
+    pub fn convolutions(&self) -> [ConvShape; 4] {
+        let Self { input, middle, output, kernel, .. } = *self;
+        [
+            ConvShape { input, output: middle, kernel: 1 },
+            ConvShape { input: middle, output: middle, kernel },
+            ConvShape { input: middle, output: middle, kernel },
+            ConvShape { input: middle, output, kernel: 1 },
+        ]
+    }
+
+    /// Numbers in the flat parameters.
+    pub fn parameters(&self) -> usize {
+        self.convolutions().iter().map(ConvShape::parameters).sum()
+    }
+
+    fn check(&self, op: &'static str) -> Result<()> {
+        self.convolutions()[1].check_kernel(op)?;
+        if self.residual && self.output < self.input {
+            candle_core::bail!(
+                "{op}: a residual needs at least as many outputs as inputs, found {} and {}",
+                self.output,
+                self.input
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A block on one input.
+///
+/// # Shapes
+/// - `x`: (N, H, W, `shape.input`)
+/// - `parameters`: (`shape.parameters()`), each convolution as [`ConvShape`] lays it out
+/// - result: (N, H, W, `shape.output`)
+pub fn block(x: &Tensor, parameters: &Tensor, shape: BlockShape) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    let op = Block::new(shape, x.track_op() || parameters.track_op());
+    x.apply_op2(parameters, op)
+}
+
+/// A block on two inputs side by side, without joining them in memory: the first 1×1 convolution
+/// is split in two instead.
+///
+/// # Shapes
+/// - `x`: (N, H, W, Cx), `y`: (N, H, W, Cy) with Cx + Cy = `shape.input`; no residual
+/// - `parameters`: (`shape.parameters()`)
+/// - result: (N, H, W, `shape.output`)
+pub fn joined_block(
+    x: &Tensor,
+    y: &Tensor,
+    parameters: &Tensor,
+    shape: BlockShape,
+) -> Result<Tensor> {
+    let (x, y) = (x.contiguous()?, y.contiguous()?);
+    let op = Block::new(shape, x.track_op() || y.track_op() || parameters.track_op());
+    x.apply_op3(&y, parameters, op)
+}
+
+/// Hidden states (pixels × middle), before GELU, in the number type of the call.
+type Hidden<T> = [Vec<T>; 3];
+
+struct Block {
+    shape: BlockShape,
+    /// Keeps the hidden states for the gradient; without them it computes them again.
+    keep: bool,
+    hidden: Mutex<Option<HiddenStates>>,
+}
+
+enum HiddenStates {
+    F32(Hidden<f32>),
+    F64(Hidden<f64>),
+}
+
+/// Moves hidden states in and out of [`HiddenStates`].
+trait Keep: Real {
+    fn keep(hidden: Hidden<Self>) -> HiddenStates;
+    fn take(states: HiddenStates) -> Option<Hidden<Self>>;
+}
+
+impl Keep for f32 {
+    fn keep(hidden: Hidden<f32>) -> HiddenStates {
+        HiddenStates::F32(hidden)
+    }
+    fn take(states: HiddenStates) -> Option<Hidden<f32>> {
+        match states {
+            HiddenStates::F32(hidden) => Some(hidden),
+            HiddenStates::F64(_) => None,
+        }
+    }
+}
+
+impl Keep for f64 {
+    fn keep(hidden: Hidden<f64>) -> HiddenStates {
+        HiddenStates::F64(hidden)
+    }
+    fn take(states: HiddenStates) -> Option<Hidden<f64>> {
+        match states {
+            HiddenStates::F64(hidden) => Some(hidden),
+            HiddenStates::F32(_) => None,
+        }
+    }
+}
+
+/// One input of a block.
+#[derive(Clone, Copy)]
+struct Input<'a, T> {
+    x: &'a [T],
+    channels: usize,
+    /// Where this input's columns begin in the first weights.
+    offset: usize,
+}
+
+fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
+    let mut offset = 0;
+    slices
+        .iter()
+        .map(|&(x, channels)| {
+            let input = Input { x, channels, offset };
+            offset += channels;
+            input
+        })
+        .collect()
+}
+
+/// One convolution's weights and bias.
+type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
+
+/// `gelu(x)` of a whole batch.
+fn gelu_all<T: Real>(x: &[T]) -> Vec<T> {
+    const CHUNK: usize = 1 << 14;
+    let mut y = vec![T::zero(); x.len()];
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| T::gelu(x, y));
+    y
+}
+
+impl Block {
+    const NAME: &'static str = "residual block";
+
+    fn new(shape: BlockShape, keep: bool) -> Self {
+        Self { shape, keep, hidden: Mutex::new(None) }
+    }
+
+    fn split<'a, T>(&self, mut flat: &'a [T]) -> [Parameters<'a, T>; 4] {
+        self.shape.convolutions().map(|conv| {
+            let (weights, rest) = flat.split_at(conv.weights());
+            let (bias, rest) = rest.split_at(conv.output);
+            flat = rest;
+            (conv, weights, bias)
+        })
+    }
+
+    fn hidden<T: Real>(&self, grid: Grid, inputs: &[Input<'_, T>], flat: &[T]) -> Hidden<T> {
+        let parameters = self.split(flat);
+        let (first, weights, bias) = parameters[0];
+        let operands: Vec<_> = inputs
+            .iter()
+            .map(|i| {
+                let weights =
+                    Matrix::new(&weights[i.offset..], first.output, i.channels, first.input);
+                (Rows::Gelu { x: i.x, channels: i.channels }, weights.transposed())
+            })
+            .collect();
+        let mut h1 = vec![T::zero(); grid.pixels() * first.output];
+        product(&operands, Some(bias), first.output, &mut h1, |_, _| ());
+        let h2 = self.middle(grid, parameters[1], &h1);
+        let h3 = self.middle(grid, parameters[2], &h2);
+        [h1, h2, h3]
+    }
+
+    fn middle<T: Real>(
+        &self,
+        grid: Grid,
+        (conv, weights, bias): Parameters<'_, T>,
+        h: &[T],
+    ) -> Vec<T> {
+        let mut out = vec![T::zero(); h.len()];
+        let weights = Matrix::new(weights, conv.output, conv.row(), conv.row()).transposed();
+        let activated;
+        let rows = if conv.kernel == 1 {
+            Rows::Gelu { x: h, channels: conv.input }
+        } else {
+            activated = gelu_all(h);
+            Rows::Neighbours { grid, x: &activated, channels: conv.input }
+        };
+        product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
+        out
+    }
+
+    fn forward<T: Keep>(&self, grid: Grid, slices: &[(&[T], usize)], flat: &[T]) -> Vec<T> {
+        let inputs = inputs_of(slices);
+        let hidden = self.hidden(grid, &inputs, flat);
+        let (last, weights, bias) = self.split(flat)[3];
+        let mut out = vec![T::zero(); grid.pixels() * last.output];
+        let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
+        let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
+        product(&[(rows, weights)], Some(bias), last.output, &mut out, |first, block| {
+            if self.shape.residual {
+                let channels = self.shape.input;
+                add_to_tails(block, last.output, &inputs[0].x[first * channels..], channels);
+            }
+        });
+        if self.keep {
+            *self.hidden.lock().expect("no panic while held") = Some(T::keep(hidden));
+        }
+        out
+    }
+
+    /// Gradients of the inputs and of the flat parameters; those not `wanted` are empty.
+    fn backward<T: Keep>(
+        &self,
+        grid: Grid,
+        slices: &[(&[T], usize)],
+        flat: &[T],
+        upstream: &[T],
+        wanted: &[bool],
+    ) -> (Vec<Vec<T>>, Vec<T>) {
+        let inputs = inputs_of(slices);
+        let kept = self.hidden.lock().expect("no panic while held").take().and_then(T::take);
+        let [h1, h2, h3] = kept.unwrap_or_else(|| self.hidden(grid, &inputs, flat));
+        let parameters = self.split(flat);
+        let mut gradient = vec![T::zero(); flat.len()];
+        let [g1, g2, g3, g4] = split_mut(&self.shape, &mut gradient);
+
+        let d3 = self.into_hidden(grid, &parameters[3], upstream, &h3);
+        let middle = self.shape.middle;
+        let rows = Rows::Gelu { x: &h3, channels: middle };
+        weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
+        bias_gradient(upstream, g4.1);
+
+        let d2 = self.into_hidden(grid, &parameters[2], &d3, &h2);
+        self.middle_gradient(grid, &h2, &d3, g3);
+        drop((h3, d3));
+        let d1 = self.into_hidden(grid, &parameters[1], &d2, &h1);
+        self.middle_gradient(grid, &h1, &d2, g2);
+        drop((h1, h2, d2));
+
+        for input in &inputs {
+            let rows = Rows::Gelu { x: input.x, channels: input.channels };
+            weight_gradient(&rows, &d1, middle, &mut g1.0[input.offset..], self.shape.input);
+        }
+        bias_gradient(&d1, g1.1);
+        let dx = inputs
+            .iter()
+            .zip(wanted)
+            .map(|(input, &wanted)| {
+                if wanted { self.into_input(&parameters[0], input, &d1, upstream) } else { vec![] }
+            })
+            .collect();
+        (dx, gradient)
+    }
+
+    /// Carries a gradient back through a convolution and the GELU before it.
+    fn into_hidden<T: Real>(
+        &self,
+        grid: Grid,
+        (conv, weights, _): &Parameters<'_, T>,
+        upstream: &[T],
+        h: &[T],
+    ) -> Vec<T> {
+        let transposed = transposed_weights(conv, weights);
+        let taps = conv.kernel * conv.kernel;
+        let weights = Matrix::new(&transposed, taps * conv.output, conv.input, conv.input);
+        let rows = conv_rows(grid, upstream, conv.output, conv.kernel);
+        let mut out = vec![T::zero(); h.len()];
+        product(&[(rows, weights)], None, conv.input, &mut out, |first, block| {
+            T::gelu_backward(&h[first * conv.input..][..block.len()], block);
+        });
+        out
+    }
+
+    fn middle_gradient<T: Real>(
+        &self,
+        grid: Grid,
+        h: &[T],
+        upstream: &[T],
+        (weights, bias): (&mut [T], &mut [T]),
+    ) {
+        let middle = self.shape.middle;
+        let activated;
+        let rows = if self.shape.kernel == 1 {
+            Rows::Gelu { x: h, channels: middle }
+        } else {
+            activated = gelu_all(h);
+            Rows::Neighbours { grid, x: &activated, channels: middle }
+        };
+        weight_gradient(&rows, upstream, middle, weights, rows.width());
+        bias_gradient(upstream, bias);
+    }
+
+    fn into_input<T: Real>(
+        &self,
+        (conv, weights, _): &Parameters<'_, T>,
+        input: &Input<'_, T>,
+        d1: &[T],
+        upstream: &[T],
+    ) -> Vec<T> {
+        let channels = input.channels;
+        let weights = Matrix::new(&weights[input.offset..], conv.output, channels, conv.input);
+        let rows = Rows::Plain { x: d1, channels: conv.output, stride: conv.output };
+        let mut dx = vec![T::zero(); input.x.len()];
+        let output = self.shape.output;
+        product(&[(rows, weights)], None, channels, &mut dx, |first, block| {
+            T::gelu_backward(&input.x[first * channels..][..block.len()], block);
+            if self.shape.residual {
+                let upstream = upstream[first * output..].chunks_exact(output);
+                for (dx, upstream) in block.chunks_exact_mut(channels).zip(upstream) {
+                    let tail = &upstream[output - channels..];
+                    dx.iter_mut().zip(tail).for_each(|(d, &u)| *d += u);
+                }
+            }
+        });
+        dx
+    }
+}
+
+/// Adds each pixel of `x` (`channels` numbers) to the last channels of the same pixel of `block`.
+fn add_to_tails<T: Real>(block: &mut [T], output: usize, x: &[T], channels: usize) {
+    for (out, x) in block.chunks_exact_mut(output).zip(x.chunks_exact(channels)) {
+        out[output - channels..].iter_mut().zip(x).for_each(|(o, &x)| *o += x);
+    }
+}
+
+type GradientParts<'a, T> = (&'a mut [T], &'a mut [T]);
+
+fn split_mut<'a, T>(shape: &BlockShape, mut flat: &'a mut [T]) -> [GradientParts<'a, T>; 4] {
+    shape.convolutions().map(|conv| {
+        let (weights, rest) = std::mem::take(&mut flat).split_at_mut(conv.weights());
+        let (bias, rest) = rest.split_at_mut(conv.output);
+        flat = rest;
+        (weights, bias)
+    })
+}
+
+impl Block {
+    fn cpu_fwd<T: Keep>(
+        &self,
+        grid: Grid,
+        inputs: &[(&CpuStorage, &Layout)],
+        parameters: (&CpuStorage, &Layout),
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut slices = Vec::with_capacity(inputs.len());
+        for (storage, layout) in inputs {
+            let channels = layout.dims()[3];
+            slices.push((slice::<T>(storage, layout, Self::NAME)?, channels));
+        }
+        let flat = slice::<T>(parameters.0, parameters.1, Self::NAME)?;
+        let out = T::to_cpu_storage_owned(self.forward(grid, &slices, flat));
+        Ok((out, Shape::from((grid.n, grid.height, grid.width, self.shape.output))))
+    }
+
+    /// Checks every shape and returns the pixels' grid.
+    fn check(&self, inputs: &[&Shape], parameters: &Shape) -> Result<Grid> {
+        self.shape.check(Self::NAME)?;
+        check_parameters(Self::NAME, parameters, self.shape.parameters())?;
+        if self.shape.residual && inputs.len() > 1 {
+            candle_core::bail!("{}: two inputs allow no residual", Self::NAME);
+        }
+        let channels: usize = inputs.iter().filter_map(|s| s.dims().get(3)).sum();
+        if channels != self.shape.input {
+            candle_core::bail!(
+                "{}: expected {} input channels, found {channels}",
+                Self::NAME,
+                self.shape.input
+            );
+        }
+        let grids = inputs
+            .iter()
+            .map(|s| grid_of(Self::NAME, s, s.dims().get(3).copied().unwrap_or(0)))
+            .collect::<Result<Vec<_>>>()?;
+        match grids[..] {
+            [grid] => Ok(grid),
+            [a, b] if a == b => Ok(a),
+            _ => candle_core::bail!("{}: inputs differ in size: {inputs:?}", Self::NAME),
+        }
+    }
+
+    fn gradients<T: Keep>(
+        &self,
+        grid: Grid,
+        inputs: &[&Tensor],
+        parameters: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        let wanted: Vec<bool> = inputs.iter().map(|x| x.track_op()).collect();
+        let run = |slices: &[(&[T], usize)]| {
+            with_slice::<T, _>(parameters, Self::NAME, |flat| {
+                with_slice::<T, _>(upstream, Self::NAME, |us| {
+                    Ok(self.backward(grid, slices, flat, us, &wanted))
+                })
+            })
+        };
+        let channels = |i: usize| inputs[i].dims()[3];
+        let (dx, dp) = with_slice::<T, _>(inputs[0], Self::NAME, |x| match inputs.get(1) {
+            None => run(&[(x, channels(0))]),
+            Some(y) => with_slice::<T, _>(y, Self::NAME, |y| {
+                run(&[(x, channels(0)), (y, channels(1))])
+            }),
+        })?;
+        let dx = dx
+            .into_iter()
+            .zip(inputs)
+            .map(|(d, x)| x.track_op().then(|| tensor(d, x.shape())).transpose())
+            .collect::<Result<_>>()?;
+        Ok((dx, parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?))
+    }
+}
+
+impl CustomOp2 for Block {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let grid = self.check(&[x_layout.shape()], parameters_layout.shape())?;
+        same_dtype(Self::NAME, &[x.dtype(), parameters.dtype()])?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            self.cpu_fwd::<T>(grid, &[(x, x_layout)], (parameters, parameters_layout))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grid = self.check(&[x.shape()], parameters.shape())?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let (mut dx, dp) = self.gradients::<T>(grid, &[x], parameters, upstream)?;
+            Ok((dx.remove(0), dp))
+        })
+    }
+}
+
+impl CustomOp3 for Block {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let shapes = [x_layout.shape(), y_layout.shape()];
+        let grid = self.check(&shapes, parameters_layout.shape())?;
+        same_dtype(Self::NAME, &[x.dtype(), y.dtype(), parameters.dtype()])?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let inputs = [(x, x_layout), (y, y_layout)];
+            self.cpu_fwd::<T>(grid, &inputs, (parameters, parameters_layout))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grid = self.check(&[x.shape(), y.shape()], parameters.shape())?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let (mut dx, dp) = self.gradients::<T>(grid, &[x, y], parameters, upstream)?;
+            Ok((dx.remove(0), dx.remove(0), dp))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

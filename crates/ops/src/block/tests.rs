@@ -1,0 +1,176 @@
+//! The fused operators against candle's stock ones, in float64, values and gradients.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+use super::*;
+use crate::conv::{conv, project_add};
+
+/// Reproducible numbers that are not symmetric in any index.
+fn wave(n: usize, scale: f64, phase: f64) -> Vec<f64> {
+    (0..n).map(|i| scale * (phase + 1.7 * i as f64 + 0.013 * (i * i % 101) as f64).sin()).collect()
+}
+
+fn var(shape: &[usize], scale: f64, phase: f64) -> Var {
+    let data = wave(shape.iter().product(), scale, phase);
+    Var::from_tensor(&Tensor::from_vec(data, shape, &Device::Cpu).unwrap()).unwrap()
+}
+
+/// Stock NCHW convolution of an NHWC tensor with one convolution's flat parameters.
+fn stock_conv(x: &Tensor, flat: &Tensor, shape: &ConvShape) -> Result<Tensor> {
+    let ConvShape { input, output, kernel } = *shape;
+    let weights = flat.narrow(0, 0, shape.weights())?.reshape((output, kernel, kernel, input))?;
+    let weights = weights.permute((0, 3, 1, 2))?.contiguous()?;
+    let bias = flat.narrow(0, shape.weights(), output)?.reshape((1, output, 1, 1))?;
+    let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+    x.conv2d(&weights, kernel / 2, 1, 1, 1)?.broadcast_add(&bias)?.permute((0, 2, 3, 1))?.contiguous()
+}
+
+/// GELU from its parts: the gradient of candle's own `gelu_erf` rounds a constant to six digits.
+fn stock_gelu(x: &Tensor) -> Result<Tensor> {
+    let cdf = (((x / 2f64.sqrt())?.erf()? + 1.0)? * 0.5)?;
+    x * cdf
+}
+
+fn stock_block(x: &Tensor, flat: &Tensor, shape: &BlockShape) -> Result<Tensor> {
+    let (mut h, mut offset) = (x.clone(), 0);
+    for conv in shape.convolutions() {
+        h = stock_conv(&stock_gelu(&h)?, &flat.narrow(0, offset, conv.parameters())?, &conv)?;
+        offset += conv.parameters();
+    }
+    if shape.residual {
+        let zeros = shape.output - shape.input;
+        h = (h + x.pad_with_zeros(3, zeros, 0)?)?;
+    }
+    Ok(h)
+}
+
+/// Largest difference, relative to the largest value.
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    let max = |t: &Tensor| {
+        t.to_dtype(DType::F64).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap()
+    };
+    let (a64, b64) = (a.to_dtype(DType::F64).unwrap(), b.to_dtype(DType::F64).unwrap());
+    let scale = max(&b64).to_scalar::<f64>().unwrap();
+    max(&(a64 - b64).unwrap()).to_scalar::<f64>().unwrap() / scale.max(1e-300)
+}
+
+/// Values and gradients of two functions of the same variables agree.
+fn agree(
+    variables: &[&Var],
+    ours: impl Fn() -> Result<Tensor>,
+    stock: impl Fn() -> Result<Tensor>,
+    tolerance: f64,
+) {
+    let (ours, stock) = (ours().unwrap(), stock().unwrap());
+    assert!(difference(&ours, &stock) < tolerance, "value: {}", difference(&ours, &stock));
+    let weight = wave(ours.elem_count(), 1.0, 0.3);
+    let weight = Tensor::from_vec(weight, ours.shape(), &Device::Cpu).unwrap();
+    let weight = weight.to_dtype(ours.dtype()).unwrap();
+    let gradients = |y: &Tensor| (y * &weight).unwrap().sum_all().unwrap().backward().unwrap();
+    let (g, expected) = (gradients(&ours), gradients(&stock));
+    for (i, v) in variables.iter().enumerate() {
+        let d = difference(g.get(v).unwrap(), expected.get(v).unwrap());
+        assert!(d < tolerance, "gradient of variable {i}: {d}");
+    }
+}
+
+/// Block shapes at resolutions that are odd, larger than a task's block of pixels, and 1×1.
+fn cases() -> Vec<(BlockShape, [usize; 3])> {
+    let shape = |input, middle, output, kernel, residual| BlockShape {
+        input,
+        middle,
+        output,
+        kernel,
+        residual,
+    };
+    vec![
+        (shape(12, 5, 12, 3, true), [2, 5, 7]),
+        (shape(6, 3, 10, 3, true), [3, 16, 16]),
+        (shape(8, 4, 6, 3, false), [1, 4, 4]),
+        (shape(16, 4, 16, 1, true), [4, 1, 1]),
+        (shape(7, 2, 9, 1, false), [2, 2, 2]),
+    ]
+}
+
+#[test]
+fn block_agrees_with_stock_operators() {
+    for (shape, [n, h, w]) in cases() {
+        let x = var(&[n, h, w, shape.input], 1.5, 0.1);
+        let p = var(&[shape.parameters()], 0.3, 2.0);
+        agree(&[&x, &p], || block(&x, &p, shape), || stock_block(&x, &p, &shape), 1e-10);
+    }
+}
+
+#[test]
+fn joined_block_agrees_with_a_concatenation() {
+    for (mut shape, [n, h, w]) in cases() {
+        shape.residual = false;
+        let x = var(&[n, h, w, 4], 1.5, 0.1);
+        let y = var(&[n, h, w, shape.input - 4], 1.2, 0.7);
+        let p = var(&[shape.parameters()], 0.3, 2.0);
+        let stock = || stock_block(&Tensor::cat(&[x.as_tensor(), y.as_tensor()], 3)?, &p, &shape);
+        agree(&[&x, &y, &p], || joined_block(&x, &y, &p, shape), stock, 1e-10);
+    }
+}
+
+#[test]
+fn a_second_gradient_recomputes_the_hidden_states() {
+    let (shape, [n, h, w]) = cases()[0];
+    let x = var(&[n, h, w, shape.input], 1.5, 0.1);
+    let p = var(&[shape.parameters()], 0.3, 2.0);
+    let y = block(&x, &p, shape).unwrap();
+    let first = y.backward().unwrap();
+    let second = y.backward().unwrap();
+    assert_eq!(difference(first.get(&p).unwrap(), second.get(&p).unwrap()), 0.0);
+}
+
+#[test]
+fn convolutions_agree_with_stock_operators() {
+    for kernel in [1, 3] {
+        let shape = ConvShape { input: 5, output: 11, kernel };
+        let x = var(&[2, 9, 6, 5], 1.0, 0.4);
+        let p = var(&[shape.parameters()], 0.4, 1.0);
+        agree(&[&x, &p], || conv(&x, &p, shape), || stock_conv(&x, &p, &shape), 1e-10);
+    }
+}
+
+#[test]
+fn projection_agrees_with_stock_operators() {
+    let shape = ConvShape { input: 3, output: 8, kernel: 1 };
+    let base = var(&[2, 4, 4, 14], 1.0, 0.4);
+    let latent = var(&[2, 4, 4, 6], 1.0, 0.9);
+    let p = var(&[shape.parameters()], 0.4, 1.0);
+    let stock = || {
+        let z = latent.narrow(3, 0, 3)?.contiguous()?;
+        base.narrow(3, 6, 8)? + stock_conv(&z, &p, &shape)?
+    };
+    agree(&[&base, &latent, &p], || project_add(&base, &latent, &p, shape), stock, 1e-10);
+}
+
+#[test]
+fn float32_agrees_with_float64() {
+    for (shape, [n, h, w]) in cases() {
+        let x = var(&[n, h, w, shape.input], 1.5, 0.1);
+        let p = var(&[shape.parameters()], 0.3, 2.0);
+        let narrow = |v: &Var| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap();
+        let (x32, p32) = (narrow(&x), narrow(&p));
+        let (y, y32) = (block(&x, &p, shape).unwrap(), block(&x32, &p32, shape).unwrap());
+        assert!(difference(&y32, &y) < 2e-6);
+        let (g, g32) = (y.backward().unwrap(), y32.backward().unwrap());
+        assert!(difference(g32.get(&x32).unwrap(), g.get(&x).unwrap()) < 5e-6);
+        assert!(difference(g32.get(&p32).unwrap(), g.get(&p).unwrap()) < 5e-6);
+    }
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    let (shape, [n, h, w]) = cases()[0];
+    let x = var(&[n, h, w, shape.input], 1.0, 0.0);
+    let p = var(&[shape.parameters() - 1], 1.0, 0.0);
+    let message = block(&x, &p, shape).unwrap_err().to_string();
+    assert!(message.contains(&format!("expected {} parameters", shape.parameters())), "{message}");
+    let wide = var(&[n, h, w, shape.input + 1], 1.0, 0.0);
+    let p = var(&[shape.parameters()], 1.0, 0.0);
+    let message = block(&wide, &p, shape).unwrap_err().to_string();
+    assert!(message.contains("expected 12 input channels, found 13"), "{message}");
+}

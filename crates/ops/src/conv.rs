@@ -1,0 +1,338 @@
+//! A 1×1 or zero-padded 3×3 convolution with bias, and the projection of a latent into the state.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use crate::Real;
+use crate::cpu::im2col::Grid;
+use crate::cpu::matmul::Matrix;
+use crate::cpu::product::{Rows, bias_gradient, product, weight_gradient};
+use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+
+/// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
+/// kernel column, input), then one bias an output. For a 1×1 kernel this is PyTorch's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Input channels.
+    pub input: usize,
+    /// Output channels.
+    pub output: usize,
+    /// 1, or 3 with one pixel of zero padding.
+    pub kernel: usize,
+}
+
+impl ConvShape {
+    /// Numbers in the weights.
+    pub fn weights(&self) -> usize {
+        self.output * self.row()
+    }
+
+    /// Numbers in the flat parameters.
+    pub fn parameters(&self) -> usize {
+        self.weights() + self.output
+    }
+
+    /// Numbers of one output's weights.
+    pub(crate) fn row(&self) -> usize {
+        self.kernel * self.kernel * self.input
+    }
+
+    pub(crate) fn check_kernel(&self, op: &'static str) -> Result<()> {
+        match self.kernel {
+            1 | 3 => Ok(()),
+            other => candle_core::bail!("{op}: expected a kernel of 1 or 3, found {other}"),
+        }
+    }
+}
+
+/// Reads (N, H, W, C) and checks C.
+pub(crate) fn grid_of(op: &'static str, shape: &Shape, channels: usize) -> Result<Grid> {
+    match *shape.dims() {
+        [n, height, width, found] if found == channels => Ok(Grid { n, height, width }),
+        _ => candle_core::bail!("{op}: expected (N, H, W, {channels}), found {:?}", shape.dims()),
+    }
+}
+
+/// Checks the length of flat parameters.
+pub(crate) fn check_parameters(op: &'static str, shape: &Shape, expected: usize) -> Result<()> {
+    match *shape.dims() {
+        [found] if found == expected => Ok(()),
+        _ => candle_core::bail!("{op}: expected {expected} parameters, found {:?}", shape.dims()),
+    }
+}
+
+/// Rows of a convolution over `x`.
+pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) -> Rows<'_, T> {
+    match kernel {
+        1 => Rows::Plain { x, channels, stride: channels },
+        _ => Rows::Neighbours { grid, x, channels },
+    }
+}
+
+/// Weights of the convolution that carries a gradient back from outputs to inputs: the roles of
+/// the channels exchanged and the taps reversed, as a (taps · output) × input matrix.
+pub(crate) fn transposed_weights<T: Real>(shape: &ConvShape, weights: &[T]) -> Vec<T> {
+    let ConvShape { input, output, kernel } = *shape;
+    let taps = kernel * kernel;
+    let mut transposed = Vec::with_capacity(weights.len());
+    for tap in (0..taps).rev() {
+        for o in 0..output {
+            transposed.extend_from_slice(&weights[(o * taps + tap) * input..][..input]);
+        }
+    }
+    transposed
+}
+
+/// A convolution that keeps the picture's size.
+///
+/// # Shapes
+/// - `x`: (N, H, W, `shape.input`)
+/// - `parameters`: (`shape.parameters()`)
+/// - result: (N, H, W, `shape.output`)
+pub fn conv(x: &Tensor, parameters: &Tensor, shape: ConvShape) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(parameters, Conv { shape })
+}
+
+struct Conv {
+    shape: ConvShape,
+}
+
+impl Conv {
+    const NAME: &'static str = "conv";
+
+    fn forward<T: Real>(&self, grid: Grid, x: &[T], parameters: &[T]) -> Vec<T> {
+        let ConvShape { input, output, kernel } = self.shape;
+        let (weights, bias) = parameters.split_at(self.shape.weights());
+        let mut out = vec![T::zero(); grid.pixels() * output];
+        let row = self.shape.row();
+        let operand =
+            (conv_rows(grid, x, input, kernel), Matrix::new(weights, output, row, row).transposed());
+        product(&[operand], Some(bias), output, &mut out, |_, _| ());
+        out
+    }
+
+    fn backward<T: Real>(
+        &self,
+        grid: Grid,
+        (x, parameters, upstream): (&[T], &[T], &[T]),
+        (want_x, want_parameters): (bool, bool),
+    ) -> (Option<Vec<T>>, Option<Vec<T>>) {
+        let ConvShape { input, output, kernel } = self.shape;
+        let dx = want_x.then(|| {
+            let mut dx = vec![T::zero(); x.len()];
+            let weights = transposed_weights(&self.shape, &parameters[..self.shape.weights()]);
+            let weights = Matrix::new(&weights, kernel * kernel * output, input, input);
+            let rows = conv_rows(grid, upstream, output, kernel);
+            product(&[(rows, weights)], None, input, &mut dx, |_, _| ());
+            dx
+        });
+        let dp = want_parameters.then(|| {
+            let mut dp = vec![T::zero(); parameters.len()];
+            let (weights, bias) = dp.split_at_mut(self.shape.weights());
+            let rows = conv_rows(grid, x, input, kernel);
+            weight_gradient(&rows, upstream, output, weights, self.shape.row());
+            bias_gradient(upstream, bias);
+            dp
+        });
+        (dx, dp)
+    }
+}
+
+impl CustomOp2 for Conv {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.shape.check_kernel(Self::NAME)?;
+        same_dtype(Self::NAME, &[x.dtype(), parameters.dtype()])?;
+        let grid = grid_of(Self::NAME, x_layout.shape(), self.shape.input)?;
+        check_parameters(Self::NAME, parameters_layout.shape(), self.shape.parameters())?;
+        let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let x = slice::<T>(x, x_layout, Self::NAME)?;
+            let parameters = slice::<T>(parameters, parameters_layout, Self::NAME)?;
+            Ok((candle_core::WithDType::to_cpu_storage_owned(self.forward(grid, x, parameters)), shape))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grid = grid_of(Self::NAME, x.shape(), self.shape.input)?;
+        let wanted = (x.track_op(), parameters.track_op());
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
+                with_slice::<T, _>(parameters, Self::NAME, |ps| {
+                    with_slice::<T, _>(upstream, Self::NAME, |us| {
+                        Ok(self.backward(grid, (xs, ps, us), wanted))
+                    })
+                })
+            })?;
+            Ok((
+                dx.map(|d| tensor(d, x.shape())).transpose()?,
+                dp.map(|d| tensor(d, parameters.shape())).transpose()?,
+            ))
+        })
+    }
+}
+
+/// Adds the projection of a latent to the last channels of `base`:
+/// `base[.., P - W..] + latent[.., ..Z] · weightsᵀ + bias`.
+///
+/// `base` is what a prior block returns (statistics, then the state with the prior's features
+/// added) and `latent` what [`crate::sample_and_kl`] returns (the latent, then its KL), so neither
+/// has to be cut into pieces first.
+///
+/// # Shapes
+/// - `base`: (N, r, r, P), P ≥ W = `shape.output`
+/// - `latent`: (N, r, r, L), L ≥ Z = `shape.input`
+/// - `parameters`: (`shape.parameters()`), kernel 1
+/// - result: (N, r, r, W)
+pub fn project_add(
+    base: &Tensor,
+    latent: &Tensor,
+    parameters: &Tensor,
+    shape: ConvShape,
+) -> Result<Tensor> {
+    base.contiguous()?.apply_op3(&latent.contiguous()?, parameters, ProjectAdd { shape })
+}
+
+struct ProjectAdd {
+    shape: ConvShape,
+}
+
+impl ProjectAdd {
+    const NAME: &'static str = "project_add";
+
+    fn grid(&self, base: &Shape, latent: &Shape) -> Result<(Grid, usize, usize)> {
+        let ConvShape { input, output, kernel } = self.shape;
+        match (base.dims(), latent.dims()) {
+            (&[n, height, width, p], &[n2, h2, w2, l])
+                if kernel == 1
+                    && (n, height, width) == (n2, h2, w2)
+                    && p >= output
+                    && l >= input =>
+            {
+                Ok((Grid { n, height, width }, p, l))
+            }
+            (base, latent) => candle_core::bail!(
+                "{}: expected (N, r, r, ≥{output}) and (N, r, r, ≥{input}) with kernel 1, found \
+                 {base:?} and {latent:?} with kernel {kernel}",
+                Self::NAME
+            ),
+        }
+    }
+
+    fn forward<T: Real>(&self, pixels: usize, base: &[T], latent: &[T], parameters: &[T]) -> Vec<T> {
+        let ConvShape { input, output, .. } = self.shape;
+        let (base_width, latent_width) = (base.len() / pixels, latent.len() / pixels);
+        let (weights, bias) = parameters.split_at(self.shape.weights());
+        let mut out = vec![T::zero(); pixels * output];
+        let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
+        let weights = Matrix::new(weights, output, input, input).transposed();
+        product(&[(rows, weights)], Some(bias), output, &mut out, |first, block| {
+            let base = base[first * base_width..].chunks_exact(base_width);
+            for (out, base) in block.chunks_exact_mut(output).zip(base) {
+                let tail = &base[base_width - output..];
+                out.iter_mut().zip(tail).for_each(|(o, &b)| *o += b);
+            }
+        });
+        out
+    }
+
+    /// Gradients of latent and parameters.
+    fn backward<T: Real>(
+        &self,
+        pixels: usize,
+        (latent, parameters, upstream): (&[T], &[T], &[T]),
+    ) -> (Vec<T>, Vec<T>) {
+        let ConvShape { input, output, .. } = self.shape;
+        let latent_width = latent.len() / pixels;
+        let weights = &parameters[..self.shape.weights()];
+        let mut dz = vec![T::zero(); pixels * input];
+        let rows = Rows::Plain { x: upstream, channels: output, stride: output };
+        let weights = Matrix::new(weights, output, input, input);
+        product(&[(rows, weights)], None, input, &mut dz, |_, _| ());
+        let mut dl = vec![T::zero(); latent.len()];
+        for (dl, dz) in dl.chunks_exact_mut(latent_width).zip(dz.chunks_exact(input)) {
+            dl[..input].copy_from_slice(dz);
+        }
+        let mut dp = vec![T::zero(); parameters.len()];
+        let (dw, db) = dp.split_at_mut(self.shape.weights());
+        let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
+        weight_gradient(&rows, upstream, output, dw, input);
+        bias_gradient(upstream, db);
+        (dl, dp)
+    }
+}
+
+impl CustomOp3 for ProjectAdd {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        base: &CpuStorage,
+        base_layout: &Layout,
+        latent: &CpuStorage,
+        latent_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        same_dtype(Self::NAME, &[base.dtype(), latent.dtype(), parameters.dtype()])?;
+        let (grid, _, _) = self.grid(base_layout.shape(), latent_layout.shape())?;
+        check_parameters(Self::NAME, parameters_layout.shape(), self.shape.parameters())?;
+        let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
+        dispatch!(base.dtype(), Self::NAME, T => {
+            let base = slice::<T>(base, base_layout, Self::NAME)?;
+            let latent = slice::<T>(latent, latent_layout, Self::NAME)?;
+            let parameters = slice::<T>(parameters, parameters_layout, Self::NAME)?;
+            let out = self.forward(grid.pixels(), base, latent, parameters);
+            Ok((candle_core::WithDType::to_cpu_storage_owned(out), shape))
+        })
+    }
+
+    fn bwd(
+        &self,
+        base: &Tensor,
+        latent: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (grid, base_width, _) = self.grid(base.shape(), latent.shape())?;
+        let (pixels, output) = (grid.pixels(), self.shape.output);
+        dispatch!(base.dtype(), Self::NAME, T => {
+            let (db, dl, dp) = with_slice::<T, _>(latent, Self::NAME, |ls| {
+                with_slice::<T, _>(parameters, Self::NAME, |ps| {
+                    with_slice::<T, _>(upstream, Self::NAME, |us| {
+                        let mut db = vec![<T as num_traits::Zero>::zero(); pixels * base_width];
+                        let tails = db.chunks_exact_mut(base_width);
+                        for (db, us) in tails.zip(us.chunks_exact(output)) {
+                            db[base_width - output..].copy_from_slice(us);
+                        }
+                        let (dl, dp) = self.backward(pixels, (ls, ps, us));
+                        Ok((db, dl, dp))
+                    })
+                })
+            })?;
+            Ok((
+                Some(tensor(db, base.shape())?),
+                Some(tensor(dl, latent.shape())?),
+                parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?,
+            ))
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Single-threaded matrix products; callers split the work between threads.
+
+use crate::Real;
+
+/// A matrix inside a slice: element (i, j) lies at `offset + i * row_stride + j * column_stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// `rows` rows of `columns` numbers, `row_stride` apart.
+    pub(crate) fn new(data: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
+        let needed = if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + columns };
+        assert!(data.len() >= needed, "matrix of {needed} elements in a slice of {}", data.len());
+        Self { data, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+}
+
+/// `c = a b`, or `c += a b` where `accumulate`; `c` is row-major, `row_stride` apart.
+pub(crate) fn matmul<T: Real>(
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    c: &mut [T],
+    row_stride: usize,
+    accumulate: bool,
+) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    assert_eq!(b.rows, k, "inner dimensions of a product");
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(row_stride >= n && c.len() >= (m - 1) * row_stride + n, "result of a product");
+    // SAFETY: the three matrices lie inside their slices (checked above and in `Matrix::new`),
+    // `c` is borrowed mutably, so it overlaps neither `a` nor `b`, and rows of `c` do not overlap.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            T::one(),
+            T::one(),
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_transposes_and_accumulation() {
+        // a is 2×3 inside rows of 4; b is 3×2, given transposed.
+        let a = [1.0, 2.0, 3.0, 9.0, 4.0, 5.0, 6.0, 9.0];
+        let b = [1.0, 0.0, -1.0, 2.0, 1.0, 1.0];
+        let mut c = [1.0f64; 6];
+        let (a, b) = (Matrix::new(&a, 2, 3, 4), Matrix::new(&b, 2, 3, 3).transposed());
+        matmul(a, b, &mut c, 3, false);
+        assert_eq!(c, [-2.0, 7.0, 1.0, -2.0, 19.0, 1.0]);
+        matmul(a, b, &mut c, 3, true);
+        assert_eq!(c, [-4.0, 14.0, 1.0, -4.0, 38.0, 1.0]);
+    }
+}

@@ -1,0 +1,102 @@
+//! One body, compiled for each instruction set and chosen at run time.
+//!
+//! The elementwise kernels are plain loops that the compiler vectorises; what they need is to be
+//! compiled with wider registers than the portable baseline has. [`multiversion!`] does that.
+
+use std::sync::OnceLock;
+
+/// An instruction set the kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// x86-64 with AVX-512 (F, BW, DQ, VL) and FMA.
+    Avx512,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// Whatever the target guarantees.
+    Baseline,
+}
+
+/// The widest instruction set of this machine, found once. The environment variable
+/// `VDVAE_INSTRUCTION_SET` (`avx512`, `avx2` or `baseline`) asks for a narrower one; asking for
+/// one the machine lacks changes nothing.
+pub fn instruction_set() -> InstructionSet {
+    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let asked = std::env::var("VDVAE_INSTRUCTION_SET").unwrap_or_default();
+        choose(detect(), &asked)
+    })
+}
+
+fn choose(found: InstructionSet, asked: &str) -> InstructionSet {
+    match (asked, found) {
+        ("baseline", _) => InstructionSet::Baseline,
+        ("avx2", InstructionSet::Avx512) => InstructionSet::Avx2,
+        (_, found) => found,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> InstructionSet {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx512) {
+        (true, true) => InstructionSet::Avx512,
+        (true, false) => InstructionSet::Avx2,
+        _ => InstructionSet::Baseline,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> InstructionSet {
+    InstructionSet::Baseline
+}
+
+/// Compiles a function once for every [`InstructionSet`] and calls the one this machine has.
+macro_rules! multiversion {
+    ($(#[$attribute:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
+        $(#[$attribute])*
+        $vis fn $name($($arg: $ty),*) {
+            #[inline(always)]
+            fn body($($arg: $ty),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($arg: $ty),*) {
+                body($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) {
+                body($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            match $crate::simd::instruction_set() {
+                // SAFETY: the set was detected on this machine before it is returned.
+                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::simd::InstructionSet::Baseline => body($($arg),*),
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            body($($arg),*)
+        }
+    };
+}
+pub(crate) use multiversion;
+
+#[cfg(test)]
+mod tests {
+    use super::{InstructionSet::*, choose};
+
+    #[test]
+    fn only_narrower_sets_can_be_asked_for() {
+        assert_eq!(choose(Avx512, "avx2"), Avx2);
+        assert_eq!(choose(Avx512, "baseline"), Baseline);
+        assert_eq!(choose(Avx2, "avx512"), Avx2);
+        assert_eq!(choose(Baseline, "avx2"), Baseline);
+        assert_eq!(choose(Avx512, ""), Avx512);
+    }
+}

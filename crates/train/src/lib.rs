@@ -1,0 +1,1 @@
+//! Training of Very Deep VAEs

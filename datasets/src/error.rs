@@ -1,0 +1,156 @@
+//! What can go wrong between a path and a picture.
+
+use std::path::{Path, PathBuf};
+
+use crate::Split;
+
+/// Errors of this crate. Every message is one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What was being read.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// No data set has this name.
+    #[error("unknown data set `{found}`; expected one of: {expected}")]
+    UnknownDataset {
+        /// The name given.
+        found: String,
+        /// The names that would be valid.
+        expected: String,
+    },
+    /// A value is not one of the few allowed.
+    #[error("{what}: expected one of {expected}, found `{found}`")]
+    UnknownName {
+        /// What was being named.
+        what: &'static str,
+        /// The names that would be valid.
+        expected: &'static str,
+        /// The name given.
+        found: String,
+    },
+    /// A data set needs a folder or an archive and none was given.
+    #[error(
+        "{dataset}: no path given; write `{dataset}:PATH`, give --data-root PATH, or set VDVAE_DATA \
+         to a folder that holds `{dataset}`"
+    )]
+    NoPath {
+        /// Name of the data set.
+        dataset: String,
+    },
+    /// A folder or archive is not in the layout its data set is published in.
+    #[error("{dataset} in {}: expected {expected}, found {found}", path.display())]
+    Layout {
+        /// Name of the data set.
+        dataset: &'static str,
+        /// Folder, archive or file.
+        path: PathBuf,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+    /// A line of a text file cannot be understood.
+    #[error("{file}, line {line}: expected {expected}, found {found}")]
+    Table {
+        /// Name of the file.
+        file: String,
+        /// Line, counted from 1.
+        line: usize,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+    /// A picture exists that a text file says nothing about.
+    #[error("{file}: picture {key} exists but has no line here")]
+    NoLine {
+        /// Name of the text file.
+        file: String,
+        /// Key of the picture.
+        key: String,
+    },
+    /// An archive is truncated, corrupt or hostile.
+    #[error("{}, member {member}: {reason}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The member being read, or the end of the archive.
+        member: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The header of a binary file is not what the format or this reader demands.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What the header should say.
+        expected: String,
+        /// What it says.
+        found: String,
+    },
+    /// A picture cannot be decoded.
+    #[error("picture {key}: {reason}")]
+    Picture {
+        /// Key of the picture.
+        key: String,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// A split holds no picture.
+    #[error("{dataset}: split `{split}` is empty {hint}")]
+    EmptySplit {
+        /// Name of the data set.
+        dataset: String,
+        /// The split.
+        split: Split,
+        /// What decides the split, and what to do.
+        hint: String,
+    },
+    /// An index lies outside its split.
+    #[error("{dataset}, split `{split}`: expected an index below {len}, found {index}")]
+    Index {
+        /// Name of the data set.
+        dataset: String,
+        /// The split.
+        split: Split,
+        /// Pictures in the split.
+        len: usize,
+        /// The index asked for.
+        index: usize,
+    },
+    /// A size of prepared pictures is out of range.
+    #[error("picture size: expected 1 to {max} pixels, found {found}")]
+    Size {
+        /// Largest size.
+        max: usize,
+        /// The size asked for.
+        found: usize,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Wraps an I/O error with the path it happened at.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// A layout error.
+    pub(crate) fn layout(
+        dataset: &'static str,
+        path: &Path,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Layout { dataset, path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}

@@ -1,0 +1,68 @@
+//! A SHA-256 over the facts that identify a data set.
+
+use sha2::{Digest, Sha256};
+
+use crate::{Dataset, Labels, Split};
+
+/// Collects facts into one hash; every fact is preceded by its length, so that facts cannot run
+/// into each other.
+pub(crate) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Sha256::new()).fact(name.as_bytes())
+    }
+
+    pub(crate) fn fact(mut self, bytes: &[u8]) -> Self {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    pub(crate) fn number(self, number: u64) -> Self {
+        self.fact(&number.to_le_bytes())
+    }
+
+    /// Adds keys, labels and groups of every split.
+    pub(crate) fn dataset(mut self, dataset: &dyn Dataset) -> Self {
+        for split in Split::ALL {
+            self = self.number(dataset.len(split) as u64);
+            for index in 0..dataset.len(split) {
+                self = self.fact(dataset.key(split, index).as_bytes());
+            }
+            self = self.labels(&dataset.labels(split));
+            for group in dataset.groups(split).unwrap_or_default() {
+                self = self.number(group);
+            }
+        }
+        self
+    }
+
+    fn labels(mut self, labels: &Labels) -> Self {
+        let names = match labels {
+            Labels::None => return self,
+            Labels::Binary { names, .. } | Labels::Classes { names, .. } => names,
+        };
+        for name in names {
+            self = self.fact(name.as_bytes());
+        }
+        match labels {
+            Labels::None => self,
+            Labels::Binary { values, .. } => {
+                self.fact(&values.iter().map(|&value| value as u8).collect::<Vec<_>>())
+            }
+            Labels::Classes { labels, .. } => {
+                labels.iter().fold(self, |hash, &label| hash.number(u64::from(label)))
+            }
+        }
+    }
+
+    pub(crate) fn hex(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

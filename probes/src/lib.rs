@@ -1,0 +1,1 @@
+//! Probes that measure what a representation knows: linear classifiers, metrics, controls

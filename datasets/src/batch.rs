@@ -123,3 +123,53 @@ fn load_one(
     };
     Ok(picture.into_raw())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::decode::tests::png;
+    use crate::{Folder, ToyFaces};
+
+    #[test]
+    fn order_is_kept_and_pictures_are_those_of_the_data_set() {
+        let faces = ToyFaces::new(1);
+        let indices: Vec<usize> = (0..50).rev().collect();
+        let prep = Preparation::new(16);
+        let batch = load_batch(&faces, Split::Train, &indices, &prep, OnBadImage::Fail).unwrap();
+        assert_eq!(batch.indices, indices);
+        for (row, &index) in indices.iter().enumerate() {
+            let picture = faces.render(Split::Train, index, 16).unwrap().into_raw();
+            assert_eq!(batch.pixels[row * 768..][..768], picture);
+        }
+        let empty = load_batch(&faces, Split::Train, &[], &prep, OnBadImage::Fail).unwrap();
+        assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn bad_pictures_fail_or_are_skipped_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let train = directory.path().join("train");
+        fs::create_dir(&train).unwrap();
+        for name in ["a.png", "b.png", "c.png"] {
+            fs::write(train.join(name), png()).unwrap();
+        }
+        fs::write(train.join("b.png"), &png()[..60]).unwrap();
+        let folder = Folder::open(directory.path(), 0).unwrap();
+        let load = |indices: &[usize], on_bad| {
+            load_batch(&folder, Split::Train, indices, &Preparation::new(8), on_bad)
+        };
+        let text = load(&[0, 1, 2], OnBadImage::Fail).unwrap_err().to_string();
+        assert!(text.starts_with("picture train/b.png: "), "{text}");
+        let batch = load(&[2, 1, 0], OnBadImage::Skip).unwrap();
+        assert_eq!(batch.indices, [2, 0]);
+        assert_eq!(batch.len(), 2);
+        assert_eq!(batch.pixels.len(), 2 * 8 * 8 * 3);
+        assert_eq!(batch.skipped.len(), 1);
+        assert_eq!(batch.skipped[0].0, "train/b.png");
+        // An index out of range is a mistake of the caller, never a bad picture.
+        let text = load(&[3], OnBadImage::Skip).unwrap_err().to_string();
+        assert!(text.contains("expected an index below 3, found 3"), "{text}");
+    }
+}

@@ -1,8 +1,9 @@
 //! Bytes of a JPEG or PNG file to RGB pixels, strictly and within limits.
 //!
 //! The `image` crate decodes damaged JPEGs leniently and fills what is missing with grey; here a
-//! picture is whole or an error. JPEGs are therefore read with zune-jpeg in its strict mode. EXIF
-//! orientation is ignored, as the reference loaders of all supported data sets do.
+//! picture is whole or an error. JPEGs are therefore read with zune-jpeg in its strict mode, and
+//! must end in an end-of-image marker; JPEG has no checksum, so damage that leaves both intact is
+//! not seen. EXIF orientation is ignored, as the reference loaders of all supported data sets do.
 
 use std::io::Cursor;
 
@@ -105,4 +106,97 @@ fn decode_png(bytes: &[u8]) -> Result<RgbImage, String> {
 /// Colours as stored; an alpha channel is dropped, as Pillow's `convert("RGB")` does.
 fn drop_alpha(picture: DynamicImage) -> RgbImage {
     picture.into_rgb8()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+
+    use super::*;
+
+    /// 24×16, a different colour in every corner.
+    pub(crate) fn picture() -> RgbImage {
+        RgbImage::from_fn(24, 16, |x, y| {
+            image::Rgb([(x * 10) as u8, (y * 15) as u8, if x < 12 { 30 } else { 220 }])
+        })
+    }
+
+    pub(crate) fn jpeg() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 95).encode_image(&picture()).unwrap();
+        bytes
+    }
+
+    pub(crate) fn png() -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture().write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        let text = decode("a/b.jpg", bytes).unwrap_err().to_string();
+        assert!(text.starts_with("picture a/b.jpg: ") && !text.contains('\n'), "{text}");
+        text
+    }
+
+    #[test]
+    fn png_is_read_exactly_and_upright() {
+        let found = decode("a.png", &png()).unwrap();
+        assert_eq!(found, picture());
+    }
+
+    #[test]
+    fn jpeg_is_read_closely_and_upright() {
+        let found = decode("a.jpg", &jpeg()).unwrap();
+        assert_eq!(found.dimensions(), (24, 16));
+        let differences = found.as_raw().iter().zip(picture().into_raw());
+        let total: u32 = differences.map(|(&a, b)| u32::from(a.abs_diff(b))).sum();
+        // Quality 95 loses little; a transposed or mirrored picture would differ by 50 and more.
+        assert!(total < 24 * 16 * 3 * 12, "mean difference {}", total / (24 * 16 * 3));
+    }
+
+    #[test]
+    fn every_truncated_jpeg_is_an_error() {
+        let bytes = jpeg();
+        for length in 0..bytes.len() {
+            assert!(decode("a.jpg", &bytes[..length]).is_err(), "{length} of {}", bytes.len());
+        }
+        assert!(reason(&bytes[..bytes.len() - 1]).contains("truncated JPEG"));
+    }
+
+    #[test]
+    fn the_end_of_a_thumbnail_is_not_the_end_of_a_jpeg() {
+        let bytes = jpeg();
+        // An application segment that holds an end-of-image marker, as EXIF thumbnails do.
+        let mut with_thumbnail = vec![0xff, 0xd8, 0xff, 0xe5, 0, 4, 0xff, 0xd9];
+        with_thumbnail.extend_from_slice(&bytes[2..]);
+        assert!(decode("a.jpg", &with_thumbnail).is_ok());
+        assert!(decode("a.jpg", &with_thumbnail[..with_thumbnail.len() - 2]).is_err());
+    }
+
+    #[test]
+    fn damaged_png_is_an_error() {
+        let mut bytes = png();
+        reason(&bytes[..bytes.len() / 2]);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        reason(&bytes);
+    }
+
+    #[test]
+    fn other_bytes_are_named() {
+        assert!(reason(b"GIF89a").contains("expected a JPEG or PNG"));
+        assert!(reason(b"").contains("found bytes []"));
+    }
+
+    #[test]
+    fn a_small_file_cannot_claim_a_huge_picture() {
+        let mut bytes = jpeg();
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]);
+        assert!(reason(&bytes).contains("16383x16383"));
+        let mut bytes = png();
+        bytes[16..24].copy_from_slice(&[0, 0, 0x3f, 0xff, 0, 0, 0x3f, 0xff]);
+        reason(&bytes);
+    }
 }

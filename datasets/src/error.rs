@@ -151,6 +151,11 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Layout { dataset, path: path.to_owned(), expected: expected.into(), found: found.into() }
+        Self::Layout {
+            dataset,
+            path: path.to_owned(),
+            expected: expected.into(),
+            found: found.into(),
+        }
     }
 }

@@ -1,1 +1,51 @@
-//! Readers of published image data sets, and the built-in toy-faces renderer
+//! Data sets as plain pixels: readers of published layouts and a built-in renderer of toy faces.
+//!
+//! Every data set is a [`Dataset`]: splits, stable keys, labels, identities and pictures.
+//! [`open`] finds one by name; [`load_batch`] decodes, crops and resizes in parallel.
+//!
+//! ```
+//! use vdvae_datasets::{Labels, OnBadImage, OpenOptions, Preparation, Split, load_batch, open};
+//!
+//! let faces = open("toy-faces", &OpenOptions::default())?;
+//! let batch =
+//!     load_batch(&*faces, Split::Train, &[0, 1, 2], &Preparation::new(32), OnBadImage::Fail)?;
+//! assert_eq!(batch.pixels.len(), 3 * 32 * 32 * 3);
+//! let Labels::Binary { names, .. } = faces.labels(Split::Train) else { unreachable!() };
+//! assert!(names.iter().any(|name| name == "Freckles"));
+//! # Ok::<(), vdvae_datasets::Error>(())
+//! ```
+//!
+//! Hostile input — truncated archives, lying headers, broken pictures — is an [`Error`] of one
+//! line, never a panic nor an allocation without bound.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod archive;
+mod batch;
+mod celeba;
+mod cifar10;
+mod dataset;
+mod decode;
+mod error;
+mod fingerprint;
+mod folder;
+mod mnist;
+mod npy;
+mod numpy_rng;
+mod prepare;
+mod registry;
+mod store;
+mod toy_faces;
+
+pub use batch::{Batch, OnBadImage, load_batch};
+pub use celeba::CelebA;
+pub use cifar10::Cifar10;
+pub use dataset::{Dataset, Labels, Split};
+pub use error::{Error, Result};
+pub use folder::Folder;
+pub use mnist::Mnist;
+pub use npy::Npy;
+pub use numpy_rng::numpy_permutation;
+pub use prepare::{Crop, MAX_SIZE, Preparation, Resize};
+pub use registry::{DATASETS, OpenOptions, open};
+pub use toy_faces::{Attribute, ToyFaces};

@@ -122,3 +122,80 @@ impl Preparation {
         Ok(imageops::resize(&cut.to_image(), size, size, filter))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 13×9, without any symmetry.
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(13, 9, |x, y| {
+            image::Rgb([0, 1, 2].map(|c| ((x * 37 + y * 91 + c * 53 + x * y * 7) % 256) as u8))
+        })
+    }
+
+    // Pillow 13.0.0: Image.fromarray(a).crop((2, 0, 11, 9)).resize((4, 4), Image.BILINEAR | BICUBIC)
+    // with a = (x*37 + y*91 + c*53 + x*y*7) % 256, shape (9, 13, 3).
+    const BILINEAR: [u8; 48] = [
+        123, 130, 141, 126, 140, 132, 110, 123, 142, 120, 126, 138, 138, 140, 138, 142, 136, 126,
+        132, 128, 122, 128, 131, 129, 128, 134, 113, 140, 130, 120, 128, 139, 120, 133, 128, 104,
+        131, 122, 155, 123, 126, 118, 127, 120, 130, 128, 119, 143,
+    ];
+    const BICUBIC: [u8; 48] = [
+        122, 131, 142, 126, 138, 135, 110, 122, 140, 116, 126, 140, 137, 139, 139, 146, 137, 127,
+        132, 125, 123, 130, 137, 128, 125, 136, 107, 146, 128, 123, 128, 142, 120, 136, 125, 97,
+        133, 122, 158, 121, 122, 118, 125, 123, 128, 127, 118, 146,
+    ];
+
+    fn assert_close(found: &RgbImage, expected: &[u8]) {
+        // Pillow rounds to 8 bits between its two passes, this crate once at the end.
+        for (i, (&a, &b)) in found.as_raw().iter().zip(expected).enumerate() {
+            assert!(a.abs_diff(b) <= 1, "value {i}: expected {b}, found {a}");
+        }
+        assert_eq!(found.as_raw().len(), expected.len());
+    }
+
+    #[test]
+    fn resizing_agrees_with_pillow() {
+        let bilinear = Preparation::new(4);
+        assert_close(&bilinear.apply(&picture()).unwrap(), &BILINEAR);
+        let bicubic = Preparation { resize: Resize::Bicubic, ..bilinear };
+        assert_close(&bicubic.apply(&picture()).unwrap(), &BICUBIC);
+    }
+
+    #[test]
+    fn the_central_square_keeps_its_orientation() {
+        let wide = Preparation::new(9).apply(&picture()).unwrap();
+        assert_eq!(wide.dimensions(), (9, 9));
+        assert_eq!(wide.get_pixel(0, 0), picture().get_pixel(2, 0));
+        assert_eq!(wide.get_pixel(8, 3), picture().get_pixel(10, 3));
+        let tall = image::imageops::rotate90(&picture());
+        let cut = Preparation::new(9).apply(&tall).unwrap();
+        assert_eq!(cut.get_pixel(1, 0), tall.get_pixel(1, 2));
+    }
+
+    #[test]
+    fn without_a_crop_the_whole_picture_is_used() {
+        let prep = Preparation { crop: Crop::None, resize: Resize::Nearest, size: 13 };
+        let stretched = prep.apply(&picture()).unwrap();
+        assert_eq!(stretched.get_pixel(0, 0), picture().get_pixel(0, 0));
+        assert_eq!(stretched.get_pixel(12, 12), picture().get_pixel(12, 8));
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused() {
+        for size in [0, MAX_SIZE + 1] {
+            let text = Preparation::new(size).apply(&picture()).unwrap_err().to_string();
+            assert_eq!(text, format!("picture size: expected 1 to 8192 pixels, found {size}"));
+        }
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for resize in [Resize::Bilinear, Resize::Bicubic, Resize::Nearest] {
+            assert_eq!(resize.to_string().parse::<Resize>().unwrap(), resize);
+        }
+        assert_eq!("none".parse::<Crop>().unwrap(), Crop::None);
+        assert!("centre".parse::<Crop>().unwrap_err().to_string().contains("square, none"));
+    }
+}

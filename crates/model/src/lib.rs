@@ -1,1 +1,33 @@
-//! The Very Deep VAE: network, likelihood, latents and checkpoints
+//! The Very Deep VAE: network, likelihood, latents and checkpoints.
+//!
+//! [`Vdvae`] is the one network that training, likelihood, extraction, sampling and decoding share.
+//! Published weights keep their names, shapes and channel order at its boundary ([`Weights`],
+//! [`Checkpoint`]); inside, activations are NHWC and parameters are packed one tensor a block
+//! ([`Parameters`]).
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod checkpoint;
+mod config;
+mod decoder;
+mod encoder;
+mod error;
+mod images;
+mod latents;
+mod noise;
+mod params;
+mod vdvae;
+
+pub use checkpoint::{
+    Array, Checkpoint, CheckpointKind, MAX_LISTED_PROBLEMS, Weights, write_safetensors,
+};
+pub use config::{
+    BlockSpec, BlockString, DecoderBlock, EncoderBlock, IMAGE_CHANNELS, LayerShape, MAX_BLOCKS,
+    ParameterSpec, Preset, PresetTraining, VdvaeConfig,
+};
+pub use encoder::Activations;
+pub use error::{Error, Result, WeightProblem};
+pub use images::Images;
+pub use latents::{LatentLayer, LatentMode, Latents};
+pub use noise::Noise;
+pub use params::{Parameters, Slot, Unit, units};
+pub use vdvae::{ElboTerms, Vdvae};

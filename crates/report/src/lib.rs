@@ -1,1 +1,19 @@
-//! Tables, CSV and JSON of probe results
+//! Tables, CSV and JSON of probe results.
+//!
+//! Files are written beside their place, synced and renamed: an abort leaves the old file or none.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod atomic;
+mod csv;
+mod error;
+mod json;
+mod table;
+
+pub use csv::{results_csv, write_csv};
+pub use error::{Error, Result};
+pub use json::{results_json, write_json};
+pub use table::{results_table, targets_table};
+
+#[cfg(test)]
+mod fixture;

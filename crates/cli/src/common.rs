@@ -1,0 +1,234 @@
+//! What every verb shares: flags, exit codes, the model, and the way results are printed.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use vdvae_datasets::{Dataset, OnBadImage, OpenOptions};
+use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Where the network runs: `cpu`, `cuda` or `cuda:N` [example: --device cpu]
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
+    /// Seed of everything random: noise, splits, shuffles [example: --seed 1]
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Threads; 0 takes one for each core [example: --threads 2]
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+    /// Print the machine-readable result instead of the table [example: --json]
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// A mistake in what was asked for, found before any work: exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An error that ends the program with exit code 2.
+pub fn usage(message: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::Error::new(Usage(message.to_string()))
+}
+
+impl Common {
+    /// Starts the threads and checks the device.
+    pub fn set_up(&self) -> Result<()> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build_global()
+            .context("cannot start the threads")?;
+        self.device().map(drop)
+    }
+
+    /// The device asked for.
+    pub fn device(&self) -> Result<Device> {
+        let cuda = self.device == "cuda" || self.device.starts_with("cuda:");
+        match self.device.as_str() {
+            "cpu" => Ok(Device::Cpu),
+            _ if cuda => Err(usage(format!(
+                "--device {}: this build has no CUDA support: expected cpu",
+                self.device
+            ))),
+            other => Err(usage(format!("--device: expected cpu, cuda or cuda:N, found `{other}`"))),
+        }
+    }
+}
+
+/// Runs a program: prints the error's whole chain on one line and maps it to an exit code.
+/// A reader that closes the pipe early is no error.
+pub fn exit_with(result: Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let closed_pipe = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    if closed_pipe {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// Writes a result to stdout.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// A progress bar on stderr that shows itself only on a terminal.
+pub fn progress(total: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    bar.set_message(what);
+    bar
+}
+
+/// Which network to load.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ModelArgs {
+    /// Checkpoint: a .safetensors file of ours, or a published PyTorch .th file with --preset or
+    /// --config; the built-in model without it [example: --checkpoint model.safetensors]
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// The configuration of a checkpoint that does not carry its own.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct NetworkArgs {
+    /// A published or built-in configuration [example: --preset imagenet64]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub preset: Option<String>,
+    /// A configuration as JSON [example: --config config.json]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl NetworkArgs {
+    /// The configuration asked for, if any.
+    pub fn config(&self) -> Result<Option<VdvaeConfig>> {
+        if let Some(name) = &self.preset {
+            let preset: Preset = name.parse().map_err(|e| usage(format!("--preset: {e}")))?;
+            return Ok(Some(preset.config()));
+        }
+        self.config.as_ref().map(|path| Ok(VdvaeConfig::read(path)?)).transpose()
+    }
+}
+
+/// A network and what identifies it.
+pub struct LoadedModel {
+    pub model: Vdvae,
+    /// Checkpoint's file name, or `built-in`.
+    pub name: String,
+    /// SHA-256 of the weights file.
+    pub sha256: String,
+    pub metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// Reads a checkpoint and builds its network.
+pub fn load_checkpoint(path: &Path, network: &NetworkArgs, device: &Device) -> Result<LoadedModel> {
+    let given = network.config()?;
+    let checkpoint = Checkpoint::read(path)?;
+    let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(LoadedModel {
+        model: Vdvae::new(&config, &checkpoint.weights, device)?,
+        name,
+        sha256: checkpoint.sha256,
+        metadata: checkpoint.metadata,
+    })
+}
+
+/// A missing configuration is a missing flag.
+pub fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
+    match error {
+        vdvae_model::Error::NoConfig { .. } => usage(error),
+        other => other.into(),
+    }
+}
+
+impl ModelArgs {
+    /// The network asked for, or the built-in one.
+    pub fn load(&self, device: &Device) -> Result<LoadedModel> {
+        match &self.checkpoint {
+            Some(path) => load_checkpoint(path, &self.network, device),
+            None if self.network.preset.is_some() || self.network.config.is_some() => {
+                Err(usage("--preset and --config describe a checkpoint: expected --checkpoint FILE"))
+            }
+            None => {
+                let checkpoint = vdvae_model::builtin_checkpoint()?;
+                let config = checkpoint.resolve_config(None)?;
+                Ok(LoadedModel {
+                    model: Vdvae::new(&config, &checkpoint.weights, device)?,
+                    name: "built-in".into(),
+                    sha256: checkpoint.sha256,
+                    metadata: checkpoint.metadata,
+                })
+            }
+        }
+    }
+}
+
+/// Which pictures to read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DataArgs {
+    /// The data set's own folder or archive; $VDVAE_DATA is a folder that holds several by name
+    /// [example: --data-root data/celeba]
+    #[arg(long, value_name = "PATH")]
+    pub data_root: Option<PathBuf>,
+    /// CelebA: a file of splits in place of list_eval_partition.txt
+    /// [example: --partition my_split.txt]
+    #[arg(long, value_name = "FILE")]
+    pub partition: Option<PathBuf>,
+    /// What happens to a picture that cannot be read [example: --on-bad-image skip]
+    #[arg(long, value_name = "fail|skip", default_value = "fail")]
+    pub on_bad_image: String,
+}
+
+impl DataArgs {
+    /// Opens a data set by the name it has in the registry.
+    pub fn open(&self, name: &str, seed: u64) -> Result<Box<dyn Dataset>> {
+        let options = OpenOptions {
+            data_root: self.data_root.clone(),
+            partition: self.partition.clone(),
+            seed,
+            ..OpenOptions::default()
+        };
+        vdvae_datasets::open(name, &options).map_err(|error| match error {
+            vdvae_datasets::Error::UnknownName { .. } => usage(error),
+            other => other.into(),
+        })
+    }
+
+    pub fn on_bad_image(&self) -> Result<OnBadImage> {
+        self.on_bad_image.parse().map_err(usage)
+    }
+}
+
+/// Says on stderr which pictures were left out.
+pub fn report_skipped(skipped: &[(String, String)]) {
+    for (key, reason) in skipped {
+        eprintln!("skipped {key}: {reason}");
+    }
+}

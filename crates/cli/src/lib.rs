@@ -1,0 +1,10 @@
+//! The command-line programs `vdvae` and `vdvae-probe`: flags in, one library call, results out.
+
+mod common;
+mod grid;
+mod probe;
+mod train;
+mod verbs;
+
+pub use probe::main as probe_main;
+pub use verbs::main as vdvae_main;

@@ -1,0 +1,301 @@
+//! `vdvae train`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use vdvae_datasets::Preparation;
+use vdvae_model::{Preset, VdvaeConfig};
+use vdvae_train::{Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
+
+use crate::common::{Common, DataArgs, NetworkArgs, print, usage};
+
+/// Flags that are not given take the value of the preset, or of the `train` section of --config.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Data set, with its folder after a colon [example: --data cifar10:data/cifar10]
+    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
+    data: String,
+    #[command(flatten)]
+    source: DataArgs,
+    /// Folder for everything that is written: empty or new, unless --resume
+    /// [example: --out runs/c10]
+    #[arg(long, value_name = "DIR", default_value = "vdvae-train-out")]
+    out: PathBuf,
+    /// Continue the newest complete checkpoint in --out; start fresh where there is none
+    /// [example: --resume]
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    values: Values,
+}
+
+/// The values of [`TrainConfig`], each from the preset unless it is given.
+#[derive(Debug, clap::Args)]
+struct Values {
+    /// Steps in all, those before --resume included [default: 2000 for toy-faces, 100000 for
+    /// published presets] [example: --steps 5000]
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Pictures per step [default: of the preset] [example: --batch-size 32]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Step size after the warm-up [default: of the preset] [example: --learning-rate 2e-4]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// How the step size goes on after the warm-up: half a cosine falls to 0 at the last step
+    /// [default: constant] [example: --schedule cosine]
+    #[arg(long, value_name = "constant|cosine")]
+    schedule: Option<String>,
+    /// Steps over which the step size rises from 0 [default: 100] [example: --warmup-steps 500]
+    #[arg(long, value_name = "N")]
+    warmup_steps: Option<u64>,
+    /// Decoupled weight decay of AdamW [default: 0.01] [example: --weight-decay 0]
+    #[arg(long, value_name = "DECAY")]
+    weight_decay: Option<f64>,
+    /// Gradient norm, in nats per dimension, above which the gradient is scaled down to it
+    /// [default: of the preset] [example: --grad-clip 200]
+    #[arg(long, value_name = "NORM")]
+    grad_clip: Option<f64>,
+    /// Gradient norm from which on an update is skipped; adaptive:K is K times the median of the
+    /// last 100 norms [default: of the preset] [example: --skip adaptive]
+    #[arg(long, value_name = "NORM|adaptive[:K]|none")]
+    skip: Option<String>,
+    /// Decay per update of the moving average of the weights [default: of the preset]
+    /// [example: --ema-rate 0.999]
+    #[arg(long, value_name = "RATE")]
+    ema_rate: Option<f64>,
+    /// Mirror every picture with probability one half [default: no] [example: --flip]
+    #[arg(long)]
+    flip: bool,
+    /// Steps between checkpoints; 0 writes one at the end only [default: 500 for toy-faces, 1000
+    /// for published presets] [example: --save-every 1000]
+    #[arg(long, value_name = "N")]
+    save_every: Option<u64>,
+    /// Newest checkpoints that are kept [default: 5] [example: --keep-checkpoints 2]
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<usize>,
+    /// Steps between evaluations on the validation split; 0 for none [default: as --save-every]
+    /// [example: --eval-every 250]
+    #[arg(long, value_name = "N")]
+    eval_every: Option<u64>,
+    /// Pictures of the validation split that are evaluated [default: 256]
+    /// [example: --eval-images 1000]
+    #[arg(long, value_name = "N")]
+    eval_images: Option<usize>,
+    /// Steps between sample grids; 0 for none [default: as --save-every]
+    /// [example: --sample-every 250]
+    #[arg(long, value_name = "N")]
+    sample_every: Option<u64>,
+    /// Steps between points of the TensorBoard curves; 0 for none [default: 10]
+    /// [example: --log-every 1]
+    #[arg(long, value_name = "N")]
+    log_every: Option<u64>,
+}
+
+pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
+    let (network, config) = args.configs(common)?;
+    // Before the data set is opened, which may take a while.
+    check_out(&args.out, args.resume).map_err(usage_or_failure)?;
+    let on_bad_image = args.source.on_bad_image()?;
+    let dataset = args.source.open(&args.data, common.seed)?;
+    let run = Run {
+        network: &network,
+        config: &config,
+        dataset: &*dataset,
+        preparation: Preparation::new(network.image_size),
+        on_bad_image,
+        device: &common.device()?,
+        out: &args.out,
+        resume: args.resume,
+    };
+    let mut display = Display::new();
+    let summary = vdvae_train::train(&run, &mut |event| display.show(event));
+    display.finish();
+    report(&summary.map_err(usage_or_failure)?, common)
+}
+
+fn usage_or_failure(error: vdvae_train::Error) -> anyhow::Error {
+    if error.is_usage() { usage(error) } else { error.into() }
+}
+
+impl TrainArgs {
+    /// The network, and how it is trained.
+    fn configs(&self, common: &Common) -> Result<(VdvaeConfig, TrainConfig)> {
+        // What a configuration of one's own is most likely to be: a small one.
+        let mut preset = Preset::ToyFaces;
+        if let Some(name) = &self.network.preset {
+            preset = name.parse().map_err(|error| usage(format!("--preset: {error}")))?;
+        }
+        let network = self.network.config()?.unwrap_or_else(|| preset.config());
+        let section = match &self.network.config {
+            Some(path) => TrainConfig::read(path).map_err(usage_or_failure)?,
+            None => None,
+        };
+        let start = section.unwrap_or_else(|| TrainConfig::preset(preset));
+        let config = self.values.over(TrainConfig { seed: common.seed, ..start })?;
+        config.validate().map_err(usage_or_failure)?;
+        Ok((network, config))
+    }
+}
+
+impl Values {
+    /// `start`, with the values that were given.
+    fn over(&self, start: TrainConfig) -> Result<TrainConfig> {
+        let schedule = self.schedule.as_deref().map(str::parse::<Schedule>).transpose();
+        let skip = self.skip.as_deref().map(str::parse::<Skip>).transpose();
+        Ok(TrainConfig {
+            steps: self.steps.unwrap_or(start.steps),
+            batch_size: self.batch_size.unwrap_or(start.batch_size),
+            learning_rate: self.learning_rate.unwrap_or(start.learning_rate),
+            schedule: schedule.map_err(usage_or_failure)?.unwrap_or(start.schedule),
+            warmup_steps: self.warmup_steps.unwrap_or(start.warmup_steps),
+            weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
+            grad_clip: self.grad_clip.unwrap_or(start.grad_clip),
+            skip: skip.map_err(usage_or_failure)?.unwrap_or(start.skip),
+            ema_rate: self.ema_rate.unwrap_or(start.ema_rate),
+            flip: self.flip || start.flip,
+            save_every: self.save_every.unwrap_or(start.save_every),
+            keep_checkpoints: self.keep_checkpoints.unwrap_or(start.keep_checkpoints),
+            eval_every: self.eval_every.or(self.save_every).unwrap_or(start.eval_every),
+            eval_images: self.eval_images.unwrap_or(start.eval_images),
+            sample_every: self.sample_every.or(self.save_every).unwrap_or(start.sample_every),
+            log_every: self.log_every.unwrap_or(start.log_every),
+            ..start
+        })
+    }
+}
+
+/// A bar on a terminal; everywhere else a line now and then.
+struct Display {
+    bar: ProgressBar,
+    lines: LineRate,
+}
+
+/// Lines come at steps 1, 2, 4, … and then every so many steps, so that a log stays short.
+#[derive(Default)]
+struct LineRate {
+    steps: u64,
+}
+
+impl LineRate {
+    const EVERY: u64 = 50;
+
+    fn due(&self, step: u64) -> bool {
+        step.is_power_of_two() && step < Self::EVERY
+            || step.is_multiple_of(Self::EVERY)
+            || step == self.steps
+    }
+}
+
+impl Display {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = "training {wide_bar} {pos}/{len} {eta} {msg}";
+        bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+        Self { bar, lines: LineRate::default() }
+    }
+
+    fn show(&mut self, event: &Event) {
+        if let Some(warning) = event.warning() {
+            return self.line(&format!("warning: {warning}"));
+        }
+        match event {
+            Event::Started { step, steps, images, parameters, .. } => {
+                self.lines.steps = *steps;
+                self.bar.set_length(*steps);
+                self.bar.set_position(*step);
+                let after = if *step > 0 { format!(" after step {step}") } else { String::new() };
+                self.line(&format!(
+                    "training {parameters} parameters on {images} pictures: {steps} steps{after}"
+                ));
+            }
+            Event::Step(metrics) => self.step(metrics),
+            Event::Wrote(path) => self.line(&format!("wrote {}", path.display())),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, m: &Metrics) {
+        let bits = m.nats_per_dim / std::f64::consts::LN_2;
+        let skipped = if m.skipped { " skipped" } else { "" };
+        let speed = m.images_per_second;
+        self.bar.set_position(m.step);
+        self.bar.set_message(format!("{bits:.3} bits/dim {speed:.1} images/s{skipped}"));
+        let valid = m.valid_nats_per_dim.map_or_else(String::new, |nats| {
+            format!(" valid {:.4} bits/dim", nats / std::f64::consts::LN_2)
+        });
+        if !valid.is_empty() || self.bar.is_hidden() && self.lines.due(m.step) {
+            self.line(&format!(
+                "step {} {bits:.4} bits/dim (distortion {:.4} + rate {:.4} nats) norm {:.2} \
+                 {speed:.1} images/s{skipped}{valid}",
+                m.step, m.distortion, m.rate, m.grad_norm
+            ));
+        }
+    }
+
+    /// A line above the bar, on stderr.
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn report(summary: &Summary, common: &Common) -> Result<()> {
+    let Summary { steps, updates, resumed_from, last, model, sha256, .. } = summary;
+    if common.json {
+        return print(&serde_json::to_string_pretty(&json!({
+            "steps": steps, "updates": updates, "resumed_from": resumed_from, "last": last,
+            "model": model, "sha256": sha256,
+        }))?);
+    }
+    print(&format!("{}: {steps} steps, {updates} updates, sha256 {sha256}", model.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        train: TrainArgs,
+    }
+
+    fn config(args: &[&str]) -> Result<TrainConfig> {
+        let cli = Cli::parse_from([&["train"], args].concat());
+        Ok(cli.train.configs(&cli.common)?.1)
+    }
+
+    #[test]
+    fn given_values_replace_those_of_the_preset() {
+        let args = ["--preset", "cifar10", "--skip", "adaptive:3", "--save-every", "7"];
+        let found = config(&[&args[..], &["--eval-every", "9", "--seed", "4"]].concat()).unwrap();
+        let expected = TrainConfig {
+            skip: Skip::Adaptive(3.0),
+            save_every: 7,
+            sample_every: 7,
+            eval_every: 9,
+            seed: 4,
+            ..TrainConfig::preset(Preset::Cifar10)
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bad_values_are_bad_usage() {
+        for args in [["--skip", "often"], ["--steps", "0"], ["--schedule", "step"]] {
+            let error = config(&args).unwrap_err();
+            assert!(error.is::<crate::common::Usage>(), "{error}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `vdvae convert`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use vdvae_model::{Checkpoint, write_safetensors};
+
+use crate::common::{NetworkArgs, check_writable, print, usage_if_no_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Checkpoint to read: PyTorch .th (zip or legacy), or .safetensors
+    input: PathBuf,
+    /// File to write, .safetensors
+    output: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let given = args.network.config()?;
+    check_writable(&args.output)?;
+    let checkpoint = Checkpoint::read(&args.input)?;
+    let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
+    checkpoint.weights.check_named(&config, &args.input.display().to_string())?;
+    let sha256 =
+        write_safetensors(&args.output, &checkpoint.weights, &config, &checkpoint.metadata)?;
+    print(&format!(
+        "{}: {} parameters, sha256 {sha256}",
+        args.output.display(),
+        config.num_parameters()
+    ))
+}

@@ -1,0 +1,73 @@
+//! `vdvae decode`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use image::RgbImage;
+use vdvae_features::read_layers;
+use vdvae_model::Vdvae;
+
+use crate::common::{Common, ModelArgs, check_temperature, check_writable, print, progress, usage};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Latents as `extract --pool none` writes them (.npz or .safetensors): the first layers,
+    /// `layer.000` on; the rest come from the prior [example: --latents latents.npz]
+    #[arg(long, value_name = "FILE")]
+    latents: PathBuf,
+    /// Folder for the pictures, 000000.png on [example: --out decoded]
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Factor on the prior's standard deviation in layers that are not given
+    /// [example: --temperature 0]
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    temperature: f64,
+    /// Pictures at once [example: --batch-size 16]
+    #[arg(long, default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+}
+
+pub fn run(args: Args, common: &Common) -> Result<()> {
+    check_temperature(args.temperature)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{}: cannot create", args.out.display()))?;
+    check_writable(&args.out.join("000000.png"))?;
+    let loaded = args.model.load(&common.device()?)?;
+    let layers = read_layers(&args.latents, loaded.model.config())?;
+    let n = layers.first().map_or(0, |l| l.dims()[0]);
+    if n == 0 {
+        return Err(usage(format!("{}: expected layer.000, found none", args.latents.display())));
+    }
+    let bar = progress(n as u64, "decoding");
+    for start in (0..n).step_by(args.batch_size as usize) {
+        let count = (n - start).min(args.batch_size as usize);
+        let given = layers
+            .iter()
+            .map(|layer| Ok(layer.narrow(0, start, count)?.contiguous()?))
+            .collect::<Result<Vec<_>>>()?;
+        let seed = common.seed.wrapping_add(start as u64);
+        let pictures = loaded.model.decode(count, &given, args.temperature, seed)?;
+        save(&pictures, start, &args, &loaded.model)?;
+        bar.inc(count as u64);
+    }
+    bar.finish_and_clear();
+    print(&format!("{}: {n} pictures, {} layers given", args.out.display(), layers.len()))
+}
+
+fn save(pictures: &Tensor, first: usize, args: &Args, model: &Vdvae) -> Result<()> {
+    let size = model.config().image_size;
+    let bytes = pictures.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<u8>()?;
+    for (i, bytes) in bytes.chunks_exact(size * size * 3).enumerate() {
+        let path = args.out.join(format!("{:06}.png", first + i));
+        let picture = RgbImage::from_raw(size as u32, size as u32, bytes.to_vec());
+        picture
+            .expect("a whole picture")
+            .save(&path)
+            .with_context(|| format!("{}: cannot write", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! `vdvae info`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::common::{Common, LoadedModel, ModelArgs, NetworkArgs, print};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Checkpoint; the built-in model without it
+    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub fn run(args: Args, common: &Common) -> Result<()> {
+    let model = ModelArgs { checkpoint: args.checkpoint, network: args.network };
+    let loaded = model.load(&common.device()?)?;
+    if common.json {
+        return print(&serde_json::to_string_pretty(&as_json(&loaded)?)?);
+    }
+    print(&as_text(&loaded))
+}
+
+fn as_json(loaded: &LoadedModel) -> Result<serde_json::Value> {
+    let config = loaded.model.config();
+    let layers: Vec<_> = config
+        .latent_layers()
+        .iter()
+        .map(|l| json!({"index": l.index, "resolution": l.resolution, "channels": l.channels}))
+        .collect();
+    Ok(json!({
+        "name": loaded.name,
+        "sha256": loaded.sha256,
+        "config": serde_json::to_value(config)?,
+        "parameters": config.num_parameters(),
+        "layers": layers,
+        "metadata": loaded.metadata,
+    }))
+}
+
+fn as_text(loaded: &LoadedModel) -> String {
+    let config = loaded.model.config();
+    let layers = config.latent_layers();
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<12} {value}").expect("writing to a string never fails");
+    };
+    line("name", loaded.name.clone());
+    line("sha256", loaded.sha256.clone());
+    line("pictures", format!("{0}x{0}", config.image_size));
+    line("parameters", config.num_parameters().to_string());
+    line("encoder", config.enc.to_string());
+    line("decoder", config.dec.to_string());
+    line("layers", format!("{} of {} channels", layers.len(), config.zdim));
+    let mut resolutions: Vec<usize> = layers.iter().map(|l| l.resolution).collect();
+    resolutions.dedup();
+    for r in resolutions {
+        let at: Vec<usize> =
+            layers.iter().filter(|l| l.resolution == r).map(|l| l.index).collect();
+        let (first, last) = (at[0], at[at.len() - 1]);
+        line("", format!("{r}x{r}: layers {first} to {last}, width {}", config.width_at(r)));
+    }
+    for (name, value) in &loaded.metadata {
+        line(name, value.clone());
+    }
+    line("config", config.to_json());
+    text
+}

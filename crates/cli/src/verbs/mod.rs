@@ -1,0 +1,65 @@
+//! The verbs of `vdvae`, one file each.
+
+mod convert;
+mod decode;
+mod eval;
+mod extract;
+mod info;
+mod reconstruct;
+mod sample;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::common::{Common, exit_with};
+use crate::train;
+
+/// Train, evaluate, read, sample and convert Very Deep VAEs.
+#[derive(Parser)]
+#[command(name = "vdvae", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train a network
+    Train(train::TrainArgs),
+    /// Measure the evidence lower bound: nats and bits per dimension, KL per layer
+    Eval(eval::Args),
+    /// Write latents of every layer to npz, npy or safetensors
+    Extract(extract::Args),
+    /// Decode latents from a file; layers it lacks come from the prior
+    Decode(decode::Args),
+    /// Draw pictures from the prior
+    Sample(sample::Args),
+    /// Reconstruct pictures from the latents down to each resolution
+    Reconstruct(reconstruct::Args),
+    /// Convert a checkpoint to one .safetensors file that carries its configuration
+    Convert(convert::Args),
+    /// Describe a checkpoint: configuration, layers, parameters, step, hash
+    Info(info::Args),
+}
+
+/// Entry point of `vdvae`.
+pub fn main() -> ExitCode {
+    let Cli { common, verb } = Cli::parse();
+    let run = || {
+        common.set_up()?;
+        match verb {
+            Verb::Train(args) => train::run(args, &common),
+            Verb::Eval(args) => eval::run(args, &common),
+            Verb::Extract(args) => extract::run(args, &common),
+            Verb::Decode(args) => decode::run(args, &common),
+            Verb::Sample(args) => sample::run(args, &common),
+            Verb::Reconstruct(args) => reconstruct::run(args, &common),
+            Verb::Convert(args) => convert::run(args),
+            Verb::Info(args) => info::run(args, &common),
+        }
+    };
+    exit_with(run())
+}

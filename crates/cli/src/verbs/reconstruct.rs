@@ -1,0 +1,97 @@
+//! `vdvae reconstruct`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use vdvae_datasets::{Preparation, Split, load_batch};
+use vdvae_features::LayerSelection;
+use vdvae_model::{Images, Vdvae};
+
+use crate::common::{Common, DataArgs, ModelArgs, check_temperature, check_writable, print, usage};
+use crate::grid::Grid;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Pictures to reconstruct [example: --images A.png B.png]
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "num"])]
+    images: Vec<PathBuf>,
+    /// Data set whose first test pictures are taken instead [example: --data toy-faces]
+    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
+    data: String,
+    #[command(flatten)]
+    source: DataArgs,
+    /// How many of them [example: --num 8]
+    #[arg(long, default_value_t = 8, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    num: u32,
+    /// Factor on the prior's standard deviation in the layers that are not given
+    /// [example: --temperature 0]
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    temperature: f64,
+    /// PNG to write: a row a picture; the original, then one column for "latents down to r×r"
+    /// [example: --out grid.png]
+    #[arg(long, default_value = "reconstructions.png", value_name = "FILE")]
+    out: PathBuf,
+    /// Side of a pixel in the PNG [example: --zoom 2]
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    zoom: u32,
+}
+
+pub fn run(args: Args, common: &Common) -> Result<()> {
+    check_temperature(args.temperature)?;
+    check_writable(&args.out)?;
+    let loaded = args.model.load(&common.device()?)?;
+    let model = &loaded.model;
+    let pixels = pictures(&args, model, common)?;
+    let n = pixels.dim(0)?;
+
+    let latents = model.extract_latents(&pixels)?;
+    let means: Vec<Tensor> = latents.layers().iter().map(|l| l.mean.clone()).collect();
+    let mut resolutions: Vec<usize> = latents.layers().iter().map(|l| l.resolution).collect();
+    resolutions.dedup();
+    let mut grid = Grid::new(1 + resolutions.len(), n, model.config().image_size);
+    place_column(&mut grid, &pixels, 0, resolutions.len() + 1)?;
+    for (column, &r) in resolutions.iter().enumerate() {
+        let down_to = latents.layers().iter().filter(|l| l.resolution <= r).count();
+        let decoded = model.decode(n, &means[..down_to], args.temperature, common.seed)?;
+        place_column(&mut grid, &decoded, column + 1, resolutions.len() + 1)?;
+    }
+    grid.save(&args.out, args.zoom)?;
+    let columns: Vec<String> =
+        resolutions.iter().map(|&r| LayerSelection::Resolution(r).to_string()).collect();
+    print(&format!("{}: original, {}", args.out.display(), columns.join(", ")))
+}
+
+fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usize) -> Result<()> {
+    for i in 0..pictures.dim(0)? {
+        grid.place(i * columns + column, &pictures.narrow(0, i, 1)?)?;
+    }
+    Ok(())
+}
+
+fn pictures(args: &Args, model: &Vdvae, common: &Common) -> Result<Tensor> {
+    let size = model.config().image_size;
+    if !args.images.is_empty() {
+        let open = |path: &PathBuf| {
+            let context = || format!("{}: not a picture", path.display());
+            let reader = image::ImageReader::open(path).with_context(context)?;
+            reader.with_guessed_format().with_context(context)?.decode().with_context(context)
+        };
+        let pictures = args.images.iter().map(open).collect::<Result<Vec<_>>>()?;
+        return Ok(pictures.to_pixels(size, model.device())?);
+    }
+    let on_bad = args.source.on_bad_image()?;
+    let dataset = args.source.open(&args.data, common.seed)?;
+    dataset.require(&[Split::Test])?;
+    let indices: Vec<usize> = (0..dataset.len(Split::Test).min(args.num as usize)).collect();
+    let preparation = Preparation::new(size);
+    let batch = load_batch(dataset.as_ref(), Split::Test, &indices, &preparation, on_bad)?;
+    if batch.is_empty() {
+        return Err(usage(format!("{}: no picture could be read", dataset.name())));
+    }
+    Ok(Tensor::from_slice(&batch.pixels, (batch.len(), size, size, 3), model.device())?)
+}

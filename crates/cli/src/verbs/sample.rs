@@ -1,0 +1,41 @@
+//! `vdvae sample`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::common::{Common, ModelArgs, check_temperature, check_writable, print};
+use crate::grid::Grid;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Pictures to draw [example: --num 64]
+    #[arg(long, default_value_t = 64, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    num: u32,
+    /// Factor on the prior's standard deviation [example: --temperature 0.8]
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    temperature: f64,
+    /// PNG to write, pictures in a square grid [example: --out grid.png]
+    #[arg(long, default_value = "samples.png", value_name = "FILE")]
+    out: PathBuf,
+    /// Side of a pixel in the PNG [example: --zoom 2]
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    zoom: u32,
+}
+
+pub fn run(args: Args, common: &Common) -> Result<()> {
+    check_temperature(args.temperature)?;
+    check_writable(&args.out)?;
+    let loaded = args.model.load(&common.device()?)?;
+    let n = args.num as usize;
+    let pictures = loaded.model.sample(n, args.temperature, common.seed)?;
+    let columns = (n as f64).sqrt().ceil() as usize;
+    let mut grid = Grid::new(columns, n.div_ceil(columns), loaded.model.config().image_size);
+    grid.place(0, &pictures)?;
+    grid.save(&args.out, args.zoom)?;
+    print(&args.out.display().to_string())
+}

@@ -1,0 +1,285 @@
+//! One pass of the network over a data set fills every table that is asked for.
+
+use std::ops::ControlFlow;
+
+use candle_core::Tensor;
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
+use vdvae_model::{LatentLayer, LatentMode, LayerShape, Vdvae};
+
+use crate::pool::{columns, pool};
+use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
+use crate::{Error, FeatureColumn, FeatureTable, Result, Targets};
+
+/// Where the numbers of one table come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// The latents (or activations) of a network.
+    Latents {
+        /// The network.
+        model: &'a Vdvae,
+        /// What is read from it.
+        spec: FeatureSpec,
+        /// Layers kept; [`Statistic::Activation`] keeps the activations of the layers' resolutions.
+        layers: LayerSelection,
+    },
+    /// The pixels the network would see, in 0 to 1, rows then columns then colours.
+    Pixels,
+}
+
+/// One part of a layer's features: which layer, and (N, columns) row after row.
+#[derive(Debug, Clone)]
+pub struct LayerFeatures {
+    /// Layer, or `None` for an encoder activation.
+    pub layer: Option<usize>,
+    /// Side of its grid before pooling.
+    pub resolution: usize,
+    /// Numbers an image.
+    pub columns: usize,
+    /// `(N, columns)`.
+    pub values: Vec<f32>,
+}
+
+/// The columns a source will give, known before any image is read.
+pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureColumn>> {
+    match source {
+        Source::Pixels => Ok((0..size * size * 3)
+            .map(|i| FeatureColumn {
+                layer: None,
+                resolution: None,
+                channel: i % 3,
+                cell: i / 3,
+            })
+            .collect()),
+        Source::Latents { model, spec, layers } => {
+            let parts = parts(model, spec, *layers)?;
+            Ok(parts
+                .into_iter()
+                .flat_map(|(layer, r, c)| columns(layer, r, c, spec.pooling))
+                .collect())
+        }
+    }
+}
+
+/// (layer, resolution, channels) of what a selection gives, in order.
+fn parts(
+    model: &Vdvae,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+) -> Result<Vec<(Option<usize>, usize, usize)>> {
+    let config = model.config();
+    let layers = selection.layers(config)?;
+    Ok(match spec.statistic {
+        Statistic::Activation => {
+            let mut resolutions: Vec<_> = layers.iter().map(|l| l.resolution).collect();
+            resolutions.sort_unstable();
+            resolutions.dedup();
+            resolutions.into_iter().map(|r| (None, r, config.width_at(r))).collect()
+        }
+        Statistic::State => layers
+            .iter()
+            .map(|l| (Some(l.index), l.resolution, config.width_at(l.resolution)))
+            .collect(),
+        Statistic::Mean | Statistic::Z | Statistic::LogStd => {
+            layers.iter().map(|l| (Some(l.index), l.resolution, l.channels)).collect()
+        }
+    })
+}
+
+/// Features of a batch of prepared pictures, u8 (N, H, W, 3), one part a layer, top first.
+///
+/// `first` is the number of the batch's first picture; sampled latents depend on it. The decoder
+/// stops after the last layer that is selected.
+pub fn extract_batch(
+    model: &Vdvae,
+    pixels: &Tensor,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+    first: u64,
+) -> Result<Vec<LayerFeatures>> {
+    let selected = selection.layers(model.config())?;
+    let activations = model.encode(pixels)?;
+    if spec.statistic == Statistic::Activation {
+        let parts = parts(model, spec, selection)?;
+        let part = |(_, r, _): (_, usize, _)| part(None, r, &activations[&r], spec.pooling);
+        return parts.into_iter().map(part).collect();
+    }
+    let mode = match spec.statistic {
+        Statistic::Z => LatentMode::PosteriorSample { seed: spec.seed, first },
+        _ => LatentMode::PosteriorMean,
+    };
+    let last = selected.last().map_or(0, |l| l.index);
+    let (mut found, mut failure) = (Vec::with_capacity(selected.len()), None);
+    model.visit_latents(&activations, mode, |layer| {
+        if is_selected(&selected, layer.index) {
+            match part(Some(layer.index), layer.resolution, statistic(&layer, spec), spec.pooling) {
+                Ok(part) => found.push(part),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let done = layer.index == last || failure.is_some();
+        Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+fn is_selected(selected: &[LayerShape], index: usize) -> bool {
+    selected.binary_search_by_key(&index, |l| l.index).is_ok()
+}
+
+fn statistic<'l>(layer: &'l LatentLayer, spec: &FeatureSpec) -> &'l Tensor {
+    match spec.statistic {
+        Statistic::Mean => &layer.mean,
+        Statistic::Z => &layer.z,
+        Statistic::LogStd => &layer.log_std,
+        Statistic::State | Statistic::Activation => &layer.state,
+    }
+}
+
+fn part(
+    layer: Option<usize>,
+    resolution: usize,
+    grid: &Tensor,
+    pooling: Pooling,
+) -> Result<LayerFeatures> {
+    let n = grid.dim(0)?;
+    let values = pool(grid, pooling)?;
+    Ok(LayerFeatures { layer, resolution, columns: values.len() / n, values })
+}
+
+/// One split of a data set, prepared for a network.
+pub struct Extraction<'a> {
+    /// The data.
+    pub dataset: &'a dyn Dataset,
+    /// The split.
+    pub split: Split,
+    /// How pictures are cut and resized.
+    pub preparation: Preparation,
+    /// What happens to a picture that cannot be read.
+    pub on_bad_image: OnBadImage,
+    /// Pictures that pass through the network at once.
+    pub batch_size: usize,
+}
+
+/// Tables of one split, one a source, all with the same rows.
+#[derive(Debug, Clone)]
+pub struct Extracted {
+    /// One table a source.
+    pub tables: Vec<FeatureTable>,
+    /// Key and reason of every picture that was left out.
+    pub skipped: Vec<(String, String)>,
+}
+
+impl Extraction<'_> {
+    /// Reads every picture once and fills one table a source. `progress` is told how many pictures
+    /// were added.
+    pub fn run(&self, sources: &[Source<'_>], mut progress: impl FnMut(usize)) -> Result<Extracted> {
+        let size = self.preparation.size;
+        let columns = sources
+            .iter()
+            .map(|source| source_columns(source, size))
+            .collect::<Result<Vec<_>>>()?;
+        let total = self.dataset.len(self.split);
+        let mut data: Vec<Vec<f32>> = columns.iter().map(|_| Vec::new()).collect();
+        let (mut rows, mut skipped) = (Vec::with_capacity(total), Vec::new());
+        // Each thread takes its own batch: small networks have too little work in one.
+        let step = self.batch_size * rayon::current_num_threads();
+        for start in (0..total).step_by(step) {
+            let indices: Vec<usize> = (start..total.min(start + step)).collect();
+            let batch = load_batch(
+                self.dataset,
+                self.split,
+                &indices,
+                &self.preparation,
+                self.on_bad_image,
+            )?;
+            for (source, data) in sources.iter().zip(&mut data) {
+                data.extend(self.batch_features(source, &batch.pixels, rows.len() as u64)?);
+            }
+            rows.extend(batch.indices);
+            skipped.extend(batch.skipped);
+            progress(indices.len());
+        }
+        let tables = columns
+            .into_iter()
+            .zip(data)
+            .map(|(columns, data)| self.table(&rows, columns, data))
+            .collect::<Result<_>>()?;
+        Ok(Extracted { tables, skipped })
+    }
+
+    /// Rows of one source for prepared pictures, one after another.
+    fn batch_features(&self, source: &Source<'_>, pixels: &[u8], first: u64) -> Result<Vec<f32>> {
+        let size = self.preparation.size;
+        match source {
+            Source::Pixels => Ok(pixels.iter().map(|&p| f32::from(p) / 255.0).collect()),
+            Source::Latents { model, spec, layers } => {
+                let image = size * size * 3;
+                let parts: Vec<Vec<f32>> = pixels
+                    .par_chunks(self.batch_size * image)
+                    .enumerate()
+                    .map(|(i, chunk)| {
+                        let n = chunk.len() / image;
+                        let shape = (n, size, size, 3);
+                        let chunk = Tensor::from_slice(chunk, shape, model.device())?;
+                        let first = first + (i * self.batch_size) as u64;
+                        let parts = extract_batch(model, &chunk, spec, *layers, first)?;
+                        Ok(side_by_side(&parts, n))
+                    })
+                    .collect::<Result<_>>()?;
+                Ok(parts.concat())
+            }
+        }
+    }
+
+    fn table(
+        &self,
+        rows: &[usize],
+        columns: Vec<FeatureColumn>,
+        data: Vec<f32>,
+    ) -> Result<FeatureTable> {
+        let found = data.len();
+        let features = Array2::from_shape_vec((rows.len(), columns.len()), data).map_err(|_| {
+            Error::TableShape { part: "values", expected: rows.len() * columns.len(), found }
+        })?;
+        let groups = self.dataset.groups(self.split);
+        let table = FeatureTable {
+            features,
+            targets: targets(&self.dataset.labels(self.split)).select(rows),
+            keys: rows.iter().map(|&i| self.dataset.key(self.split, i)).collect(),
+            groups: groups.map(|g| rows.iter().map(|&i| g[i]).collect()),
+            columns,
+        };
+        table.validate()?;
+        Ok(table)
+    }
+}
+
+/// The columns of all parts, image by image.
+fn side_by_side(parts: &[LayerFeatures], n: usize) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(parts.iter().map(|p| p.values.len()).sum());
+    for i in 0..n {
+        for part in parts {
+            rows.extend_from_slice(&part.values[i * part.columns..][..part.columns]);
+        }
+    }
+    rows
+}
+
+/// A data set's labels as a table's targets.
+fn targets(labels: &Labels) -> Targets {
+    match labels {
+        Labels::None => Targets::None,
+        Labels::Binary { names, values } => {
+            let rows = values.len() / names.len().max(1);
+            let values = Array2::from_shape_vec((rows, names.len()), values.clone());
+            let values = values.expect("a data set has one value a picture and attribute");
+            debug_assert_eq!(values.len_of(Axis(0)), rows);
+            Targets::Binary { names: names.clone(), values }
+        }
+        Labels::Classes { names, labels } => {
+            Targets::Classes { names: names.clone(), labels: labels.clone() }
+        }
+    }
+}

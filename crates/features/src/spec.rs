@@ -1,0 +1,256 @@
+//! What is read from each layer, how it is pooled, and which layers are kept.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use vdvae_model::{LayerShape, VdvaeConfig};
+
+use crate::{Error, Result};
+
+/// The number that stands for a latent, or for what computes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistic {
+    /// Posterior mean, along the path of posterior means.
+    #[default]
+    Mean,
+    /// A posterior sample, along the path of samples.
+    Z,
+    /// Logarithm of the posterior standard deviation.
+    LogStd,
+    /// The decoder's state after the layer's block.
+    State,
+    /// The encoder's last activation at each resolution; layers play no part.
+    Activation,
+}
+
+impl Statistic {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Mean, "mean"),
+        (Self::Z, "z"),
+        (Self::LogStd, "log-std"),
+        (Self::State, "state"),
+        (Self::Activation, "activation"),
+    ];
+}
+
+impl fmt::Display for Statistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(s, _)| s == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Statistic {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.iter().find(|(_, name)| *name == text).map(|(s, _)| *s).ok_or_else(|| {
+            Error::Unknown {
+                what: "statistic",
+                expected: "mean, z, log-std, state, activation".into(),
+                found: text.into(),
+            }
+        })
+    }
+}
+
+/// How a layer's grid becomes columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// Every position.
+    None,
+    /// The mean over k × k cells, or over every position where the layer is smaller.
+    ///
+    /// Cell i of k covers rows ⌊i r / k⌋ to ⌈(i + 1) r / k⌉, as PyTorch's adaptive pooling does.
+    Grid(usize),
+}
+
+impl Pooling {
+    /// One number a channel.
+    pub const MEAN: Self = Self::Grid(1);
+
+    /// Cells along one side of a layer of resolution `r`.
+    pub fn side(self, r: usize) -> usize {
+        match self {
+            Self::None => r,
+            Self::Grid(k) => k.min(r),
+        }
+    }
+}
+
+impl Default for Pooling {
+    /// 4 × 4 cells: on aligned pictures the mean over space throws most of the information away.
+    fn default() -> Self {
+        Self::Grid(4)
+    }
+}
+
+impl fmt::Display for Pooling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Grid(1) => f.write_str("mean"),
+            Self::Grid(k) => write!(f, "grid:{k}"),
+        }
+    }
+}
+
+impl FromStr for Pooling {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let grid = |k: &str| k.parse().ok().filter(|&k| k > 0).map(Self::Grid);
+        match text {
+            "none" => Some(Self::None),
+            "mean" => Some(Self::MEAN),
+            _ => text.strip_prefix("grid:").and_then(grid),
+        }
+        .ok_or_else(|| Error::Unknown {
+            what: "pooling",
+            expected: "none, mean, grid:K with K at least 1".into(),
+            found: text.into(),
+        })
+    }
+}
+
+/// What a table of features holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeatureSpec {
+    /// The number read from each latent.
+    pub statistic: Statistic,
+    /// How its grid becomes columns.
+    pub pooling: Pooling,
+    /// Seed of the samples; used by [`Statistic::Z`] alone.
+    pub seed: u64,
+}
+
+/// Layers, counted from 0 at the top (1×1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LayerSelection {
+    /// Every layer.
+    All,
+    /// Every layer of one resolution: `32x32`.
+    Resolution(usize),
+    /// One layer: `17`.
+    Layer(usize),
+    /// The first n layers from the top: `first:31`.
+    First(usize),
+}
+
+impl LayerSelection {
+    /// Whether a layer belongs to the selection.
+    pub fn contains(self, layer: &LayerShape) -> bool {
+        match self {
+            Self::All => true,
+            Self::Resolution(r) => layer.resolution == r,
+            Self::Layer(index) => layer.index == index,
+            Self::First(n) => layer.index < n,
+        }
+    }
+
+    /// The resolution all selected layers have, where they have one.
+    pub fn resolution(self, config: &VdvaeConfig) -> Option<usize> {
+        let mut layers = config.latent_layers().into_iter().filter(|l| self.contains(l));
+        let first = layers.next()?.resolution;
+        layers.all(|l| l.resolution == first).then_some(first)
+    }
+
+    /// The selected layers of a network.
+    ///
+    /// # Errors
+    /// Where there are none; the message lists what the network has.
+    pub fn layers(self, config: &VdvaeConfig) -> Result<Vec<LayerShape>> {
+        let all = config.latent_layers();
+        let count = all.len();
+        let enough = match self {
+            Self::First(n) => n > 0 && n <= count,
+            _ => true,
+        };
+        let selected: Vec<_> = all.into_iter().filter(|l| self.contains(l)).collect();
+        if enough && !selected.is_empty() {
+            return Ok(selected);
+        }
+        let mut resolutions: Vec<_> = config.latent_layers().iter().map(|l| l.resolution).collect();
+        resolutions.dedup();
+        let resolutions: Vec<_> = resolutions.iter().map(|r| format!("{r}x{r}")).collect();
+        Err(Error::Unknown {
+            what: "layer",
+            expected: format!(
+                "{}, all, 0 to {}, or first:1 to first:{count}",
+                resolutions.join(", "),
+                count - 1
+            ),
+            found: self.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for LayerSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Resolution(r) => write!(f, "{r}x{r}"),
+            Self::Layer(index) => write!(f, "{index}"),
+            Self::First(n) => write!(f, "first:{n}"),
+        }
+    }
+}
+
+impl FromStr for LayerSelection {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let square = |text: &str| {
+            let (a, b) = text.split_once('x')?;
+            let (a, b): (usize, usize) = (a.parse().ok()?, b.parse().ok()?);
+            (a == b).then_some(Self::Resolution(a))
+        };
+        let parsed = match text {
+            "all" => Some(Self::All),
+            _ => square(text)
+                .or_else(|| text.strip_prefix("first:")?.parse().ok().map(Self::First))
+                .or_else(|| text.parse().ok().map(Self::Layer)),
+        };
+        parsed.ok_or_else(|| Error::Unknown {
+            what: "layer",
+            expected: "RxR such as 32x32, all, a layer number, or first:N".into(),
+            found: text.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for text in ["all", "32x32", "17", "first:31"] {
+            assert_eq!(text.parse::<LayerSelection>().unwrap().to_string(), text);
+        }
+        for text in ["none", "mean", "grid:4"] {
+            assert_eq!(text.parse::<Pooling>().unwrap().to_string(), text);
+        }
+        for text in ["mean", "z", "log-std", "state", "activation"] {
+            assert_eq!(text.parse::<Statistic>().unwrap().to_string(), text);
+        }
+        for text in ["", "7x8", "first:", "-1", "32x", "grid:0"] {
+            assert!(text.parse::<LayerSelection>().is_err(), "{text}");
+            assert!(text.parse::<Pooling>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_layer_the_network_lacks_is_refused_with_a_list() {
+        let config = VdvaeConfig::tiny();
+        let message = LayerSelection::Resolution(7).layers(&config).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "layer: expected 1x1, 4x4, 8x8, 16x16, all, 0 to 8, or first:1 to first:9, found `7x7`"
+        );
+        assert!(LayerSelection::First(10).layers(&config).is_err());
+        assert_eq!(LayerSelection::First(2).layers(&config).unwrap().len(), 2);
+    }
+}

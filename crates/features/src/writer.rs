@@ -1,0 +1,387 @@
+//! Feature files: streamed to disk part by part, resumable, and whole or absent.
+//!
+//! Rows are appended to one file a part in `OUT.partial/`, with a note of how many are complete.
+//! A run that was stopped continues there; [`FeatureWriter::finish`] assembles the parts into the
+//! file asked for, which appears under its name only when it is complete and on disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, LayerFeatures, Result};
+
+/// A kind of feature file, known by its extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// `.npz`: one array a layer.
+    Npz,
+    /// `.npy`: one (N, D) matrix, layers side by side.
+    Npy,
+    /// `.safetensors`: one tensor a layer.
+    Safetensors,
+}
+
+impl FileFormat {
+    /// The format a file's extension asks for.
+    pub fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("npz") => Ok(Self::Npz),
+            Some("npy") => Ok(Self::Npy),
+            Some("safetensors") => Ok(Self::Safetensors),
+            _ => Err(Error::Unknown {
+                what: "feature file",
+                expected: "a name that ends in .npz, .npy or .safetensors".into(),
+                found: path.display().to_string(),
+            }),
+        }
+    }
+}
+
+/// One array of a feature file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// `layer.000`, or `activation.32`.
+    pub name: String,
+    /// Shape of one image's numbers: (Z, r, r) unpooled, (columns) pooled.
+    pub shape: Vec<usize>,
+}
+
+impl Part {
+    fn columns(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    request: String,
+    consumed: usize,
+    rows: usize,
+}
+
+/// Writes one feature file.
+#[derive(Debug)]
+pub struct FeatureWriter {
+    path: PathBuf,
+    format: FileFormat,
+    folder: PathBuf,
+    parts: Vec<Part>,
+    files: Vec<BufWriter<File>>,
+    indices: BufWriter<File>,
+    progress: Progress,
+}
+
+fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_path_buf();
+    move |source| Error::Io { path, action, source }
+}
+
+/// `OUT` with something after its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+impl FeatureWriter {
+    /// Starts a file, or continues one whose `request` (everything that changes its contents) is
+    /// the same.
+    pub fn open(path: &Path, parts: Vec<Part>, request: &str) -> Result<Self> {
+        let format = FileFormat::of(path)?;
+        let folder = beside(path, ".partial");
+        let progress = read_progress(&folder, &parts, request);
+        if progress.rows == 0 && folder.exists() {
+            fs::remove_dir_all(&folder).map_err(io_error(&folder, "remove"))?;
+        }
+        fs::create_dir_all(&folder).map_err(io_error(&folder, "create"))?;
+        let open = |name: &str, bytes: usize| {
+            let path = folder.join(name);
+            let open = || {
+                let mut file =
+                    OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+                file.set_len(bytes as u64)?;
+                file.seek(SeekFrom::End(0))?;
+                Ok(BufWriter::new(file))
+            };
+            open().map_err(io_error(&path, "write"))
+        };
+        let files = parts
+            .iter()
+            .map(|part| open(&part.name, progress.rows * part.columns() * 4))
+            .collect::<Result<_>>()?;
+        let indices = open("indices", progress.rows * 8)?;
+        Ok(Self { path: path.to_path_buf(), format, folder, parts, files, indices, progress })
+    }
+
+    /// Pictures already dealt with by an earlier run.
+    pub fn consumed(&self) -> usize {
+        self.progress.consumed
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> usize {
+        self.progress.rows
+    }
+
+    /// Adds the rows of some pictures. `consumed` counts the pictures dealt with, left-out ones
+    /// included; `indices` are those kept.
+    pub fn append(
+        &mut self,
+        consumed: usize,
+        indices: &[usize],
+        layers: &[LayerFeatures],
+    ) -> Result<()> {
+        if layers.len() != self.parts.len() {
+            let (expected, found) = (self.parts.len(), layers.len());
+            return Err(Error::TableShape { part: "layers", expected, found });
+        }
+        for ((part, file), layer) in self.parts.iter().zip(&mut self.files).zip(layers) {
+            let expected = indices.len() * part.columns();
+            if layer.values.len() != expected {
+                let found = layer.values.len();
+                return Err(Error::TableShape { part: "values of a layer", expected, found });
+            }
+            let write = layer.values.iter().try_for_each(|v| file.write_all(&v.to_le_bytes()));
+            write.and_then(|()| file.flush()).map_err(io_error(&self.folder, "write"))?;
+        }
+        let mut write = || {
+            for &index in indices {
+                self.indices.write_all(&(index as u64).to_le_bytes())?;
+            }
+            self.indices.flush()
+        };
+        write().map_err(io_error(&self.folder, "write"))?;
+        self.progress.consumed += consumed;
+        self.progress.rows += indices.len();
+        let text = serde_json::to_vec(&self.progress).expect("numbers and text serialise");
+        replace(&self.folder.join("progress.json"), |file| file.write_all(&text))
+    }
+
+    /// Assembles the file and its manifest `OUT.json`, and removes the parts. Returns the indices
+    /// of the pictures kept; `manifest` makes the manifest from them.
+    pub fn finish(
+        mut self,
+        request: &str,
+        manifest: impl FnOnce(&[usize]) -> serde_json::Value,
+    ) -> Result<()> {
+        debug_assert_eq!(request, self.progress.request);
+        for file in &mut self.files {
+            file.flush().map_err(io_error(&self.folder, "write"))?;
+        }
+        let path = self.folder.join("indices");
+        let bytes = fs::read(&path).map_err(io_error(&path, "read"))?;
+        let indices: Vec<usize> = bytes
+            .chunks_exact(8)
+            .map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")) as usize)
+            .collect();
+        replace(&self.path, |file| match self.format {
+            FileFormat::Npz => self.write_npz(file),
+            FileFormat::Npy => self.write_npy(file),
+            FileFormat::Safetensors => self.write_safetensors(file),
+        })?;
+        let text = serde_json::to_vec_pretty(&manifest(&indices)).expect("plain values serialise");
+        replace(&beside(&self.path, ".json"), |file| file.write_all(&text))?;
+        fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
+    }
+
+    fn reader(&self, part: &Part) -> io::Result<BufReader<File>> {
+        Ok(BufReader::with_capacity(1 << 16, File::open(self.folder.join(&part.name))?))
+    }
+
+    fn shape(&self, part: &Part) -> Vec<usize> {
+        [&[self.progress.rows], &part.shape[..]].concat()
+    }
+
+    fn write_npz(&self, file: &mut (impl Write + Seek)) -> io::Result<()> {
+        let mut zip = zip::ZipWriter::new(file);
+        for part in &self.parts {
+            let header = npy_header(&self.shape(part));
+            let bytes = header.len() + self.progress.rows * part.columns() * 4;
+            let options = zip::write::SimpleFileOptions::default()
+                .compression_method(zip::CompressionMethod::Stored)
+                .last_modified_time(zip::DateTime::default())
+                .large_file(bytes > u32::MAX as usize);
+            zip.start_file(format!("{}.npy", part.name), options)?;
+            zip.write_all(&header)?;
+            io::copy(&mut self.reader(part)?, &mut zip)?;
+        }
+        zip.finish()?;
+        Ok(())
+    }
+
+    fn write_npy(&self, file: &mut impl Write) -> io::Result<()> {
+        let columns = self.parts.iter().map(Part::columns).sum();
+        file.write_all(&npy_header(&[self.progress.rows, columns]))?;
+        let mut readers =
+            self.parts.iter().map(|part| self.reader(part)).collect::<io::Result<Vec<_>>>()?;
+        let mut row = Vec::new();
+        for _ in 0..self.progress.rows {
+            for (part, reader) in self.parts.iter().zip(&mut readers) {
+                row.resize(part.columns() * 4, 0);
+                reader.read_exact(&mut row)?;
+                file.write_all(&row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_safetensors(&self, file: &mut impl Write) -> io::Result<()> {
+        let mut header = serde_json::Map::new();
+        let mut offset = 0;
+        for part in &self.parts {
+            let end = offset + self.progress.rows * part.columns() * 4;
+            let entry = serde_json::json!({
+                "dtype": "F32", "shape": self.shape(part), "data_offsets": [offset, end],
+            });
+            header.insert(part.name.clone(), entry);
+            offset = end;
+        }
+        let mut header = serde_json::to_vec(&header).expect("plain values serialise");
+        header.resize(header.len().next_multiple_of(8), b' ');
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for part in &self.parts {
+            io::copy(&mut self.reader(part)?, file)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an earlier run left, if it is of use.
+fn read_progress(folder: &Path, parts: &[Part], request: &str) -> Progress {
+    let fresh = Progress { request: request.to_owned(), ..Progress::default() };
+    let Ok(text) = fs::read(folder.join("progress.json")) else { return fresh };
+    let Ok(progress) = serde_json::from_slice::<Progress>(&text) else { return fresh };
+    let holds = |name: &str, bytes: usize| {
+        fs::metadata(folder.join(name)).is_ok_and(|m| m.len() >= bytes as u64)
+    };
+    let complete = progress.request == request
+        && holds("indices", progress.rows * 8)
+        && parts.iter().all(|p| holds(&p.name, progress.rows * p.columns() * 4));
+    if complete { progress } else { fresh }
+}
+
+/// Writes a file beside its place, flushes it to disk and renames it.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<()> {
+    let temporary = beside(path, ".tmp");
+    let run = || {
+        let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
+        write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    run().map_err(io_error(path, "write"))
+}
+
+/// Header of a version 1.0 .npy file of little-endian float32 in C order.
+fn npy_header(shape: &[usize]) -> Vec<u8> {
+    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    let comma = if sizes.len() == 1 { "," } else { "" };
+    let sizes = sizes.join(", ");
+    let mut dict =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}{comma}), }}");
+    // Magic, version and length take ten bytes; numbers begin at a multiple of 64.
+    let padding = (10 + dict.len() + 1).next_multiple_of(64) - (10 + dict.len() + 1);
+    dict.push_str(&" ".repeat(padding));
+    dict.push('\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend_from_slice(&(dict.len() as u16).to_le_bytes());
+    header.extend_from_slice(dict.as_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(index: usize, resolution: usize, columns: usize, values: &[f32]) -> LayerFeatures {
+        LayerFeatures { layer: Some(index), resolution, columns, values: values.to_vec() }
+    }
+
+    fn parts() -> Vec<Part> {
+        vec![
+            Part { name: "layer.000".into(), shape: vec![2] },
+            Part { name: "layer.001".into(), shape: vec![1, 2, 2] },
+        ]
+    }
+
+    fn write(path: &Path, stop: bool) -> Result<()> {
+        let mut writer = FeatureWriter::open(path, parts(), "a")?;
+        if writer.consumed() == 0 {
+            let (a, b) = ([1., 2.], [3., 4., 5., 6.]);
+            writer.append(2, &[1], &[layer(0, 1, 2, &a), layer(1, 2, 4, &b)])?;
+            if stop {
+                // A half-written row that was never counted.
+                writer.files[0].write_all(&[1, 2, 3]).unwrap();
+                return Ok(());
+            }
+        }
+        let (a, b) = ([7., 8.], [9., 10., 11., 12.]);
+        writer.append(1, &[2], &[layer(0, 1, 2, &a), layer(1, 2, 4, &b)])?;
+        writer.finish("a", |rows| serde_json::json!({ "rows": rows }))
+    }
+
+    #[test]
+    fn npy_is_one_matrix_of_all_layers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.npy");
+        write(&path, false).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes.len() % 64, 2 * 6 * 4 % 64);
+        assert!(String::from_utf8_lossy(&bytes[..64]).contains("'shape': (2, 6), }"));
+        let numbers: Vec<f32> = bytes[bytes.len() - 48..]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
+        assert_eq!(numbers, [1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.]);
+        let manifest = fs::read_to_string(folder.path().join("f.npy.json")).unwrap();
+        assert_eq!(manifest.split_whitespace().collect::<String>(), "{\"rows\":[1,2]}");
+        assert!(!folder.path().join("f.npy.partial").exists());
+    }
+
+    #[test]
+    fn a_stopped_run_continues_and_gives_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["f.npz", "f.npy", "f.safetensors"] {
+            let (whole, resumed) = (folder.path().join(name), folder.path().join("r").join(name));
+            fs::create_dir_all(resumed.parent().unwrap()).unwrap();
+            write(&whole, false).unwrap();
+            write(&resumed, true).unwrap();
+            assert!(!resumed.exists(), "no file before it is complete");
+            write(&resumed, false).unwrap();
+            assert_eq!(fs::read(&whole).unwrap(), fs::read(&resumed).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_request_starts_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.npy");
+        write(&path, true).unwrap();
+        assert_eq!(FeatureWriter::open(&path, parts(), "b").unwrap().consumed(), 0);
+    }
+
+    #[test]
+    fn safetensors_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.safetensors");
+        write(&path, false).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let layer = file.tensor("layer.001").unwrap();
+        assert_eq!(layer.shape(), [2, 1, 2, 2]);
+        assert_eq!(layer.data()[..4], 3f32.to_le_bytes());
+        assert_eq!(layer.data()[16..20], 9f32.to_le_bytes());
+    }
+
+    #[test]
+    fn unknown_extensions_are_refused() {
+        let message = FileFormat::of(Path::new("x.txt")).unwrap_err().to_string();
+        assert!(message.contains(".npz, .npy or .safetensors"), "{message}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Reading and writing weights: our single file, and the published PyTorch files.
+//!
+//! A file is read into memory once and its numbers are copied out once, so that loading takes the
+//! size of the file plus that of the weights. No size stated in a file is believed before it is
+//! compared with the size of the file itself.
+
+mod dtype;
+mod fault;
+mod initialise;
+mod objects;
+mod pickle;
+mod safetensors;
+mod torch;
+mod torch_legacy;
+mod torch_zip;
+mod weights;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+
+pub use safetensors::write_safetensors;
+pub use weights::{Array, MAX_LISTED_PROBLEMS, Weights};
+
+use crate::{Error, Result, VdvaeConfig, error::quote};
+use fault::Fault;
+
+/// Larger files are not read at all: weights, average and moments of the largest configuration
+/// that [`VdvaeConfig::validate`] accepts.
+const MAX_FILE_BYTES: u64 = 16 << 30;
+/// Enough to tell every kind of file apart.
+const MAGIC_BYTES: usize = 64;
+
+/// The layout of a checkpoint file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckpointKind {
+    /// Ours, or another program's.
+    Safetensors,
+    /// PyTorch since version 1.6.
+    TorchZip,
+    /// PyTorch before version 1.6.
+    TorchLegacy,
+}
+
+impl CheckpointKind {
+    /// By the first bytes of a file; None when it is no checkpoint.
+    fn detect(start: &[u8]) -> Option<Self> {
+        if start.starts_with(b"PK\x03\x04") {
+            Some(Self::TorchZip)
+        } else if torch_legacy::is_legacy(start) {
+            Some(Self::TorchLegacy)
+        } else if start.get(8) == Some(&b'{') {
+            Some(Self::Safetensors)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for CheckpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::TorchZip => "PyTorch (zip)",
+            Self::TorchLegacy => "PyTorch (legacy stream)",
+        })
+    }
+}
+
+/// What a checkpoint file holds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Checkpoint {
+    /// The file, as errors name it.
+    pub file: String,
+    /// How it is laid out.
+    pub kind: CheckpointKind,
+    /// Every tensor, in the order of the file, without the `module.` of data-parallel training.
+    pub weights: Weights,
+    /// The configuration, when the file carries one.
+    pub config: Option<VdvaeConfig>,
+    /// Metadata entries of a safetensors file other than those that every file of ours has.
+    pub metadata: BTreeMap<String, String>,
+    /// SHA-256 of the file itself, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Checkpoint {
+    /// Reads a file of any kind, told apart by its first bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::Checkpoint`] when it is no checkpoint, or a
+    /// damaged or hostile one.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
+        let details = fs::metadata(path).map_err(io)?;
+        if !details.is_file() {
+            let found = if details.is_dir() { "a folder" } else { "something else" };
+            return Err(Fault::new("file", "a checkpoint file", found).in_file(&file));
+        }
+        if details.len() > MAX_FILE_BYTES {
+            let found = format!("{} bytes", details.len());
+            let expected = format!("at most {MAX_FILE_BYTES} bytes");
+            return Err(Fault::new("file", expected, found).in_file(&file));
+        }
+        let mut reader = File::open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        reader.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
+        detect(&bytes, details.len()).map_err(|fault| fault.in_file(&file))?;
+        bytes
+            .try_reserve_exact(details.len().saturating_sub(bytes.len() as u64) as usize)
+            .map_err(|error| io(io::Error::other(error)))?;
+        reader.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        Self::read_bytes(&bytes, &file)
+    }
+
+    /// Reads a checkpoint from memory; `file` names it in errors.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`], as for [`Self::read`].
+    pub fn read_bytes(bytes: &[u8], file: &str) -> Result<Self> {
+        let parse = || {
+            let kind = detect(bytes, bytes.len() as u64)?;
+            let (weights, metadata) = match kind {
+                CheckpointKind::Safetensors => safetensors::read(bytes)?,
+                CheckpointKind::TorchZip => (torch_zip::read(bytes)?, BTreeMap::new()),
+                CheckpointKind::TorchLegacy => (torch_legacy::read(bytes)?, BTreeMap::new()),
+            };
+            Ok((kind, weights, metadata))
+        };
+        let (kind, weights, mut metadata) = parse().map_err(|fault: Fault| fault.in_file(file))?;
+        let config = metadata.get("config").map(|json| config_from(json, file)).transpose()?;
+        metadata.retain(|key, _| !safetensors::RESERVED.contains(&key.as_str()));
+        let sha256 = weights::hex(&Sha256::digest(bytes));
+        Ok(Self { file: file.to_owned(), kind, weights, config, metadata, sha256 })
+    }
+
+    /// The configuration to build the network from: the file's own, else the given one.
+    ///
+    /// # Errors
+    /// [`Error::NoConfig`] when there is neither, [`Error::ConfigConflict`] when both are there and
+    /// differ, and whatever [`VdvaeConfig::validate`] finds wrong with the given one.
+    pub fn resolve_config(&self, given: Option<&VdvaeConfig>) -> Result<VdvaeConfig> {
+        given.map_or(Ok(()), VdvaeConfig::validate)?;
+        match (&self.config, given) {
+            (Some(own), Some(given)) => self.same_config(own, given).map(|()| own.clone()),
+            (Some(config), None) | (None, Some(config)) => Ok(config.clone()),
+            (None, None) => Err(Error::NoConfig { file: self.file.clone() }),
+        }
+    }
+
+    /// Compares the names and shapes of the weights with those of `config`, both ways.
+    ///
+    /// # Errors
+    /// [`Error::WeightMismatch`] that lists what is missing, extra or of another shape.
+    pub fn check(&self, config: &VdvaeConfig) -> Result<()> {
+        self.weights.check_from(config, &self.file)
+    }
+
+    fn same_config(&self, own: &VdvaeConfig, given: &VdvaeConfig) -> Result<()> {
+        let json = |config: &VdvaeConfig| serde_json::to_value(config).unwrap_or_default();
+        let (own, given) = (json(own), json(given));
+        let keys = own.as_object().into_iter().flat_map(|object| object.keys());
+        match keys.into_iter().find(|key| own[*key] != given[*key]) {
+            None => Ok(()),
+            Some(key) => Err(Error::ConfigConflict {
+                file: self.file.clone(),
+                field: key.clone(),
+                expected: given[key].to_string(),
+                found: own[key].to_string(),
+            }),
+        }
+    }
+}
+
+fn detect(start: &[u8], length: u64) -> fault::Parse<CheckpointKind> {
+    CheckpointKind::detect(start).ok_or_else(|| {
+        let found = if start.is_empty() {
+            "an empty file".to_owned()
+        } else {
+            let start = &start[..start.len().min(16)];
+            format!("{length} bytes that start with {}", quote(&String::from_utf8_lossy(start)))
+        };
+        Fault::new("file", "a safetensors file or a PyTorch checkpoint", found)
+    })
+}
+
+fn config_from(json: &str, file: &str) -> Result<VdvaeConfig> {
+    VdvaeConfig::from_json(json).map_err(|error| match error {
+        Error::Config { field, expected, found } => {
+            Fault::new(format!("config: {field}"), expected, found).in_file(file)
+        }
+        other => {
+            Fault::new("metadata config", "a model configuration", other.to_string()).in_file(file)
+        }
+    })
+}

@@ -1,0 +1,211 @@
+//! Our own file: safetensors with the configuration and two hashes in its metadata.
+//!
+//! Metadata keys: `format` is `vdvae`, `version` is `1`, `config` is the configuration's JSON,
+//! `sha256` is [`Weights::sha256`], `metadata_sha256` covers all other entries. Any more entries
+//! are the caller's. Tensors have published names, shapes and order, in float32. The same content
+//! always gives the same bytes.
+//!
+//! Files of other programs, without these keys, are read too.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use ::safetensors::{Dtype as FileDtype, SafeTensors};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    dtype::Dtype,
+    fault::{Fault, Parse},
+    weights::{Array, Weights, hex, little_endian},
+};
+use crate::{Error, Result, VdvaeConfig, error::quote};
+
+const FORMAT: &str = "vdvae";
+const VERSION: &str = "1";
+/// Metadata keys that only this module writes.
+pub(super) const RESERVED: [&str; 5] = ["format", "version", "config", "sha256", "metadata_sha256"];
+
+pub(super) type Metadata = BTreeMap<String, String>;
+
+/// Reads a whole file. The hashes are verified where the file has them.
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Metadata)> {
+    check_header_length(bytes)?;
+    let damaged = |error| {
+        Fault::new("header", "a safetensors header that fits the file", quote(&format!("{error}")))
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let metadata: Metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    check_metadata(&metadata)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let mut weights = Weights::new();
+    for name in header.offset_keys() {
+        let view = tensors.tensor(&name).map_err(damaged)?;
+        let dtype = match view.dtype() {
+            FileDtype::F64 => Dtype::F64,
+            FileDtype::F32 => Dtype::F32,
+            FileDtype::F16 => Dtype::F16,
+            FileDtype::BF16 => Dtype::Bf16,
+            other => {
+                let position = format!("tensor {}", quote(&name));
+                return Err(Fault::new(position, "F64, F32, F16 or BF16", format!("{other:?}")));
+            }
+        };
+        let mut data = Vec::with_capacity(view.data().len() / dtype.size());
+        dtype.decode(view.data(), &mut data);
+        weights.insert(name, Array::new(view.shape().to_vec(), data));
+    }
+    if let Some(stated) = metadata.get("sha256") {
+        same_hash("tensor data does not match its hash", stated, weights.sha256())?;
+    }
+    Ok((weights, metadata))
+}
+
+/// Says where a truncated file ends, which the safetensors crate does not.
+fn check_header_length(bytes: &[u8]) -> Parse<()> {
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        return Err(Fault::new("header", "8 bytes of header length", format!("{}", bytes.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > rest.len() as u64 {
+        let found = format!("{} bytes to the end of the file", rest.len());
+        return Err(Fault::new("header", format!("{length} bytes of JSON"), found));
+    }
+    Ok(())
+}
+
+fn check_metadata(metadata: &Metadata) -> Parse<()> {
+    if let Some(stated) = metadata.get("metadata_sha256") {
+        same_hash("metadata does not match its hash", stated, metadata_sha256(metadata))?;
+    }
+    if metadata.get("format").is_some_and(|format| format == FORMAT) {
+        let version = metadata.get("version").map_or("none", String::as_str);
+        if version != VERSION {
+            return Err(Fault::new("metadata version", VERSION, quote(version)));
+        }
+        if !metadata.contains_key("sha256") {
+            return Err(Fault::new("metadata", "a sha256 of the tensors", "none"));
+        }
+    }
+    Ok(())
+}
+
+fn same_hash(position: &str, stated: &str, computed: String) -> Parse<()> {
+    if stated == computed {
+        return Ok(());
+    }
+    Err(Fault::new(position, format!("sha256 {}", quote(stated)), computed))
+}
+
+fn metadata_sha256(metadata: &Metadata) -> String {
+    let mut hash = Sha256::new();
+    for (key, value) in metadata.iter().filter(|(key, _)| *key != "metadata_sha256") {
+        for text in [key, value] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+    }
+    hex(&hash.finalize())
+}
+
+/// Writes weights and configuration as one file, and returns the SHA-256 of that file.
+///
+/// `extra` becomes further metadata entries, such as `step`. Names are not compared with `config`:
+/// a training checkpoint holds more than a model. The file is written beside `path`,
+/// flushed to disk and renamed: a reader, or a crash, sees the old file or the new one whole.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written, [`Error::Checkpoint`] when an extra key or the
+/// name of a tensor is reserved.
+pub fn write_safetensors(
+    path: impl AsRef<Path>,
+    weights: &Weights,
+    config: &VdvaeConfig,
+    extra: &BTreeMap<String, String>,
+) -> Result<String> {
+    let path = path.as_ref();
+    let header = header(weights, config, extra)
+        .map_err(|fault| fault.in_file(&path.display().to_string()))?;
+    let temporary = temporary_beside(path);
+    let written = write_synced(&temporary, &header, weights)
+        .and_then(|hash| fs::rename(&temporary, path).map(|()| hash))
+        .and_then(|hash| sync_folder(path).map(|()| hash));
+    written.map_err(|source| {
+        // Nothing is left behind; that the file may not exist is no second error.
+        let _ = fs::remove_file(&temporary);
+        Error::Io { path: path.to_owned(), action: "write", source }
+    })
+}
+
+/// Length and JSON, padded so that the tensors are aligned.
+fn header(weights: &Weights, config: &VdvaeConfig, extra: &Metadata) -> Parse<Vec<u8>> {
+    if let Some(key) = RESERVED.iter().find(|key| extra.contains_key(**key)) {
+        return Err(Fault::new("metadata", "a key of its own for each entry", *key));
+    }
+    if weights.get("__metadata__").is_some() {
+        return Err(Fault::new("tensors", "no tensor named __metadata__", "one"));
+    }
+    let own = [
+        ("format", FORMAT.to_owned()),
+        ("version", VERSION.to_owned()),
+        ("config", config.to_json()),
+        ("sha256", weights.sha256()),
+    ];
+    let mut metadata = extra.clone();
+    metadata.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    metadata.insert("metadata_sha256".to_owned(), metadata_sha256(&metadata));
+
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".to_owned(), json!(metadata));
+    let mut start = 0;
+    for (name, array) in weights.iter() {
+        let end = start + 4 * array.data().len();
+        let entry = json!({"dtype": "F32", "shape": array.shape(), "data_offsets": [start, end]});
+        entries.insert(name.to_owned(), entry);
+        start = end;
+    }
+    let mut json = serde_json::Value::Object(entries).to_string().into_bytes();
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut header = (json.len() as u64).to_le_bytes().to_vec();
+    header.append(&mut json);
+    Ok(header)
+}
+
+fn write_synced(path: &Path, header: &[u8], weights: &Weights) -> io::Result<String> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut hash = Sha256::new();
+    let mut write = |bytes: &[u8]| {
+        hash.update(bytes);
+        out.write_all(bytes)
+    };
+    write(header)?;
+    for (_, array) in weights.iter() {
+        little_endian(array.data()).try_for_each(|bytes| write(&bytes))?;
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// A name in the same folder, so that the rename stays within one file system.
+fn temporary_beside(path: &Path) -> PathBuf {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+/// The rename itself is only durable once the folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(()); // folders cannot be opened there
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,178 @@
+//! From a pickled state dict to weights: names, prefixes, strides, and a bound on the memory.
+
+use super::{
+    fault::{Fault, Parse},
+    objects::{Storage, Value, View},
+    pickle::Unpickled,
+    weights::{Array, Weights},
+};
+use crate::error::quote;
+
+/// Saved from a data-parallel wrapper, every name starts with this.
+const DATA_PARALLEL_PREFIX: &str = "module.";
+
+/// Where a state dict may be one level down, in files that hold more than weights.
+const NESTED: [&str; 2] = ["state_dict", "model"];
+
+/// The tensors of a state dict in its order, without the data-parallel prefix.
+pub(super) fn named_tensors<'a>(pickle: &Unpickled<'a>) -> Parse<Vec<(&'a str, usize)>> {
+    let heap = &pickle.heap;
+    let nested = NESTED.iter().filter_map(|key| heap.lookup(pickle.root, key));
+    let root = nested.into_iter().find(|value| heap.as_dict(*value).is_some());
+    let root = root.unwrap_or(pickle.root);
+    let Some(pairs) = heap.as_dict(root) else {
+        let found = heap.describe(root);
+        return Err(Fault::new("pickle", "a dict of tensors by name", found));
+    };
+    let mut named = Vec::with_capacity(pairs.len());
+    for [key, value] in pairs {
+        let name = heap
+            .as_str(*key)
+            .ok_or_else(|| Fault::new("state dict", "names as keys", heap.describe(*key)))?;
+        let Value::Tensor(tensor) = *value else {
+            let position = format!("state dict entry {}", quote(name));
+            return Err(Fault::new(position, "a tensor", heap.describe(*value)));
+        };
+        named.push((name, tensor));
+    }
+    if named.is_empty() {
+        return Err(Fault::new("state dict", "at least one tensor", "none"));
+    }
+    if named.iter().all(|(name, _)| name.starts_with(DATA_PARALLEL_PREFIX)) {
+        named.iter_mut().for_each(|(name, _)| *name = &name[DATA_PARALLEL_PREFIX.len()..]);
+    }
+    Ok(named)
+}
+
+/// Reads every storage once and cuts the tensors out of it.
+///
+/// `file_len` bounds the memory: see [`check_size`].
+pub(super) fn assemble<'a>(
+    pickle: &Unpickled<'a>,
+    file_len: usize,
+    mut read: impl FnMut(&Storage<'a>) -> Parse<Vec<f32>>,
+) -> Parse<Weights> {
+    let named = named_tensors(pickle)?;
+    let (storages, views) = (&pickle.heap.storages, &pickle.heap.tensors);
+    check_size(file_len, storages, named.iter().map(|(_, tensor)| &views[*tensor]))?;
+
+    let mut users = vec![Vec::new(); storages.len()];
+    for (position, (_, tensor)) in named.iter().enumerate() {
+        users[views[*tensor].storage].push(position);
+    }
+    let mut arrays: Vec<Option<Array>> = vec![None; named.len()];
+    for (storage, users) in storages.iter().zip(&users) {
+        let Some((last, others)) = users.split_last() else { continue };
+        let elements = read(storage)?;
+        for user in others {
+            arrays[*user] = Some(cut_out(&elements, &views[named[*user].1]));
+        }
+        arrays[*last] = Some(cut_out_last(elements, &views[named[*last].1]));
+    }
+    let mut weights = Weights::new();
+    for ((name, _), array) in named.iter().zip(arrays) {
+        let array = array.expect("every tensor has a storage, and every used storage was read");
+        if weights.insert(*name, array).is_some() {
+            let position = format!("state dict entry {}", quote(name));
+            return Err(Fault::new(position, "one tensor of this name", "two"));
+        }
+    }
+    Ok(weights)
+}
+
+/// Refuses files that describe far more numbers than they hold (decompression bombs, one storage
+/// shared by endless tensors) before anything is allocated.
+fn check_size<'v>(
+    file_len: usize,
+    storages: &[Storage<'_>],
+    views: impl Iterator<Item = &'v View>,
+) -> Parse<()> {
+    // Float32 weights hardly compress; zeros compress by a thousand, and there are some.
+    let limit = file_len.saturating_mul(16).saturating_add(16 << 20);
+    let stored = storages.iter().map(Storage::bytes);
+    let unpacked = views.map(|view| view.len.checked_mul(size_of::<f32>()));
+    let total = stored.chain(unpacked).try_fold(0usize, |sum, bytes| sum.checked_add(bytes?));
+    if total.is_some_and(|total| total <= limit) {
+        return Ok(());
+    }
+    let total = total.map_or("more bytes than there are".into(), |total| format!("{total} bytes"));
+    let expected = format!("tensors of at most {limit} bytes in a file of {file_len}");
+    Err(Fault::new("state dict", expected, total))
+}
+
+fn is_contiguous(view: &View) -> bool {
+    let mut expected = 1usize;
+    view.shape.iter().zip(&view.strides).rev().all(|(&size, &stride)| {
+        let fits = size == 1 || stride == expected;
+        expected = expected.saturating_mul(size.max(1)); // of an empty tensor it may be anything
+        fits
+    })
+}
+
+/// As [`cut_out`], but without a copy where the tensor is the whole storage.
+fn cut_out_last(elements: Vec<f32>, view: &View) -> Array {
+    if view.offset == 0 && view.len == elements.len() && is_contiguous(view) {
+        return Array::new(view.shape.clone(), elements);
+    }
+    cut_out(&elements, view)
+}
+
+fn cut_out(elements: &[f32], view: &View) -> Array {
+    if view.len == 0 || is_contiguous(view) {
+        let start = view.offset.min(elements.len() - view.len);
+        return Array::new(view.shape.clone(), elements[start..start + view.len].to_vec());
+    }
+    let mut data = Vec::with_capacity(view.len);
+    let mut index = vec![0; view.shape.len()];
+    let mut at = view.offset;
+    for _ in 0..view.len {
+        data.push(elements[at]);
+        // Count up in row-major order, carrying from the last dimension to the first.
+        for axis in (0..index.len()).rev() {
+            index[axis] += 1;
+            at += view.strides[axis];
+            if index[axis] < view.shape[axis] {
+                break;
+            }
+            at -= view.strides[axis] * index[axis];
+            index[axis] = 0;
+        }
+    }
+    Array::new(view.shape.clone(), data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(offset: usize, shape: &[usize], strides: &[usize]) -> View {
+        let len = shape.iter().product();
+        View { storage: 0, offset, shape: shape.to_vec(), strides: strides.to_vec(), len }
+    }
+
+    #[test]
+    fn strides_are_followed() {
+        let elements: Vec<f32> = (0..12u8).map(f32::from).collect();
+        let cut = |view: View| {
+            let array = cut_out(&elements, &view);
+            assert_eq!(array, cut_out_last(elements.clone(), &view));
+            array.into_data()
+        };
+        assert_eq!(cut(view(0, &[3, 4], &[4, 1])), elements);
+        assert_eq!(cut(view(2, &[2, 2], &[2, 1])), [2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(cut(view(0, &[2, 3], &[1, 4])), [0.0, 4.0, 8.0, 1.0, 5.0, 9.0]);
+        assert_eq!(cut(view(1, &[2, 1, 2], &[6, 99, 3])), [1.0, 4.0, 7.0, 10.0]);
+        assert_eq!(cut(view(5, &[], &[])), [5.0]);
+        assert!(cut(view(12, &[0, 4], &[4, 1])).is_empty());
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_read() {
+        let storages = [Storage { key: "0", dtype: super::super::dtype::Dtype::F32, len: 1 << 30 }];
+        let error = check_size(1000, &storages, std::iter::empty()).unwrap_err();
+        assert!(format!("{error:?}").contains("at most 16793216 bytes in a file of 1000"));
+        let views = vec![view(0, &[1 << 20], &[1]); 10];
+        check_size(1000, &[], views[..4].iter()).unwrap();
+        check_size(1000, &[], views.iter()).unwrap_err();
+    }
+}

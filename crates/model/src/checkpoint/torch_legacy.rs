@@ -1,0 +1,105 @@
+//! PyTorch's stream form, before version 1.6: five pickles, then the storages one after another.
+//!
+//! Magic number, protocol, system, state dict, and the keys of the storages in the order of their
+//! data; each storage is its length in elements as i64, then the elements. There is no checksum.
+
+use std::collections::HashMap;
+
+use super::{
+    fault::{Fault, Parse},
+    objects::{Storage, Value},
+    pickle::{Unpickled, unpickle},
+    torch,
+    weights::Weights,
+};
+use crate::error::quote;
+
+/// The pickled magic number 0x1950a86a20f9469cfc6c, after the two bytes that state the protocol.
+const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+const PROTOCOL: i64 = 1001;
+
+/// Whether a file of this form starts with `bytes`.
+pub(super) fn is_legacy(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x80) && bytes.get(2..2 + MAGIC.len()) == Some(MAGIC)
+}
+
+pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
+    let protocol = unpickle(bytes, 2 + MAGIC.len(), "protocol")?;
+    if protocol.root != Value::Int(PROTOCOL) {
+        let found = protocol.heap.describe(protocol.root);
+        return Err(Fault::new("protocol", PROTOCOL.to_string(), found));
+    }
+    let system = unpickle(bytes, protocol.end, "system")?;
+    check_byte_order(&system)?;
+    let state = unpickle(bytes, system.end, "state dict")?;
+    let keys = unpickle(bytes, state.end, "storage keys")?;
+    let data = locate(bytes, &state.heap.storages, &keys)?;
+    torch::assemble(&state, bytes.len(), |storage| {
+        let start = data.get(storage.key).copied().ok_or_else(|| {
+            let position = format!("storage {}", quote(storage.key));
+            Fault::new(position, "its data in the file", "none")
+        })?;
+        let size = storage.bytes().expect("locate has found this many bytes in the file");
+        let mut elements = Vec::with_capacity(storage.len);
+        storage.dtype.decode(&bytes[start..start + size], &mut elements);
+        Ok(elements)
+    })
+}
+
+fn check_byte_order(system: &Unpickled) -> Parse<()> {
+    match system.heap.lookup(system.root, "little_endian") {
+        Some(Value::Bool(true)) => Ok(()),
+        Some(Value::Bool(false)) => {
+            Err(Fault::new("system", "little-endian data", "big-endian data"))
+        }
+        _ => Err(Fault::new("system", "little_endian stated", "nothing of the kind")),
+    }
+}
+
+/// Where the elements of every storage start. All lie inside the file, which ends after the last.
+fn locate<'a>(
+    bytes: &[u8],
+    storages: &[Storage<'a>],
+    keys: &Unpickled<'a>,
+) -> Parse<HashMap<&'a str, usize>> {
+    let described: HashMap<&str, &Storage> =
+        storages.iter().map(|storage| (storage.key, storage)).collect();
+    let list = keys.heap.as_sequence(keys.root).ok_or_else(|| {
+        Fault::new("storage keys", "a list of keys", keys.heap.describe(keys.root))
+    })?;
+    let mut found = HashMap::new();
+    let mut at = keys.end;
+    for key in list {
+        let storage = keys.heap.as_str(*key).and_then(|key| described.get(key));
+        let storage = storage.ok_or_else(|| {
+            let found = keys.heap.describe(*key);
+            Fault::new("storage keys", "keys of storages in the state dict", found)
+        })?;
+        let fault = |expected: String, found: String| {
+            Fault::new(format!("storage {} at byte {at}", quote(storage.key)), expected, found)
+        };
+        let rest = &bytes[at..];
+        let Some((stated, data)) = rest.split_first_chunk() else {
+            return Err(fault("its length".into(), format!("the end after {} bytes", rest.len())));
+        };
+        let stated = i64::from_le_bytes(*stated);
+        if usize::try_from(stated) != Ok(storage.len) {
+            return Err(fault(format!("{} elements", storage.len), stated.to_string()));
+        }
+        let Some(size) = storage.bytes().filter(|size| *size <= data.len()) else {
+            let expected = format!("{} elements of {:?}", storage.len, storage.dtype);
+            return Err(fault(expected, format!("{} bytes to the end of the file", data.len())));
+        };
+        found.insert(storage.key, bytes.len() - data.len());
+        at = bytes.len() - data.len() + size;
+    }
+    if at != bytes.len() {
+        let position = format!("byte {at}");
+        return Err(Fault::new(
+            position,
+            "the end of the file",
+            format!("{} more bytes", bytes.len() - at),
+        ));
+    }
+    Ok(found)
+}

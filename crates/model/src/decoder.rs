@@ -1,0 +1,193 @@
+//! The top-down path: from 1×1 to the picture, one latent a block.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use candle_core::{DType, Device, Tensor};
+use vdvae_ops::{
+    BlockShape, ConvShape, block, gain_bias, joined_block, project_add, sample_and_kl,
+    sample_prior, upsample_add,
+};
+
+use crate::config::VdvaeConfig;
+use crate::encoder::Activations;
+use crate::noise::Noise;
+use crate::params::Parameters;
+use crate::{Error, Result};
+
+/// `decoder` of the published network, without its output distribution.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoder {
+    blocks: Vec<DecoderBlock>,
+    /// Learned bias per resolution, (r, r, width).
+    biases: BTreeMap<usize, Tensor>,
+    gain_bias: Tensor,
+    image_size: usize,
+    device: Device,
+}
+
+#[derive(Debug, Clone)]
+struct DecoderBlock {
+    resolution: usize,
+    mix_from: Option<usize>,
+    width: usize,
+    latent_channels: usize,
+    prior: (BlockShape, Tensor),
+    posterior: (BlockShape, Tensor),
+    project: (ConvShape, Tensor),
+    resnet: (BlockShape, Tensor),
+}
+
+/// Where the latents of a walk down the decoder come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LatentSource<'a> {
+    /// The posterior, given the encoder's activations.
+    Posterior { activations: &'a Activations, noise: Noise },
+    /// The first layers as given, (N, r, r, Z) each; the rest from the prior, with noise scaled by
+    /// the temperature.
+    Prior { given: &'a [Tensor], noise: Noise, temperature: f64 },
+}
+
+/// What one decoder block computed. All tensors are (N, r, r, ·).
+#[derive(Debug, Clone)]
+pub(crate) struct BlockOutput {
+    pub(crate) index: usize,
+    /// mean | log std | state with the prior's features added: 2Z + width channels.
+    pub(crate) prior: Tensor,
+    /// mean | log std: 2Z channels; `None` where there was no image.
+    pub(crate) posterior: Option<Tensor>,
+    /// Latent | KL (2Z channels), or the latent alone (Z) where there was no image.
+    pub(crate) latent: Tensor,
+    /// The decoder's state after the block: width channels.
+    pub(crate) state: Tensor,
+}
+
+impl DecoderBlock {
+    fn new(config: &VdvaeConfig, parameters: &Parameters, index: usize) -> Self {
+        let spec = &config.decoder_blocks()[index];
+        let resolution = spec.resolution;
+        let (width, z) = (config.width_at(resolution), config.zdim);
+        let shape = |input, output, residual| BlockShape {
+            input,
+            middle: config.mid_at(resolution),
+            output,
+            kernel: config.kernel_at(resolution),
+            residual,
+        };
+        let unit = |part: &str| parameters.unit(&format!("decoder.dec_blocks.{index}.{part}"));
+        Self {
+            resolution,
+            mix_from: spec.mix_from,
+            width,
+            latent_channels: z,
+            // The prior's features are added to the state: a residual behind its statistics.
+            prior: (shape(width, 2 * z + width, true), unit("prior")),
+            posterior: (shape(2 * width, 2 * z, false), unit("enc")),
+            project: (ConvShape { input: z, output: width, kernel: 1 }, unit("z_proj")),
+            resnet: (shape(width, width, true), unit("resnet")),
+        }
+    }
+
+    /// (posterior, latent) of this block.
+    fn latent(
+        &self,
+        index: usize,
+        state: &Tensor,
+        prior: &Tensor,
+        source: LatentSource<'_>,
+    ) -> Result<(Option<Tensor>, Tensor)> {
+        let shape = (state.dim(0)?, self.resolution, self.latent_channels);
+        match source {
+            LatentSource::Posterior { activations, noise } => {
+                let activation = &activations[&self.resolution];
+                let posterior =
+                    joined_block(state, activation, &self.posterior.1, self.posterior.0)?;
+                let noise = noise.draw(index, shape, state.device())?;
+                let latent = sample_and_kl(&posterior, prior, noise)?;
+                Ok((Some(posterior), latent))
+            }
+            LatentSource::Prior { given, .. } if index < given.len() => {
+                let (n, r, z) = shape;
+                if given[index].dims() != [n, r, r, z] {
+                    return Err(Error::GivenLatent {
+                        layer: index,
+                        expected: vec![n, r, r, z],
+                        found: given[index].dims().to_vec(),
+                    });
+                }
+                Ok((None, given[index].clone()))
+            }
+            LatentSource::Prior { noise, temperature, .. } => {
+                let noise = noise.draw(index, shape, state.device())?;
+                Ok((None, sample_prior(prior, self.latent_channels, noise, temperature)?))
+            }
+        }
+    }
+}
+
+impl Decoder {
+    pub(crate) fn new(config: &VdvaeConfig, parameters: &Parameters, device: &Device) -> Result<Self> {
+        let blocks = config.decoder_blocks().len();
+        let mut biases = BTreeMap::new();
+        for (i, resolution) in config.bias_resolutions().into_iter().enumerate() {
+            let bias = parameters.unit(&format!("decoder.bias_xs.{i}"));
+            let shape = (resolution, resolution, config.width_at(resolution));
+            biases.insert(resolution, bias.reshape(shape)?);
+        }
+        Ok(Self {
+            blocks: (0..blocks).map(|i| DecoderBlock::new(config, parameters, i)).collect(),
+            biases,
+            gain_bias: parameters.unit("decoder.gain_bias"),
+            image_size: config.image_size,
+            device: device.clone(),
+        })
+    }
+
+    /// Walks down the decoder for `n` pictures, calling `visit` after each block; stops where it
+    /// says so. Returns the final state (N, H, W, width) after gain and bias, unless stopped.
+    pub(crate) fn walk(
+        &self,
+        n: usize,
+        source: LatentSource<'_>,
+        mut visit: impl FnMut(BlockOutput) -> Result<ControlFlow<()>>,
+    ) -> Result<Option<Tensor>> {
+        let mut states: BTreeMap<usize, Tensor> = BTreeMap::new();
+        for (index, b) in self.blocks.iter().enumerate() {
+            let x = self.input(b, n, &states)?;
+            let prior = block(&x, &b.prior.1, b.prior.0)?;
+            let (posterior, latent) = b.latent(index, &x, &prior, source)?;
+            drop(x);
+            let x = project_add(&prior, &latent, &b.project.1, b.project.0)?;
+            let state = block(&x, &b.resnet.1, b.resnet.0)?;
+            states.insert(b.resolution, state.clone());
+            let output = BlockOutput { index, prior, posterior, latent, state };
+            if visit(output)?.is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(gain_bias(&states[&self.image_size], &self.gain_bias)?))
+    }
+
+    /// The state a block starts from: what its resolution holds so far (at first the learned bias,
+    /// or zeros), plus the upsampled state of a lower resolution.
+    fn input(
+        &self,
+        b: &DecoderBlock,
+        n: usize,
+        states: &BTreeMap<usize, Tensor>,
+    ) -> Result<Tensor> {
+        let (r, state) = (b.resolution, states.get(&b.resolution));
+        let bias = self.biases.get(&r);
+        match (b.mix_from, state) {
+            (Some(from), None) => Ok(upsample_add(&states[&from], bias, r / from, b.width)?),
+            (Some(from), Some(state)) => {
+                Ok((state + upsample_add(&states[&from], None, r / from, b.width)?)?)
+            }
+            (None, Some(state)) => Ok(state.clone()),
+            (None, None) => match bias {
+                Some(bias) => Ok(bias.broadcast_as((n, r, r, b.width))?.contiguous()?),
+                None => Ok(Tensor::zeros((n, r, r, b.width), DType::F32, &self.device)?),
+            },
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The bottom-up path: a picture to the last activation at each resolution.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use vdvae_ops::{BlockShape, ConvShape, avg_pool, block, conv};
+
+use crate::Result;
+use crate::config::VdvaeConfig;
+use crate::params::Parameters;
+
+/// The last activation at each resolution: r → (N, r, r, width at r).
+pub type Activations = BTreeMap<usize, Tensor>;
+
+/// `encoder` of the published network.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoder {
+    stem: (ConvShape, Tensor),
+    blocks: Vec<EncoderBlock>,
+}
+
+#[derive(Debug, Clone)]
+struct EncoderBlock {
+    shape: BlockShape,
+    parameters: Tensor,
+    /// Rate and width of the average pooling that follows.
+    pool: Option<(usize, usize)>,
+}
+
+impl Encoder {
+    pub(crate) fn new(config: &VdvaeConfig, parameters: &Parameters) -> Self {
+        let stem = ConvShape { input: 3, output: config.width, kernel: 3 };
+        let blocks = config.encoder_blocks().into_iter().enumerate().map(|(i, spec)| {
+            let width = config.width_at(spec.resolution);
+            EncoderBlock {
+                shape: BlockShape {
+                    input: width,
+                    middle: config.mid_at(spec.resolution),
+                    output: width,
+                    kernel: config.kernel_at(spec.resolution),
+                    residual: true,
+                },
+                parameters: parameters.unit(&format!("encoder.enc_blocks.{i}")),
+                pool: spec.down.map(|rate| (rate, config.width_at(spec.resolution / rate))),
+            }
+        });
+        Self { stem: (stem, parameters.unit("encoder.in_conv")), blocks: blocks.collect() }
+    }
+
+    /// # Shapes
+    /// - `x`: (N, H, W, 3), shifted and scaled
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Activations> {
+        let mut x = conv(x, &self.stem.1, self.stem.0)?;
+        let mut activations = Activations::from([(x.dim(1)?, x.clone())]);
+        for b in &self.blocks {
+            x = block(&x, &b.parameters, b.shape)?;
+            if let Some((rate, width)) = b.pool {
+                x = avg_pool(&x, rate, width)?;
+            }
+            activations.insert(x.dim(1)?, x.clone());
+        }
+        Ok(activations)
+    }
+}

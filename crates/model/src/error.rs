@@ -1,0 +1,268 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// What [`crate`]'s functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong while configuring, loading or running a model.
+///
+/// Every message is a single line that says where, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration describes no network.
+    #[error("config: {field}: expected {expected}, found {found}")]
+    Config {
+        /// The JSON key, with the offending element where there is one.
+        field: String,
+        /// What would be valid.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// A configuration is not JSON of the documented form.
+    #[error("{origin}: not a model configuration: {reason}")]
+    ConfigJson {
+        /// The file it was read from, or `config`.
+        origin: String,
+        /// What the JSON parser says, with line and column.
+        reason: String,
+    },
+
+    /// No preset has this name.
+    #[error("unknown preset {found}: expected one of {expected}")]
+    UnknownPreset {
+        /// The name that was asked for.
+        found: String,
+        /// Every valid name.
+        expected: String,
+    },
+
+    /// The operating system refused to read or write a file.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done, as a verb: `read`, `write`.
+        action: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// A file is not a checkpoint, or a damaged or hostile one.
+    #[error("{file}: {position}: expected {expected}, found {found}")]
+    Checkpoint {
+        /// The file.
+        file: String,
+        /// Where in it: an entry, a tensor, an offset.
+        position: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// The names or shapes of the weights are not those of the configuration.
+    #[error("{} in {file} do not fit the configuration: {}",
+        count(*total, "tensor"), list_problems(problems, *total))]
+    WeightMismatch {
+        /// Where the weights came from.
+        file: String,
+        /// The first problems in order of name, at most [`crate::MAX_LISTED_PROBLEMS`].
+        problems: Vec<WeightProblem>,
+        /// How many there are in all.
+        total: usize,
+    },
+
+    /// A checkpoint does not carry its configuration and none was given.
+    #[error(
+        "{file}: no configuration inside: expected one to be given (--preset NAME or --config FILE)"
+    )]
+    NoConfig {
+        /// The checkpoint.
+        file: String,
+    },
+
+    /// A checkpoint carries another configuration than the one that was given.
+    #[error("{file}: {field}: expected {expected} as given, found {found} in the checkpoint")]
+    ConfigConflict {
+        /// The checkpoint.
+        file: String,
+        /// The first key that differs.
+        field: String,
+        /// Its value in the configuration that was given.
+        expected: String,
+        /// Its value in the checkpoint.
+        found: String,
+    },
+
+    /// Tensors that do not match the units of a network one by one.
+    #[error("parameters: expected {expected} flat tensors of the units' sizes, found {found}")]
+    Units {
+        /// Units of the network.
+        expected: usize,
+        /// Tensors given.
+        found: usize,
+    },
+
+    /// A given latent does not fit its layer.
+    #[error(
+        "layer {layer}: expected a latent of {}, found {}",
+        shape_text(expected),
+        shape_text(found)
+    )]
+    GivenLatent {
+        /// Layer, from 0 at the top.
+        layer: usize,
+        /// (N, r, r, Z).
+        expected: Vec<usize>,
+        /// Shape given.
+        found: Vec<usize>,
+    },
+
+    /// More layers of latents than the network has.
+    #[error("latents: expected at most {expected} layers, found {found}")]
+    TooManyLayers {
+        /// Layers of the network.
+        expected: usize,
+        /// Layers given.
+        found: usize,
+    },
+
+    /// A picture without pixels.
+    #[error("picture {index}: expected at least one pixel, found none")]
+    EmptyPicture {
+        /// Position in the batch.
+        index: usize,
+    },
+
+    /// A tensor that is not a batch of pictures of the network's size.
+    #[error("pictures: expected u8 (N, {size}, {size}, 3), found {dtype} {}", shape_text(found))]
+    PixelTensor {
+        /// Height and width of the network's pictures.
+        size: usize,
+        /// Element type given.
+        dtype: String,
+        /// Shape given.
+        found: Vec<usize>,
+    },
+
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// One way in which a set of weights differs from what a configuration asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WeightProblem {
+    /// The configuration has this parameter, the weights do not.
+    Missing {
+        /// Published name.
+        name: String,
+        /// Its shape, in PyTorch's order.
+        expected: Vec<usize>,
+    },
+    /// The weights have this tensor, the configuration does not.
+    Extra {
+        /// Published name.
+        name: String,
+        /// Its shape, in PyTorch's order.
+        found: Vec<usize>,
+    },
+    /// Both have it, in different shapes.
+    Shape {
+        /// Published name.
+        name: String,
+        /// Shape by the configuration, in PyTorch's order.
+        expected: Vec<usize>,
+        /// Shape in the weights.
+        found: Vec<usize>,
+    },
+}
+
+impl WeightProblem {
+    /// The published name of the tensor in question.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Missing { name, .. } | Self::Extra { name, .. } | Self::Shape { name, .. } => {
+                name
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for WeightProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = quote(self.name());
+        match self {
+            Self::Missing { expected, .. } => {
+                write!(f, "missing {name}: expected {}, found nothing", shape_text(expected))
+            }
+            Self::Extra { found, .. } => {
+                write!(f, "extra {name}: expected nothing, found {}", shape_text(found))
+            }
+            Self::Shape { expected, found, .. } => {
+                let (expected, found) = (shape_text(expected), shape_text(found));
+                write!(f, "wrong shape {name}: expected {expected}, found {found}")
+            }
+        }
+    }
+}
+
+fn list_problems(problems: &[WeightProblem], total: usize) -> String {
+    let mut text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if total > problems.len() {
+        text += &format!("; and {} more", total - problems.len());
+    }
+    text
+}
+
+fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// `(16, 8, 8)`, the way a shape is written in every message.
+pub(crate) fn shape_text(shape: &[usize]) -> String {
+    format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// Text from a file, fit for a one-line message: plain names as they are, anything else quoted and
+/// escaped, and cut where it is long.
+pub(crate) fn quote(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:,".contains(c);
+    if !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(LONGEST).collect();
+    let dots = if cut.len() < text.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", cut.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_text_is_short_and_on_one_line() {
+        assert_eq!(quote("decoder.gain"), "decoder.gain");
+        assert_eq!(quote("a\nb\u{1b}"), "\"a\\nb\\u{1b}\"");
+        assert_eq!(quote(""), "\"\"");
+        let long = quote(&"é".repeat(1000));
+        assert!(long.chars().count() < 100 && long.ends_with("…\""), "{long}");
+    }
+
+    #[test]
+    fn problems_beyond_the_listed_ones_are_counted() {
+        let problems = vec![WeightProblem::Extra { name: "a".into(), found: vec![2, 3] }];
+        let error = Error::WeightMismatch { file: "m.th".into(), problems, total: 3 };
+        assert_eq!(
+            error.to_string(),
+            "3 tensors in m.th do not fit the configuration: \
+             extra a: expected nothing, found (2, 3); and 2 more"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Parameters in memory: one flat tensor for each block or other unit of the network.
+//!
+//! A unit's tensor is what an operator of [`vdvae_ops`] takes and what the optimizer walks over;
+//! the table beside it says where each published parameter lies in it. Published convolutions are
+//! (output, input, height, width) and are stored (output, height, width, input); learned biases
+//! are (1, channels, height, width) and are stored (height, width, channels). Converted here,
+//! once, in both directions.
+
+use candle_core::{Device, Tensor};
+
+use crate::checkpoint::{Array, Weights};
+use crate::config::{ParameterSpec, VdvaeConfig};
+use crate::{Error, Result};
+
+/// One published parameter inside a unit's flat tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Published name, such as `decoder.dec_blocks.3.enc.c2.weight`.
+    pub name: String,
+    /// Published shape.
+    pub shape: Vec<usize>,
+    /// First element in the unit's flat tensor.
+    pub offset: usize,
+}
+
+impl Slot {
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Calls `visit(published index, stored index)` for every element.
+    fn each_element(&self, mut visit: impl FnMut(usize, usize)) {
+        match self.shape[..] {
+            // A four-dimensional shape keeps its first axis and moves the second to the end.
+            [outer, channels, height, width] => {
+                let area = height * width;
+                for o in 0..outer {
+                    for c in 0..channels {
+                        for p in 0..area {
+                            visit((o * channels + c) * area + p, (o * area + p) * channels + c);
+                        }
+                    }
+                }
+            }
+            _ => (0..self.len()).for_each(|i| visit(i, i)),
+        }
+    }
+}
+
+/// A block, convolution, learned bias or the output's gain and bias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// What the published names of its parameters have in common.
+    pub name: String,
+    /// Its parameters, in the order in which they lie in the flat tensor.
+    pub slots: Vec<Slot>,
+}
+
+impl Unit {
+    /// Numbers in the flat tensor.
+    pub fn parameters(&self) -> usize {
+        self.slots.iter().map(Slot::len).sum()
+    }
+}
+
+/// The name shared by the parameters of one unit.
+fn unit_name(parameter: &str) -> String {
+    const GAIN_AND_BIAS: &str = "decoder.gain_bias";
+    if matches!(parameter, "decoder.gain" | "decoder.bias") {
+        return GAIN_AND_BIAS.to_string();
+    }
+    let name = parameter.trim_end_matches(".weight").trim_end_matches(".bias");
+    let stem = [".c1", ".c2", ".c3", ".c4"].iter().find_map(|c| name.strip_suffix(c));
+    stem.unwrap_or(name).to_string()
+}
+
+/// The units of a network, in published order.
+pub fn units(config: &VdvaeConfig) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    for ParameterSpec { name, shape } in config.parameters() {
+        let unit = unit_name(&name);
+        let index = units.iter().position(|u| u.name == unit).unwrap_or_else(|| {
+            units.push(Unit { name: unit, slots: vec![] });
+            units.len() - 1
+        });
+        let offset = units[index].parameters();
+        units[index].slots.push(Slot { name, shape, offset });
+    }
+    units
+}
+
+/// Flat tensors of all units.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    units: Vec<Unit>,
+    tensors: Vec<Tensor>,
+}
+
+impl Parameters {
+    /// Lays out published weights, which must be exactly those of `config`.
+    pub fn from_weights(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
+        weights.check(config)?;
+        let units = units(config);
+        let tensors = units
+            .iter()
+            .map(|unit| {
+                let mut flat = vec![0f32; unit.parameters()];
+                for slot in &unit.slots {
+                    let array = weights.get(&slot.name).expect("checked above");
+                    let stored = &mut flat[slot.offset..];
+                    slot.each_element(|published, at| stored[at] = array.data[published]);
+                }
+                Ok(Tensor::from_vec(flat, unit.parameters(), device)?)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { units, tensors })
+    }
+
+    /// The same units with other tensors, one a unit: variables to train, say, or another average.
+    pub fn with_tensors(&self, tensors: Vec<Tensor>) -> Result<Self> {
+        let matches = tensors.len() == self.tensors.len()
+            && tensors.iter().zip(&self.units).all(|(t, u)| t.dims() == [u.parameters()]);
+        if !matches {
+            return Err(Error::Units { expected: self.units.len(), found: tensors.len() });
+        }
+        Ok(Self { units: self.units.clone(), tensors })
+    }
+
+    /// Weights under published names, in published shapes and order.
+    pub fn to_weights(&self) -> Result<Weights> {
+        let mut weights = Weights::default();
+        for (unit, tensor) in self.units.iter().zip(&self.tensors) {
+            let flat = tensor.to_vec1::<f32>()?;
+            for slot in &unit.slots {
+                let stored = &flat[slot.offset..];
+                let mut data = vec![0f32; slot.len()];
+                slot.each_element(|published, at| data[published] = stored[at]);
+                weights.insert(slot.name.clone(), Array { shape: slot.shape.clone(), data });
+            }
+        }
+        Ok(weights)
+    }
+
+    /// The layout.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// One flat tensor a unit, in the order of [`Self::units`].
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The flat tensor of a unit of this configuration.
+    pub(crate) fn unit(&self, name: &str) -> Tensor {
+        let index = self.units.iter().position(|u| u.name == name);
+        self.tensors[index.unwrap_or_else(|| panic!("unit {name} is part of the layout"))].clone()
+    }
+}

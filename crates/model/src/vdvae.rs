@@ -1,0 +1,263 @@
+//! The Very Deep VAE: one network for training, likelihood, latents, sampling and decoding.
+//!
+//! Child, "Very Deep VAEs Generalize Autoregressive Models and Can Outperform Them on Images",
+//! arXiv 2011.10650; the network is that of the published code.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use rand::Rng;
+use vdvae_ops::{ConvShape, conv, kl_sum, mixture_nll, mixture_sample};
+
+use crate::checkpoint::{Checkpoint, Weights};
+use crate::config::VdvaeConfig;
+use crate::decoder::{BlockOutput, Decoder, LatentSource};
+use crate::encoder::{Activations, Encoder};
+use crate::images::Images;
+use crate::latents::{LatentLayer, LatentMode, Latents};
+use crate::noise::{Noise, stream};
+use crate::params::Parameters;
+use crate::{Error, Result};
+
+/// The two halves of the negative evidence lower bound, in nats per dimension, (N) each.
+#[derive(Debug, Clone)]
+pub struct ElboTerms {
+    /// Negative log-likelihood of the picture given its latents.
+    pub distortion: Tensor,
+    /// KL from posterior to prior, summed over all layers.
+    pub rate: Tensor,
+}
+
+impl ElboTerms {
+    /// Mean over the batch of distortion + rate: what training minimises. A scalar.
+    pub fn mean(&self) -> Result<Tensor> {
+        Ok((&self.distortion + &self.rate)?.mean_all()?)
+    }
+}
+
+/// A Very Deep VAE.
+///
+/// ```
+/// use vdvae_model::{Vdvae, VdvaeConfig, Weights};
+/// let config = VdvaeConfig::tiny();
+/// let weights = Weights::initialise(&config, 0);
+/// let model = Vdvae::new(&config, &weights, &candle_core::Device::Cpu)?;
+///
+/// let picture = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8, y as u8, 128]));
+/// let latents = model.extract_latents(&picture)?;
+/// assert_eq!(latents.layers().len(), config.latent_layers().len());
+/// for layer in latents.layers() {
+///     let r = layer.resolution;
+///     assert_eq!(layer.mean.dims(), [1, r, r, config.zdim]);
+/// }
+/// # Ok::<(), vdvae_model::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Vdvae {
+    config: VdvaeConfig,
+    parameters: Parameters,
+    encoder: Encoder,
+    decoder: Decoder,
+    output: (ConvShape, Tensor),
+    device: Device,
+}
+
+impl Vdvae {
+    /// A network with published weights, which must be exactly those that `config` asks for.
+    pub fn new(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let parameters = Parameters::from_weights(config, weights, device)?;
+        Self::from_parameters(config, parameters, device)
+    }
+
+    /// A network whose parameters are already laid out; the tensors may be variables.
+    pub fn from_parameters(
+        config: &VdvaeConfig,
+        parameters: Parameters,
+        device: &Device,
+    ) -> Result<Self> {
+        let logits = 10 * config.num_mixtures;
+        let output = ConvShape { input: config.width, output: logits, kernel: 1 };
+        Ok(Self {
+            encoder: Encoder::new(config, &parameters),
+            decoder: Decoder::new(config, &parameters, device)?,
+            output: (output, parameters.unit("decoder.out_net.out_conv")),
+            config: config.clone(),
+            parameters,
+            device: device.clone(),
+        })
+    }
+
+    /// Loads one of our checkpoints, which carries its configuration.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        let config = checkpoint.resolve_config(None)?;
+        checkpoint.check(&config)?;
+        Self::new(&config, &checkpoint.weights, device)
+    }
+
+    /// Loads a checkpoint of any kind as the given network: a published PyTorch file, say.
+    pub fn load_published(
+        path: impl AsRef<Path>,
+        config: &VdvaeConfig,
+        device: &Device,
+    ) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        checkpoint.check(config)?;
+        Self::new(config, &checkpoint.weights, device)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &VdvaeConfig {
+        &self.config
+    }
+
+    /// The parameters, laid out for the operators.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Numbers of one picture: height × width × 3, what "per dimension" divides by.
+    pub fn dimensions(&self) -> usize {
+        3 * self.config.image_size * self.config.image_size
+    }
+
+    /// The bottom-up path: the last activation at each resolution, r → (N, r, r, width at r).
+    pub fn encode(&self, images: &(impl Images + ?Sized)) -> Result<Activations> {
+        self.encode_pixels(&images.to_pixels(self.config.image_size, &self.device)?)
+    }
+
+    fn encode_pixels(&self, pixels: &Tensor) -> Result<Activations> {
+        let x = pixels.to_dtype(DType::F32)?;
+        let x = ((x + self.config.shift)? * self.config.scale)?;
+        self.encoder.forward(&x)
+    }
+
+    /// The evidence lower bound of a batch.
+    ///
+    /// # Shapes
+    /// - `images`: N pictures, or u8 (N, H, W, 3)
+    /// - result: two tensors (N), nats per dimension
+    pub fn loss(&self, images: &(impl Images + ?Sized), noise: Noise) -> Result<ElboTerms> {
+        let (terms, _) = self.loss_with(images, noise, |_, _| Ok(()))?;
+        Ok(terms)
+    }
+
+    /// As [`Self::loss`], handing each layer's KL to `layer(index, kl)` as it is computed:
+    /// (N) nats, summed over the layer. Returns the decoder's output beside the terms.
+    pub fn loss_with(
+        &self,
+        images: &(impl Images + ?Sized),
+        noise: Noise,
+        mut layer: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<(ElboTerms, Tensor)> {
+        let pixels = images.to_pixels(self.config.image_size, &self.device)?;
+        let activations = self.encode_pixels(&pixels)?;
+        let source = LatentSource::Posterior { activations: &activations, noise };
+        let mut rate: Option<Tensor> = None;
+        let px = self.decoder.walk(pixels.dim(0)?, source, |output| {
+            let kl = kl_sum(&output.latent)?;
+            layer(output.index, &kl)?;
+            rate = Some(match rate.take() {
+                Some(sum) => (sum + kl)?,
+                None => kl,
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let px = px.expect("the visitor never stops the walk");
+        let rate = rate.expect("a valid configuration has a layer");
+        let logits = conv(&px, &self.output.1, self.output.0)?;
+        let distortion = mixture_nll(&logits, &pixels, self.config.low_bit)?;
+        let rate = (rate / self.dimensions() as f64)?;
+        Ok((ElboTerms { distortion, rate }, px))
+    }
+
+    /// The latents of every layer: posterior means along the path of posterior means, for one
+    /// picture or a batch. Deterministic.
+    pub fn extract_latents(&self, images: &(impl Images + ?Sized)) -> Result<Latents> {
+        self.extract_latents_with(images, LatentMode::PosteriorMean)
+    }
+
+    /// The latents of every layer, means or samples.
+    pub fn extract_latents_with(
+        &self,
+        images: &(impl Images + ?Sized),
+        mode: LatentMode,
+    ) -> Result<Latents> {
+        let mut layers = Vec::with_capacity(self.config.latent_layers().len());
+        let activations = self.encode(images)?;
+        self.visit_latents(&activations, mode, |layer| {
+            layers.push(layer);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Latents::new(layers))
+    }
+
+    /// Hands each layer to `visit` as it is computed, top first, so that a caller can pool it and
+    /// let it go, and stop early.
+    pub fn visit_latents(
+        &self,
+        activations: &Activations,
+        mode: LatentMode,
+        mut visit: impl FnMut(LatentLayer) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let n = activations[&self.config.image_size].dim(0)?;
+        let source = LatentSource::Posterior { activations, noise: mode.noise() };
+        self.decoder.walk(n, source, |output| {
+            let posterior = output.posterior.as_ref().expect("walked with the posterior");
+            visit(LatentLayer::new(&output, posterior)?)
+        })?;
+        Ok(())
+    }
+
+    /// Decodes `n` pictures: the first layers' latents as given, (n, r, r, Z) each, the rest from
+    /// the prior with its standard deviation scaled by `temperature`.
+    ///
+    /// # Shapes
+    /// - result: u8 (n, H, W, 3), drawn from the output distribution
+    pub fn decode(&self, n: usize, given: &[Tensor], temperature: f64, seed: u64) -> Result<Tensor> {
+        let noise = Noise::Seeded { seed, first: 0 };
+        let px = self.decode_output(n, given, noise, temperature)?;
+        self.draw_pixels(&px, seed)
+    }
+
+    /// The decoder's output before the mixture, (n, H, W, width), for given and prior latents.
+    pub fn decode_output(
+        &self,
+        n: usize,
+        given: &[Tensor],
+        noise: Noise,
+        temperature: f64,
+    ) -> Result<Tensor> {
+        let layers = self.config.latent_layers().len();
+        if given.len() > layers {
+            return Err(Error::TooManyLayers { expected: layers, found: given.len() });
+        }
+        let source = LatentSource::Prior { given, noise, temperature };
+        let keep_going = |_: BlockOutput| Ok(ControlFlow::Continue(()));
+        Ok(self.decoder.walk(n, source, keep_going)?.expect("the visitor never stops the walk"))
+    }
+
+    /// Samples from the prior.
+    ///
+    /// # Shapes
+    /// - result: u8 (n, H, W, 3)
+    pub fn sample(&self, n: usize, temperature: f64, seed: u64) -> Result<Tensor> {
+        self.decode(n, &[], temperature, seed)
+    }
+
+    /// Draws pictures from the output distribution.
+    fn draw_pixels(&self, px: &Tensor, seed: u64) -> Result<Tensor> {
+        let logits = conv(px, &self.output.1, self.output.0)?;
+        // A layer number no decoder block has.
+        const OUTPUT: u64 = u64::MAX;
+        let mut rng = stream(seed, 0, OUTPUT);
+        Ok(mixture_sample(&logits, || rng.random::<f64>())?)
+    }
+}

@@ -1,0 +1,137 @@
+//! One gain and one bias a channel.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use rayon::prelude::*;
+
+use crate::Real;
+use crate::conv::{check_parameters, grid_of};
+use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+
+/// `x · gain + bias`, channel by channel.
+///
+/// # Shapes
+/// - `x`: (N, H, W, C)
+/// - `parameters`: (2C): gains, then biases
+/// - result: (N, H, W, C)
+pub fn gain_bias(x: &Tensor, parameters: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(parameters, GainBias)
+}
+
+struct GainBias;
+
+/// Pixels a task works through; fixed, so that sums do not depend on the number of threads.
+const PIXELS: usize = 1 << 10;
+
+impl GainBias {
+    const NAME: &'static str = "gain_bias";
+
+    fn channels(x: &Shape, parameters: &Shape) -> Result<usize> {
+        let channels = x.dims().last().copied().unwrap_or(0);
+        grid_of(Self::NAME, x, channels)?;
+        check_parameters(Self::NAME, parameters, 2 * channels)?;
+        Ok(channels)
+    }
+
+    fn forward<T: Real>(channels: usize, x: &[T], parameters: &[T]) -> Vec<T> {
+        let (gain, bias) = parameters.split_at(channels);
+        let mut out = x.to_vec();
+        out.par_chunks_mut(PIXELS * channels).for_each(|block| {
+            for pixel in block.chunks_exact_mut(channels) {
+                let parameters = gain.iter().zip(bias);
+                pixel.iter_mut().zip(parameters).for_each(|(v, (&g, &b))| *v = *v * g + b);
+            }
+        });
+        out
+    }
+
+    /// Gradients of `x` and of the parameters.
+    fn backward<T: Real>(
+        channels: usize,
+        (x, parameters, upstream): (&[T], &[T], &[T]),
+    ) -> (Vec<T>, Vec<T>) {
+        let gain = &parameters[..channels];
+        let mut dx = upstream.to_vec();
+        let blocks = dx.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels));
+        let sums: Vec<Vec<T>> = blocks
+            .map(|(dx, x)| {
+                let mut sums = vec![T::zero(); 2 * channels];
+                let (gains, biases) = sums.split_at_mut(channels);
+                for (d, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                    for c in 0..channels {
+                        gains[c] += d[c] * x[c];
+                        biases[c] += d[c];
+                        d[c] *= gain[c];
+                    }
+                }
+                sums
+            })
+            .collect();
+        let total = |i: usize| sums.iter().map(|sums| sums[i]).sum();
+        (dx, (0..2 * channels).map(total).collect())
+    }
+}
+
+impl CustomOp2 for GainBias {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        same_dtype(Self::NAME, &[x.dtype(), parameters.dtype()])?;
+        let channels = Self::channels(x_layout.shape(), parameters_layout.shape())?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let x = slice::<T>(x, x_layout, Self::NAME)?;
+            let parameters = slice::<T>(parameters, parameters_layout, Self::NAME)?;
+            let out = Self::forward(channels, x, parameters);
+            Ok((WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let channels = Self::channels(x.shape(), parameters.shape())?;
+        dispatch!(x.dtype(), Self::NAME, T => {
+            let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
+                with_slice::<T, _>(parameters, Self::NAME, |ps| {
+                    with_slice::<T, _>(upstream, Self::NAME, |us| {
+                        Ok(Self::backward(channels, (xs, ps, us)))
+                    })
+                })
+            })?;
+            let dp = parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?;
+            Ok((Some(tensor(dx, x.shape())?), dp))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_gradients, wave};
+
+    #[test]
+    fn gradients_are_slopes() {
+        let (x, p) = (wave(&[2, 3, 2, 5], 1.0, 0.1), wave(&[10], 1.0, 0.7));
+        check_gradients(&[x, p], |x| gain_bias(&x[0], &x[1]));
+    }
+
+    #[test]
+    fn scales_then_shifts() {
+        let x = Tensor::new(&[[[[2.0, 3.0]]]], &candle_core::Device::Cpu).unwrap();
+        let p = Tensor::new(&[10.0, 100.0, 0.5, 0.25], &candle_core::Device::Cpu).unwrap();
+        let y = gain_bias(&x, &p).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(y, [20.5, 300.25]);
+    }
+}

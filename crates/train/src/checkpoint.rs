@@ -1,0 +1,132 @@
+//! Everything that a run needs to go on, in one safetensors file.
+//!
+//! Four sets of tensors under published names with a prefix: `model.`, `ema.`, `first_moment.`,
+//! `second_moment.`. Metadata beside that of the model crate: `train`, the values the run depends
+//! on; `progress`, its counters; `step`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use serde_json::Value;
+use vdvae_model::{Checkpoint, Vdvae, VdvaeConfig, Weights, write_safetensors};
+
+use crate::optimizer::Memory;
+use crate::trainer::{Progress, Trainer};
+use crate::{Error, Result, TrainConfig};
+
+const MODEL: &str = "model.";
+/// One vector of a [`Memory`].
+type Vector = fn(&Memory) -> &Vec<f32>;
+const VECTORS: [(&str, Vector); 3] = [
+    ("ema.", |memory| &memory.ema),
+    ("first_moment.", |memory| &memory.first_moment),
+    ("second_moment.", |memory| &memory.second_moment),
+];
+
+/// Writes the whole state. The file appears whole or not at all.
+pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> Result<()> {
+    let mut all = Weights::new();
+    let mut add = |prefix: &str, weights: Weights| {
+        for (name, array) in weights {
+            all.insert(format!("{prefix}{name}"), array);
+        }
+    };
+    add(MODEL, trainer.model().parameters().to_weights()?);
+    for (prefix, vector) in VECTORS {
+        add(prefix, trainer.with_memory(vector)?.parameters().to_weights()?);
+    }
+    let progress = serde_json::to_string(trainer.progress()).expect("plain numbers");
+    let mut metadata = metadata(trainer, identity);
+    metadata.insert("progress".to_owned(), progress);
+    write_safetensors(path, &all, trainer.model().config(), &metadata)?;
+    Ok(())
+}
+
+/// Writes the moving average as a model of its own, and returns the SHA-256 of the file.
+pub(crate) fn write_model(trainer: &Trainer, identity: &Value, path: &Path) -> Result<String> {
+    let weights = trainer.ema_model()?.parameters().to_weights()?;
+    let config = trainer.model().config();
+    Ok(write_safetensors(path, &weights, config, &metadata(trainer, identity))?)
+}
+
+fn metadata(trainer: &Trainer, identity: &Value) -> BTreeMap<String, String> {
+    [("step", trainer.steps().to_string()), ("train", identity.to_string())]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+}
+
+/// A checkpoint that was read whole, so that its hashes are known to be right.
+pub(crate) struct State {
+    file: String,
+    weights: Weights,
+    progress: Progress,
+    identity: Value,
+}
+
+impl State {
+    /// Reads a checkpoint.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        let file = checkpoint.file.clone();
+        let json = |key: &str| {
+            let text = checkpoint.metadata.get(key).map_or("", String::as_str);
+            serde_json::from_str::<Value>(text).map_err(|error| Error::Checkpoint {
+                file: file.clone(),
+                position: format!("metadata {key}"),
+                expected: "JSON written by a training run".into(),
+                found: if text.is_empty() { "nothing".into() } else { error.to_string() },
+            })
+        };
+        let identity = json("train")?;
+        let progress = serde_json::from_value(json("progress")?).map_err(|error| {
+            Error::Checkpoint {
+                file: file.clone(),
+                position: "metadata progress".into(),
+                expected: "the counters of a training run".into(),
+                found: error.to_string(),
+            }
+        })?;
+        Ok(Self { file, weights: checkpoint.weights, progress, identity })
+    }
+
+    /// The run as it was.
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] where network, data or a value that decides the outcome differ from
+    /// those in the checkpoint.
+    pub(crate) fn restore(
+        mut self,
+        network: &VdvaeConfig,
+        config: &TrainConfig,
+        identity: &Value,
+        device: &Device,
+    ) -> Result<Trainer> {
+        self.same_run(identity)?;
+        let mut set = |prefix: &str| self.weights.split_prefix(prefix);
+        let trainer = Trainer::from_weights(network, config, &set(MODEL), device)?;
+        let [ema, first, second] = VECTORS.map(|(prefix, _)| {
+            let model = Vdvae::new(network, &set(prefix), device)?;
+            let tensors = model.parameters().tensors();
+            Ok::<_, Error>(tensors.iter().map(|t| t.to_vec1()).collect::<Result<Vec<_>, _>>()?)
+        });
+        let memory = ema?.into_iter().zip(first?).zip(second?);
+        let memory = memory
+            .map(|((ema, first_moment), second_moment)| Memory { ema, first_moment, second_moment })
+            .collect();
+        Ok(trainer.restore(memory, self.progress))
+    }
+
+    fn same_run(&self, identity: &Value) -> Result<()> {
+        let keys = [&self.identity, identity].into_iter().filter_map(Value::as_object);
+        match keys.flat_map(|map| map.keys()).find(|key| self.identity[*key] != identity[*key]) {
+            None => Ok(()),
+            Some(key) => Err(Error::OtherRun {
+                file: self.file.clone(),
+                field: key.clone(),
+                expected: self.identity[key].to_string(),
+                found: identity[key].to_string(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// What [`crate`]'s functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong while training.
+///
+/// Every message is a single line that says where, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value of the training configuration makes no sense.
+    #[error("train: {field}: expected {expected}, found {found}")]
+    Config {
+        /// The JSON key.
+        field: &'static str,
+        /// What would be valid.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// A new run was asked for in a folder that holds something already.
+    #[error(
+        "{}: expected an empty or new folder, found `{found}`: \
+         --resume continues a run, another --out starts one",
+        path.display()
+    )]
+    OutNotEmpty {
+        /// The output folder.
+        path: PathBuf,
+        /// The name of something in it.
+        found: String,
+    },
+
+    /// The run in the output folder is not the one that was asked for.
+    #[error("{file}: {field}: expected {expected} as the run was started, found {found}")]
+    OtherRun {
+        /// The checkpoint that was to be resumed.
+        file: String,
+        /// The first key that differs.
+        field: String,
+        /// Its value in the checkpoint.
+        expected: String,
+        /// Its value now.
+        found: String,
+    },
+
+    /// A checkpoint holds no state of a training run.
+    #[error("{file}: {position}: expected {expected}, found {found}")]
+    Checkpoint {
+        /// The file.
+        file: String,
+        /// Where in it.
+        position: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// A configuration file is not JSON of the documented form.
+    #[error("{}: not a training configuration: {reason}", path.display())]
+    ConfigJson {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON parser says, with line and column.
+        reason: String,
+    },
+
+    /// Training on this device is not possible.
+    #[error("device: expected cpu, found {found}: training on it is not supported")]
+    Device {
+        /// The device.
+        found: String,
+    },
+
+    /// None of the pictures of a batch could be read.
+    #[error("step {step}: expected at least one readable picture, found none of {asked}")]
+    NoPictures {
+        /// The step, counted from 1.
+        step: u64,
+        /// Pictures that were to be in the batch.
+        asked: usize,
+    },
+
+    /// The operating system refused to read or write a file, or to start a thread.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done, as a verb: `read`, `write`.
+        action: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// The operating system refused to start a thread.
+    #[error("cannot start a thread with a stack of {stack_bytes} bytes: {source}")]
+    Thread {
+        /// Stack asked for.
+        stack_bytes: usize,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// The network or its checkpoint failed.
+    #[error(transparent)]
+    Model(#[from] vdvae_model::Error),
+
+    /// The data set failed.
+    #[error(transparent)]
+    Data(#[from] vdvae_datasets::Error),
+
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether what was asked for cannot be done as asked, which was found before any work: a
+    /// program should exit with its code for bad usage.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Config { .. }
+                | Self::OutNotEmpty { .. }
+                | Self::OtherRun { .. }
+                | Self::ConfigJson { .. }
+                | Self::Device { .. }
+        )
+    }
+}
+
+/// Adds the path to what the operating system said.
+pub(crate) fn io_error(
+    path: impl Into<PathBuf>,
+    action: &'static str,
+) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.into();
+    move |source| Error::Io { path, action, source }
+}

@@ -1,0 +1,104 @@
+//! The folder that a run writes into.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, io_error};
+
+/// Checks an output folder before any work, and makes it where it is not there: that it can be
+/// written to and, unless a run is resumed, that it is empty.
+///
+/// # Errors
+/// [`Error::OutNotEmpty`]; [`Error::Io`] where it cannot be made or written to.
+pub fn check_out(path: &Path, resume: bool) -> Result<()> {
+    fs::create_dir_all(path).map_err(io_error(path, "create the folder"))?;
+    let mut entries = fs::read_dir(path).map_err(io_error(path, "read"))?;
+    if let (Some(entry), false) = (entries.next(), resume) {
+        let entry = entry.map_err(io_error(path, "read"))?;
+        let found = entry.file_name().to_string_lossy().escape_debug().to_string();
+        return Err(Error::OutNotEmpty { path: path.to_owned(), found });
+    }
+    let probe = path.join(format!(".writable-{}", std::process::id()));
+    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(io_error(path, "write to"))
+}
+
+/// The files of a run.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes the folders inside.
+    pub(crate) fn create(path: &Path, resume: bool) -> Result<Self> {
+        check_out(path, resume)?;
+        let folder = Self(path.to_owned());
+        for inner in ["checkpoints", "samples"].map(|name| path.join(name)) {
+            fs::create_dir_all(&inner).map_err(io_error(inner, "create the folder"))?;
+        }
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("config.json")
+    }
+
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.jsonl")
+    }
+
+    pub(crate) fn model(&self) -> PathBuf {
+        self.0.join("model.safetensors")
+    }
+
+    pub(crate) fn samples(&self, step: u64) -> PathBuf {
+        self.0.join("samples").join(format!("step-{step}.png"))
+    }
+
+    pub(crate) fn checkpoint(&self, step: u64) -> PathBuf {
+        self.0.join("checkpoints").join(format!("step-{step}.safetensors"))
+    }
+
+    /// The steps that have a checkpoint, newest first.
+    pub(crate) fn checkpoints(&self) -> Result<Vec<u64>> {
+        let folder = self.0.join("checkpoints");
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(io_error(&folder, "read"))? {
+            let name = entry.map_err(io_error(&folder, "read"))?.file_name();
+            let step = name.to_str().and_then(|name| {
+                name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse::<u64>().ok()
+            });
+            steps.extend(step);
+        }
+        steps.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(steps)
+    }
+
+    /// Removes all but the newest checkpoints up to `step`.
+    pub(crate) fn prune(&self, step: u64, keep: usize) -> Result<()> {
+        let older = self.checkpoints()?.into_iter().filter(|&other| other <= step).skip(keep);
+        for path in older.map(|step| self.checkpoint(step)) {
+            fs::remove_file(&path).map_err(io_error(path, "remove"))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a file as a whole: written beside, flushed to disk, renamed.
+    pub(crate) fn replace(&self, path: &Path, contents: &[u8]) -> Result<()> {
+        use std::io::Write;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        let write = || {
+            let mut file = File::create(&beside)?;
+            file.write_all(contents)?;
+            file.sync_all()?;
+            fs::rename(&beside, path)
+        };
+        write().map_err(|source| {
+            let _ = fs::remove_file(&beside); // it may not exist; the first error is the one to tell
+            Error::Io { path: path.to_owned(), action: "write", source }
+        })
+    }
+}

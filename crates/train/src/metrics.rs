@@ -1,0 +1,190 @@
+//! `metrics.jsonl`: one JSON object a line, one line a step.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, io_error};
+
+/// One line: what a step did. Numbers that are not finite are written as `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Steps made, this one included.
+    pub step: u64,
+    /// Passes over the training pictures, this step included.
+    pub epoch: f64,
+    /// Mean over the batch of distortion + rate.
+    pub nats_per_dim: f64,
+    /// Mean negative log-likelihood given the latents, nats per dimension.
+    pub distortion: f64,
+    /// Mean KL from posterior to prior, nats per dimension.
+    pub rate: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Whether the update was left out.
+    pub skipped: bool,
+    /// Step size of AdamW.
+    pub learning_rate: f64,
+    /// Pictures trained on per second of wall-clock time.
+    pub images_per_second: f64,
+    /// As `nats_per_dim`, for the moving average of the weights on the validation pictures; in the
+    /// lines of evaluated steps only, like the two that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_nats_per_dim: Option<f64>,
+    /// Distortion on the validation pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_distortion: Option<f64>,
+    /// Rate on the validation pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_rate: Option<f64>,
+}
+
+impl Metrics {
+    /// The numbers that are there, under the names of their curves.
+    pub(crate) fn curves(&self) -> Vec<(&'static str, f64)> {
+        let always = [
+            ("train/nats_per_dim", self.nats_per_dim),
+            ("train/distortion", self.distortion),
+            ("train/rate", self.rate),
+            ("train/grad_norm", self.grad_norm),
+            ("train/skipped", f64::from(u8::from(self.skipped))),
+            ("train/learning_rate", self.learning_rate),
+            ("train/images_per_second", self.images_per_second),
+        ];
+        let sometimes = [
+            ("valid/nats_per_dim", self.valid_nats_per_dim),
+            ("valid/distortion", self.valid_distortion),
+            ("valid/rate", self.valid_rate),
+        ];
+        let given = sometimes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        always.into_iter().chain(given).collect()
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    step: u64,
+}
+
+impl MetricsFile {
+    /// Opens the file for the steps after `step`: what a run that was stopped wrote beyond that
+    /// step, and a line it did not finish, is cut off.
+    pub(crate) fn open(path: &Path, step: u64) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io_error(path, "write"))?;
+        let cut = |file: &mut File| {
+            let keep = length_up_to(file, step)?;
+            file.set_len(keep)?;
+            file.seek(SeekFrom::Start(keep))
+        };
+        cut(&mut file).map_err(io_error(path, "write"))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends a line in one write, so that other programs see whole lines.
+    pub(crate) fn write(&mut self, metrics: &Metrics) -> Result<()> {
+        let mut line = serde_json::to_string(metrics).expect("plain numbers always serialise");
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(io_error(&self.path, "write"))
+    }
+
+    /// Waits until everything is on disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(io_error(&self.path, "write"))
+    }
+}
+
+/// Longer lines are not ours.
+const MAX_LINE: u64 = 1 << 16;
+
+/// Bytes of the whole lines at the start whose steps rise and are at most `step`.
+fn length_up_to(file: &mut File, step: u64) -> io::Result<u64> {
+    let mut reader = BufReader::new(file);
+    let (mut length, mut last) = (0, 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+        let whole = line.ends_with(b"\n");
+        match serde_json::from_slice::<Line>(&line) {
+            Ok(parsed) if whole && parsed.step > last && parsed.step <= step => {
+                last = parsed.step;
+                length += read as u64;
+            }
+            _ => return Ok(length),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(step: u64) -> Metrics {
+        Metrics {
+            step,
+            epoch: 0.5,
+            nats_per_dim: 2.0,
+            distortion: 1.5,
+            rate: 0.5,
+            grad_norm: f64::NAN,
+            skipped: true,
+            learning_rate: 1e-3,
+            images_per_second: 8.0,
+            valid_nats_per_dim: None,
+            valid_distortion: None,
+            valid_rate: None,
+        }
+    }
+
+    #[test]
+    fn a_line_is_the_documented_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut file = MetricsFile::open(&path, 0).unwrap();
+        file.write(&metrics(1)).unwrap();
+        file.write(&Metrics { valid_rate: Some(0.25), ..metrics(2) }).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = r#""epoch":0.5,"nats_per_dim":2.0,"distortion":1.5,"rate":0.5,"grad_norm":null,"skipped":true,"learning_rate":0.001,"images_per_second":8.0"#;
+        let expected =
+            format!("{{\"step\":1,{line}}}\n{{\"step\":2,{line},\"valid_rate\":0.25}}\n");
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn lines_beyond_the_step_and_half_lines_are_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let steps_after = |written: &str, step| {
+            std::fs::write(&path, written).unwrap();
+            MetricsFile::open(&path, step).unwrap().write(&metrics(step + 1)).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let step = |line: &str| serde_json::from_str::<Line>(line).unwrap().step;
+            text.lines().map(step).collect::<Vec<_>>()
+        };
+        let three = "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n";
+        assert_eq!(steps_after(three, 2), [1, 2, 3]);
+        assert_eq!(steps_after(three, 0), [1]);
+        assert_eq!(steps_after(three, 3), [1, 2, 3, 4]);
+        assert_eq!(steps_after(&format!("{three}{{\"step\":4,\"ep"), 3), [1, 2, 3, 4]);
+        assert_eq!(steps_after(&format!("{three}{{\"step\":4}}"), 4), [1, 2, 3, 5]);
+        assert_eq!(steps_after("{\"step\":1}\n{\"step\":1}\n", 1), [1, 2]);
+        assert_eq!(steps_after("\u{0}\u{0}\n", 1), [2]);
+    }
+}

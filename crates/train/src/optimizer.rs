@@ -1,0 +1,123 @@
+//! AdamW and the moving average of the weights, in one pass over each flat variable.
+//!
+//! Loshchilov and Hutter, arXiv 1711.05101, as `torch.optim.AdamW` computes it; clipping is that
+//! of `torch.nn.utils.clip_grad_norm_`.
+
+use std::cell::RefCell;
+
+use candle_core::{CpuStorage, InplaceOp2, Layout, Storage, Tensor, Var};
+use vdvae_ops::{AdamW, AdamWState, sum_of_squares};
+
+use crate::{Result, TrainConfig};
+
+/// Added to the root of the second moment; PyTorch's default, as published.
+const EPSILON: f32 = 1e-8;
+/// Added to the norm when clipping, as PyTorch does.
+const CLIP_EPSILON: f64 = 1e-6;
+
+/// What the optimizer remembers about one variable, element by element.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    /// Moving average of the weights: what is evaluated and shared.
+    pub(crate) ema: Vec<f32>,
+    /// Moving average of the gradient.
+    pub(crate) first_moment: Vec<f32>,
+    /// Moving average of the squared gradient.
+    pub(crate) second_moment: Vec<f32>,
+}
+
+impl Memory {
+    /// Zero moments, and an average that starts at the weights.
+    pub(crate) fn new(weights: Vec<f32>) -> Self {
+        let zeros = vec![0.0; weights.len()];
+        Self { first_moment: zeros.clone(), second_moment: zeros, ema: weights }
+    }
+}
+
+/// The numbers of one update, the same for every variable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Update {
+    pub(crate) learning_rate: f64,
+    /// Factor of the gradient.
+    pub(crate) clip: f64,
+    /// Updates made so far, this one included.
+    pub(crate) number: u64,
+}
+
+/// The factor that brings a gradient of this norm down to `limit`; 1 where it is below.
+pub(crate) fn clip_factor(norm: f64, limit: f64) -> f64 {
+    (limit / (norm + CLIP_EPSILON)).min(1.0)
+}
+
+/// Updates a variable in place, and what is remembered about it.
+///
+/// # Shapes
+/// - `variable`, `gradient`: (parameters of the unit), float32
+pub(crate) fn apply(
+    config: &TrainConfig,
+    update: Update,
+    variable: &Var,
+    gradient: &Tensor,
+    memory: &mut Memory,
+) -> Result<()> {
+    let numbers = AdamW {
+        learning_rate: update.learning_rate as f32,
+        beta1: config.adam_beta1 as f32,
+        beta2: config.adam_beta2 as f32,
+        epsilon: EPSILON,
+        weight_decay: config.weight_decay as f32,
+        step: update.number,
+        gradient_scale: update.clip as f32,
+        ema_rate: config.ema_rate as f32,
+    };
+    let op = UpdateInPlace { numbers, memory: RefCell::new(memory) };
+    Ok(variable.inplace_op2(&gradient.contiguous()?, &op)?)
+}
+
+/// [`AdamW`] on the storage of a variable; candle lends operators immutably, hence the cell.
+struct UpdateInPlace<'a> {
+    numbers: AdamW,
+    memory: RefCell<&'a mut Memory>,
+}
+
+impl InplaceOp2 for UpdateInPlace<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        weights_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(weights), CpuStorage::F32(gradient)) = (weights, gradient) else {
+            candle_core::bail!("adamw: expected float32 weights and gradient");
+        };
+        let ranges = (weights_layout.contiguous_offsets(), gradient_layout.contiguous_offsets());
+        let (Some((start, end)), Some((from, to))) = ranges else {
+            candle_core::bail!("adamw: expected contiguous weights and gradient");
+        };
+        let mut memory = self.memory.borrow_mut();
+        let Memory { ema, first_moment: first, second_moment: second } = &mut **memory;
+        let state = AdamWState { parameters: &mut weights[start..end], ema, first, second };
+        self.numbers.apply(state, &gradient[from..to]);
+        Ok(())
+    }
+}
+
+/// The norm of a whole gradient; parameters that the loss does not reach have none.
+pub(crate) fn gradient_norm(gradients: &[Option<Tensor>]) -> candle_core::Result<f64> {
+    let mut sum = 0.0;
+    for gradient in gradients.iter().flatten() {
+        let gradient = gradient.contiguous()?;
+        let (storage, layout) = gradient.storage_and_layout();
+        let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
+            candle_core::bail!("gradient: expected float32 on the CPU");
+        };
+        let (start, end) = layout.contiguous_offsets().expect("made contiguous above");
+        sum += sum_of_squares(&values[start..end]);
+    }
+    Ok(f64::sqrt(sum))
+}

@@ -1,0 +1,268 @@
+//! A whole run: data in, a folder of results out.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use serde_json::{Value, json};
+use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split};
+use vdvae_model::VdvaeConfig;
+
+use crate::checkpoint::{State, write_model, write_state};
+use crate::evaluate::evaluate;
+use crate::events::EventFile;
+use crate::folder::Folder;
+use crate::loader::{Loader, Pixels};
+use crate::metrics::{Metrics, MetricsFile};
+use crate::observer::Event;
+use crate::samples::sample_grid;
+use crate::skip::SkipWatch;
+use crate::trainer::{Likelihood, StepStats, Trainer};
+use crate::{Result, TrainConfig};
+
+/// What is trained on what, and where the results go.
+pub struct Run<'a> {
+    /// The network.
+    pub network: &'a VdvaeConfig,
+    /// How it is trained.
+    pub config: &'a TrainConfig,
+    /// The pictures: split train, and split valid where there is one.
+    pub dataset: &'a dyn Dataset,
+    /// How pictures are cut and resized; its size is the network's.
+    pub preparation: Preparation,
+    /// What happens to pictures that cannot be read.
+    pub on_bad_image: OnBadImage,
+    /// Where the network is computed.
+    pub device: &'a Device,
+    /// The folder that everything is written into.
+    pub out: &'a Path,
+    /// Whether the newest complete checkpoint in `out` is continued, if there is one.
+    pub resume: bool,
+}
+
+/// What came out of a run.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Steps made in all.
+    pub steps: u64,
+    /// Updates made in all: steps that were not skipped.
+    pub updates: u64,
+    /// The step that the run went on from; 0 for a fresh one.
+    pub resumed_from: u64,
+    /// The line of the last step, unless it had been made before.
+    pub last: Option<Metrics>,
+    /// The moving average of the weights: the file to share.
+    pub model: PathBuf,
+    /// SHA-256 of that file, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Trains a network and writes into [`Run::out`]:
+/// - `config.json`: the network's configuration, and the training's under `train`
+/// - `metrics.jsonl`: a line a step, see [`Metrics`]
+/// - `checkpoints/step-N.safetensors`: everything to resume
+/// - `model.safetensors`: the moving average of the weights, as of the newest checkpoint
+/// - `samples/step-N.png`: pictures drawn from the prior by the moving average
+/// - `events.out.tfevents.*`: the numbers of `metrics.jsonl` for TensorBoard
+///
+/// A resumed run gives the same numbers as one that was never stopped, with as many threads.
+/// `observer` is told what happens.
+///
+/// # Errors
+/// Before any work: those for which [`crate::Error::is_usage`] holds, an empty training split, and
+/// a folder that cannot be written to. Later: files that cannot be written or pictures that cannot
+/// be read.
+pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
+    run.config.validate()?;
+    run.network.validate()?;
+    run.dataset.require(&[Split::Train])?;
+    let folder = Folder::create(run.out, run.resume)?;
+    let identity = identity(run);
+    let trainer = match resume(run, &folder, &identity, observer)? {
+        Some(trainer) => trainer,
+        None => Trainer::new(run.network, run.config, run.device)?,
+    };
+    folder.replace(&folder.config(), config_json(run).as_bytes())?;
+    let resumed_from = trainer.steps();
+    observer(&Event::Started {
+        step: resumed_from,
+        steps: run.config.steps,
+        images: run.dataset.len(Split::Train),
+        parameters: run.network.num_parameters(),
+    });
+    let metrics = MetricsFile::open(&folder.metrics(), resumed_from)?;
+    let events = EventFile::create(run.out, resumed_from)?;
+    let watch = SkipWatch::default();
+    let mut session = Session { run, folder, identity, trainer, metrics, events, watch, observer };
+    let last = session.all_steps()?;
+    let sha256 = session.save()?;
+    Ok(Summary {
+        steps: session.trainer.steps(),
+        updates: session.trainer.updates(),
+        resumed_from,
+        last,
+        model: session.folder.model(),
+        sha256,
+    })
+}
+
+/// The newest run in the folder that can be continued.
+fn resume(
+    run: &Run<'_>,
+    folder: &Folder,
+    identity: &Value,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Option<Trainer>> {
+    for step in if run.resume { folder.checkpoints()? } else { vec![] } {
+        match State::read(&folder.checkpoint(step)) {
+            Ok(state) => {
+                return state.restore(run.network, run.config, identity, run.device).map(Some);
+            }
+            Err(error) => observer(&Event::DamagedCheckpoint { reason: error.to_string() }),
+        }
+    }
+    Ok(None)
+}
+
+/// What the weights of a run depend on, to be kept with them.
+fn identity(run: &Run<'_>) -> Value {
+    let mut identity = run.config.identity();
+    identity["data"] = data_json(run);
+    identity["network"] = json!(run.network);
+    identity
+}
+
+fn data_json(run: &Run<'_>) -> Value {
+    let Preparation { crop, resize, .. } = run.preparation;
+    json!({
+        "name": run.dataset.name(),
+        "fingerprint": run.dataset.fingerprint(),
+        "images": run.dataset.len(Split::Train),
+        "crop": crop.to_string(),
+        "resize": resize.to_string(),
+    })
+}
+
+/// The network's configuration with a section for the training.
+fn config_json(run: &Run<'_>) -> String {
+    let mut config = json!(run.network);
+    config["train"] = json!(run.config);
+    config["train"]["data"] = data_json(run);
+    let mut text = serde_json::to_string_pretty(&config).expect("plain numbers and strings");
+    text.push('\n');
+    text
+}
+
+/// A run that has started.
+struct Session<'a, 'b> {
+    run: &'a Run<'a>,
+    folder: Folder,
+    identity: Value,
+    trainer: Trainer,
+    metrics: MetricsFile,
+    events: EventFile,
+    watch: SkipWatch,
+    observer: &'b mut dyn FnMut(&Event),
+}
+
+impl Session<'_, '_> {
+    /// Makes the steps that are left; the last line where there was one.
+    fn all_steps(&mut self) -> Result<Option<Metrics>> {
+        let run = self.run;
+        thread::scope(|scope| {
+            let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
+            let batches = loader.spawn(scope, run.config, self.trainer.steps());
+            let mut last = None;
+            let mut before = Instant::now();
+            for pixels in batches {
+                let pixels = pixels?;
+                let images = pixels.images;
+                let stats = self.step(pixels)?;
+                let seconds = before.elapsed().as_secs_f64();
+                last = Some(self.record(stats, images as f64 / seconds)?);
+                before = Instant::now();
+            }
+            Ok(last)
+        })
+    }
+
+    fn step(&mut self, pixels: Pixels) -> Result<StepStats> {
+        for (key, reason) in pixels.skipped {
+            (self.observer)(&Event::BadPicture { key, reason });
+        }
+        let size = self.run.network.image_size;
+        let shape = (pixels.images, size, size, 3);
+        let images = Tensor::from_vec(pixels.data, shape, self.run.device)?;
+        let stats = self.trainer.step(&images)?;
+        if let Some((skipped, of)) = self.watch.note(stats.skipped) {
+            let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
+            (self.observer)(&Event::Stuck { skipped, of, grad_norm, threshold });
+        }
+        Ok(stats)
+    }
+
+    /// Writes down a step, with whatever else is due after it.
+    fn record(&mut self, stats: StepStats, images_per_second: f64) -> Result<Metrics> {
+        let config = self.run.config;
+        let last = stats.step == config.steps;
+        let due = |every: u64| every > 0 && (last || stats.step.is_multiple_of(every));
+        let evaluated = due(config.eval_every) && !self.run.dataset.is_empty(Split::Valid);
+        let valid = if evaluated { Some(self.evaluate()?) } else { None };
+        let metrics = self.line(stats, images_per_second, valid);
+        self.metrics.write(&metrics)?;
+        if due(config.log_every) || evaluated {
+            self.events.scalars(stats.step, &metrics.curves())?;
+        }
+        if due(config.sample_every) {
+            let path = self.folder.samples(stats.step);
+            let model = self.trainer.ema_model()?;
+            let png = sample_grid(&model, 2 * config.batch_size, config.seed)?;
+            self.folder.replace(&path, &png)?;
+            (self.observer)(&Event::Wrote(path));
+        }
+        // The end of the run saves on its own.
+        if due(config.save_every) && !last {
+            self.save()?;
+        }
+        (self.observer)(&Event::Step(metrics));
+        Ok(metrics)
+    }
+
+    fn evaluate(&self) -> Result<Likelihood> {
+        let Run { dataset, preparation, on_bad_image, config, .. } = *self.run;
+        evaluate(&self.trainer.ema_model()?, dataset, &preparation, on_bad_image, config)
+    }
+
+    fn line(&self, stats: StepStats, images_per_second: f64, valid: Option<Likelihood>) -> Metrics {
+        let seen = stats.step as f64 * self.run.config.batch_size as f64;
+        Metrics {
+            step: stats.step,
+            epoch: seen / self.run.dataset.len(Split::Train) as f64,
+            nats_per_dim: stats.nats_per_dim,
+            distortion: stats.distortion,
+            rate: stats.rate,
+            grad_norm: stats.grad_norm,
+            skipped: stats.skipped,
+            learning_rate: stats.learning_rate,
+            images_per_second,
+            valid_nats_per_dim: valid.map(|valid| valid.nats_per_dim),
+            valid_distortion: valid.map(|valid| valid.distortion),
+            valid_rate: valid.map(|valid| valid.rate),
+        }
+    }
+
+    /// Writes a checkpoint and the model, whose hash it returns.
+    fn save(&mut self) -> Result<String> {
+        let step = self.trainer.steps();
+        // First, so that a checkpoint never runs ahead of the lines it counts on.
+        self.metrics.sync()?;
+        let path = self.folder.checkpoint(step);
+        write_state(&self.trainer, &self.identity, &path)?;
+        let sha256 = write_model(&self.trainer, &self.identity, &self.folder.model())?;
+        self.folder.prune(step, self.run.config.keep_checkpoints)?;
+        (self.observer)(&Event::Wrote(path));
+        Ok(sha256)
+    }
+}

@@ -1,0 +1,129 @@
+//! Data sets by name: what `--data` and `--task` accept.
+
+use std::path::{Path, PathBuf};
+
+use crate::{CelebA, Cifar10, Dataset, Error, Folder, Mnist, Npy, Result, ToyFaces};
+
+/// The forms that [`open`] accepts, for help texts.
+pub const DATASETS: [&str; 6] =
+    ["toy-faces", "celeba[:PATH]", "cifar10[:PATH]", "mnist[:PATH]", "folder:PATH", "npy:FILE"];
+
+/// What decides how a data set is opened, beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The data set's own folder or archive, where its name gives none.
+    pub data_root: Option<PathBuf>,
+    /// Replaces `list_eval_partition.txt` (CelebA only; others ignore it).
+    pub partition: Option<PathBuf>,
+    /// Seed of rendered pictures and of splits that the data set does not define.
+    pub seed: u64,
+    /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
+    /// `VDVAE_DATA`.
+    pub collection: Option<PathBuf>,
+}
+
+impl OpenOptions {
+    /// Defaults, with the collection that the environment variable `VDVAE_DATA` names.
+    pub fn from_env() -> Self {
+        let collection = std::env::var_os("VDVAE_DATA").filter(|value| !value.is_empty());
+        Self { collection: collection.map(PathBuf::from), ..Self::default() }
+    }
+}
+
+/// Opens a data set: `toy-faces`, `celeba`, `celeba:PATH`, `cifar10:PATH`, `mnist:PATH`,
+/// `folder:PATH` or `npy:FILE`.
+///
+/// A path after the colon comes first, then [`OpenOptions::data_root`], then the folder or archive
+/// of that name in [`OpenOptions::collection`].
+///
+/// # Errors
+/// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; the errors of each reader.
+///
+/// ```
+/// use vdvae_datasets::{OpenOptions, Split, open};
+///
+/// let faces = open("toy-faces", &OpenOptions::default())?;
+/// assert_eq!(faces.len(Split::Train), 8000);
+/// assert!(open("celebb", &OpenOptions::default()).is_err());
+/// # Ok::<(), vdvae_datasets::Error>(())
+/// ```
+pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
+    let (name, given) = match spec.split_once(':') {
+        Some((name, path)) => (name, Some(PathBuf::from(path))),
+        None => (spec, None),
+    };
+    let given = given.filter(|path| !path.as_os_str().is_empty());
+    let unknown = || Error::UnknownDataset { found: spec.into(), expected: DATASETS.join(", ") };
+    let no_path = || Error::NoPath { dataset: name.to_owned() };
+    let root = || given.clone().or_else(|| options.data_root.clone());
+    let published = || root().or_else(|| in_collection(options, name)).ok_or_else(no_path);
+    Ok(match name {
+        "toy-faces" if given.is_none() => Box::new(ToyFaces::new(options.seed)),
+        "celeba" => Box::new(CelebA::open(&published()?, options.partition.as_deref())?),
+        "cifar10" => Box::new(Cifar10::open(&published()?)?),
+        "mnist" => Box::new(Mnist::open(&published()?)?),
+        "folder" => Box::new(Folder::open(&root().ok_or_else(no_path)?, options.seed)?),
+        "npy" => Box::new(Npy::open(&root().ok_or_else(no_path)?)?),
+        _ => return Err(unknown()),
+    })
+}
+
+/// The folder or archive of a data set in the collection, where it exists.
+fn in_collection(options: &OpenOptions, name: &str) -> Option<PathBuf> {
+    let collection: &Path = options.collection.as_deref()?;
+    let endings = ["", ".tar.gz", ".tgz", ".tar", ".zip"];
+    endings.iter().map(|end| collection.join(format!("{name}{end}"))).find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Split;
+
+    fn message(spec: &str, options: &OpenOptions) -> String {
+        open(spec, options).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn unknown_names_list_the_valid_ones() {
+        let options = OpenOptions::default();
+        for spec in ["celebb", "", "toy-faces:x", ":"] {
+            let text = message(spec, &options);
+            assert!(text.contains("toy-faces, celeba[:PATH]"), "{text}");
+            assert!(text.contains(&format!("`{spec}`")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_path_names_every_way_to_give_one() {
+        let text = message("celeba:", &OpenOptions::default());
+        assert!(text.contains("celeba:PATH") && text.contains("--data-root"), "{text}");
+        assert!(text.contains("VDVAE_DATA"), "{text}");
+    }
+
+    #[test]
+    fn paths_are_taken_from_the_name_then_the_root_then_the_collection() {
+        let directory = tempfile::tempdir().unwrap();
+        for folder in ["cifar10", "a", "b"] {
+            std::fs::create_dir(directory.path().join(folder)).unwrap();
+        }
+        let at = |name: &str| directory.path().join(name);
+        let mut options =
+            OpenOptions { collection: Some(directory.path().into()), ..OpenOptions::default() };
+        let in_folder = |name: &str, text: String| {
+            let expected = format!("in {}:", at(name).display());
+            assert!(text.contains(&expected), "{text}");
+        };
+        in_folder("cifar10", message("cifar10", &options));
+        options.data_root = Some(at("a"));
+        in_folder("a", message("cifar10", &options));
+        in_folder("b", message(&format!("cifar10:{}", at("b").display()), &options));
+    }
+
+    #[test]
+    fn the_seed_reaches_the_renderer() {
+        let open_seed = |seed| open("toy-faces", &OpenOptions { seed, ..Default::default() });
+        let picture = |seed| open_seed(seed).unwrap().image(Split::Train, 0).unwrap();
+        assert_ne!(picture(0), picture(1));
+    }
+}

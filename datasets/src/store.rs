@@ -1,0 +1,197 @@
+//! Files of a data set by relative name, whether they lie in a folder or in an archive.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use crate::archive::{Spool, is_archive, spool};
+use crate::decode::{MAX_FILE_BYTES, decode};
+use crate::{Error, Result};
+
+/// Deepest folder walked: published layouts need four, a loop of links has no end.
+const MAX_DEPTH: usize = 8;
+
+/// Files of a data set: names use `/` and are relative to the root.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    root: PathBuf,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Name → length.
+    Folder(BTreeMap<String, u64>),
+    Archive(Spool),
+}
+
+impl FileStore {
+    /// Opens a folder, an archive, or a folder that holds nothing wanted but exactly one archive.
+    ///
+    /// Only files whose names `wanted` accepts are listed.
+    pub(crate) fn open(
+        dataset: &'static str,
+        root: &Path,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let metadata = fs::metadata(root).map_err(Error::io(root))?;
+        if !metadata.is_dir() {
+            return Ok(Self { root: root.into(), source: Source::Archive(spool(root, wanted)?) });
+        }
+        let (mut files, mut archives) = (BTreeMap::new(), Vec::new());
+        walk(root, "", 0, &mut |name, path, length| {
+            if wanted(&name) {
+                files.insert(name, length);
+            } else if is_archive(path) {
+                archives.push(path.to_owned());
+            }
+        })?;
+        match (files.is_empty(), archives.as_slice()) {
+            (false, _) | (true, []) => {
+                Ok(Self { root: root.into(), source: Source::Folder(files) })
+            }
+            (true, [archive]) => {
+                Ok(Self { root: archive.clone(), source: Source::Archive(spool(archive, wanted)?) })
+            }
+            (true, [..]) => {
+                archives.sort();
+                let names: Vec<_> =
+                    archives.iter().map(|path| path.display().to_string()).collect();
+                Err(Error::layout(
+                    dataset,
+                    root,
+                    "its files or exactly one archive",
+                    format!("{} archives ({}); name one of them", names.len(), names.join(", ")),
+                ))
+            }
+        }
+    }
+
+    /// Folder or archive in use.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Names and lengths in bytes, in the order of the names.
+    pub(crate) fn files(&self) -> Vec<(&str, u64)> {
+        match &self.source {
+            Source::Folder(files) => {
+                files.iter().map(|(name, &length)| (name.as_str(), length)).collect()
+            }
+            Source::Archive(spool) => {
+                spool.members.iter().map(|(name, &(_, length))| (name.as_str(), length)).collect()
+            }
+        }
+    }
+
+    /// Reads one whole file of at most `limit` bytes.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let length = self.length(name)?;
+        if length > limit {
+            return Err(Error::Header {
+                path: self.root.join(name),
+                expected: format!("at most {limit} bytes"),
+                found: length.to_string(),
+            });
+        }
+        self.read_at(name, 0, length as usize)
+    }
+
+    /// Reads and decodes one picture; `key` names it in errors.
+    pub(crate) fn picture(&self, name: &str, key: &str) -> Result<RgbImage> {
+        let length = self.length(name)?;
+        if length > MAX_FILE_BYTES {
+            let reason = format!("expected at most {MAX_FILE_BYTES} bytes, found {length}");
+            return Err(Error::Picture { key: key.to_owned(), reason });
+        }
+        decode(key, &self.read_at(name, 0, length as usize)?)
+    }
+
+    /// Length of one file in bytes.
+    pub(crate) fn length(&self, name: &str) -> Result<u64> {
+        let length = match &self.source {
+            Source::Folder(files) => files.get(name).copied(),
+            Source::Archive(spool) => spool.members.get(name).map(|&(_, length)| length),
+        };
+        length.ok_or_else(|| Error::Io {
+            path: self.root.join(name),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    /// Reads `length` bytes of one file from `offset`.
+    pub(crate) fn read_at(&self, name: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let path = self.root.join(name);
+        let whole = self.length(name)?;
+        if offset.checked_add(length as u64).is_none_or(|end| end > whole) {
+            let source = io::ErrorKind::UnexpectedEof.into();
+            return Err(Error::Io { path, source });
+        }
+        let mut bytes = vec![0; length];
+        match &self.source {
+            Source::Folder(_) => {
+                let file = File::open(&path).map_err(Error::io(&path))?;
+                read_exact_at(&file, &mut bytes, offset)
+            }
+            Source::Archive(spool) => {
+                let start = spool.members[name].0;
+                read_exact_at(&spool.file, &mut bytes, start + offset)
+            }
+        }
+        .map_err(Error::io(&path))?;
+        Ok(bytes)
+    }
+}
+
+/// Visits every file below `folder`, passing its relative name, path and length.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    visit: &mut dyn FnMut(String, &Path, u64),
+) -> Result<()> {
+    if depth > MAX_DEPTH {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        // A dangling link is not a picture.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        if metadata.is_dir() {
+            walk(&path, &name, depth + 1, visit)?;
+        } else if metadata.is_file() {
+            visit(name, &path, metadata.len());
+        }
+    }
+    Ok(())
+}
+
+/// Reads at an offset without moving a shared cursor, so that threads do not disturb each other.
+#[cfg(unix)]
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Reads at an offset; each call gives its own, so the cursor that Windows moves does not matter.
+#[cfg(windows)]
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut offset = offset;
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                buffer = &mut buffer[count..];
+                offset += count as u64;
+            }
+        }
+    }
+    Ok(())
+}

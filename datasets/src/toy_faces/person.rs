@@ -1,0 +1,159 @@
+//! Who is in a picture and how: every number a face is drawn from, pure in (seed, person, picture).
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::attributes::{Attribute, Traits};
+
+/// Uniform numbers from a ChaCha stream, made without the `rand` crate's distributions so that
+/// pictures never change with its version.
+struct Uniform(ChaCha8Rng);
+
+impl Uniform {
+    /// The stream of one picture of one person, or of the person where `picture` is `u64::MAX`.
+    fn new(seed: u64, person: u64, picture: u64) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&person.to_le_bytes());
+        key[16..24].copy_from_slice(&picture.to_le_bytes());
+        key[24..].copy_from_slice(b"toyfaces");
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// In `[0, 1)`, with 24 bits.
+    fn unit(&mut self) -> f32 {
+        (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
+    }
+
+    /// In `[low, high)`.
+    fn within(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Sets every attribute that belongs (or not) to the person by its base rate.
+    fn draw(&mut self, traits: &mut Traits, of_person: bool) {
+        for attribute in Attribute::ALL.into_iter().filter(|a| a.is_of_person() == of_person) {
+            let number = self.unit();
+            let rate = attribute.base_rate();
+            let blond = attribute == Attribute::BlackHair && traits.has(Attribute::BlondHair);
+            // Black hair is drawn among those who are not blond, at a rate that makes up for it.
+            let rate = match attribute {
+                Attribute::BlackHair => rate / (1.0 - Attribute::BlondHair.base_rate()),
+                _ => rate,
+            };
+            traits.set(attribute, number < rate && !blond);
+        }
+    }
+}
+
+/// A person: shape and colours, all in `[0, 1)` or in units of the head's frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Person {
+    pub(super) skin: f32,
+    pub(super) hair: f32,
+    pub(super) width: f32,
+    pub(super) height: f32,
+    pub(super) jaw: f32,
+    pub(super) eye_distance: f32,
+    pub(super) eye_size: f32,
+    pub(super) eye_height: f32,
+    pub(super) brow_height: f32,
+    pub(super) nose_length: f32,
+    pub(super) nose_width: f32,
+    pub(super) mouth_width: f32,
+    pub(super) mouth_height: f32,
+    pub(super) hair_volume: f32,
+}
+
+impl Person {
+    fn draw(uniform: &mut Uniform) -> Self {
+        Self {
+            skin: uniform.unit(),
+            hair: uniform.unit(),
+            width: uniform.within(-0.03, 0.03),
+            height: uniform.within(-0.03, 0.03),
+            jaw: uniform.within(0.0, 0.18),
+            eye_distance: uniform.within(0.2, 0.26),
+            eye_size: uniform.within(0.085, 0.115),
+            eye_height: uniform.within(-0.1, -0.04),
+            brow_height: uniform.within(0.15, 0.19),
+            nose_length: uniform.within(0.17, 0.24),
+            nose_width: uniform.within(0.05, 0.085),
+            mouth_width: uniform.within(0.17, 0.24),
+            mouth_height: uniform.within(0.35, 0.4),
+            hair_volume: uniform.within(0.05, 0.12),
+        }
+    }
+}
+
+/// Pose, light, expression and surroundings of one picture.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    /// Of the head's centre, in units of half the picture.
+    pub(super) shift: [f32; 2],
+    pub(super) scale: f32,
+    /// Tangent of half the angle in the plane of the picture.
+    pub(super) roll: f32,
+    /// Strength of the turn; its direction is an attribute.
+    pub(super) turn: f32,
+    /// Sideways strength of the light; its side is an attribute.
+    pub(super) light: f32,
+    pub(super) light_height: f32,
+    pub(super) background_hue: f32,
+    pub(super) background_value: f32,
+    pub(super) background_slope: f32,
+    pub(super) stripe_phase: f32,
+    pub(super) shirt_hue: f32,
+    pub(super) shirt_value: f32,
+    pub(super) hat_hue: f32,
+    pub(super) hat_value: f32,
+    pub(super) gaze: [f32; 2],
+    pub(super) smile: f32,
+    pub(super) opening: f32,
+    pub(super) brow_raise: f32,
+}
+
+impl View {
+    fn draw(uniform: &mut Uniform) -> Self {
+        Self {
+            shift: [uniform.within(-0.07, 0.07), uniform.within(-0.07, 0.03)],
+            scale: uniform.within(0.93, 1.05),
+            roll: uniform.within(-0.06, 0.06),
+            turn: uniform.within(0.35, 1.0),
+            light: uniform.within(0.35, 0.9),
+            light_height: uniform.within(0.1, 0.6),
+            background_hue: uniform.unit(),
+            background_value: uniform.unit(),
+            background_slope: uniform.within(-0.15, 0.15),
+            stripe_phase: uniform.unit(),
+            shirt_hue: uniform.unit(),
+            shirt_value: uniform.within(0.4, 0.9),
+            hat_hue: uniform.unit(),
+            hat_value: uniform.within(0.35, 0.85),
+            gaze: [uniform.within(-0.03, 0.03), uniform.within(-0.015, 0.015)],
+            smile: uniform.within(0.55, 1.0),
+            opening: uniform.within(0.06, 0.1),
+            brow_raise: uniform.within(-0.02, 0.03),
+        }
+    }
+}
+
+/// Everything one picture is drawn from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Face {
+    pub(super) traits: Traits,
+    pub(super) person: Person,
+    pub(super) view: View,
+}
+
+impl Face {
+    pub(super) fn draw(seed: u64, person: u64, picture: u64) -> Self {
+        let mut traits = Traits([false; Attribute::ALL.len()]);
+        let mut uniform = Uniform::new(seed, person, u64::MAX);
+        uniform.draw(&mut traits, true);
+        let drawn = Person::draw(&mut uniform);
+        let mut uniform = Uniform::new(seed, person, picture);
+        uniform.draw(&mut traits, false);
+        Self { traits, person: drawn, view: View::draw(&mut uniform) }
+    }
+}

@@ -1,0 +1,69 @@
+//! Matrix products in float64 on the `gemm` crate, for views of any strides.
+
+use ::gemm::Parallelism;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// `into = keep · into + scale · left · right`, on all threads of the current pool.
+///
+/// # Shapes
+/// `into`: `(m, n)`; `left`: `(m, k)`; `right`: `(k, n)`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn product(
+    keep: f64,
+    mut into: ArrayViewMut2<'_, f64>,
+    scale: f64,
+    left: ArrayView2<'_, f64>,
+    right: ArrayView2<'_, f64>,
+) {
+    let ((m, n), depth) = (into.dim(), left.ncols());
+    assert_eq!((left.dim(), right.dim()), ((m, depth), (depth, n)), "shapes of a matrix product");
+    let into_strides = (into.strides()[0], into.strides()[1]);
+    // SAFETY: every pointer and its strides come from a view of the shape asserted above, and
+    // `into` is borrowed mutably, so it overlaps neither factor. With `keep` zero it is not read.
+    unsafe {
+        ::gemm::gemm(
+            m,
+            n,
+            depth,
+            into.as_mut_ptr(),
+            into_strides.1,
+            into_strides.0,
+            keep != 0.0,
+            left.as_ptr(),
+            left.strides()[1],
+            left.strides()[0],
+            right.as_ptr(),
+            right.strides()[1],
+            right.strides()[0],
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            Parallelism::Rayon(0),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, s};
+
+    use super::*;
+
+    #[test]
+    fn any_strides_and_empty_shapes() {
+        let left = Array2::from_shape_fn((6, 5), |(i, j)| (i * 5 + j) as f64);
+        let right = Array2::from_shape_fn((8, 5), |(i, j)| (i as f64) - (j as f64));
+        let (left, right) = (left.slice(s![..;2, ..]), right.slice(s![1..5, ..]));
+        let mut into = Array2::from_elem((4, 3), 1.0);
+        product(2.0, into.view_mut().reversed_axes(), -1.0, left, right.t());
+        assert_eq!(into.t(), 2.0 - left.dot(&right.t()));
+        let mut nothing = Array2::from_elem((2, 2), 7.0);
+        let (no_left, no_right) = (Array2::zeros((2, 0)), Array2::zeros((0, 2)));
+        product(1.0, nothing.view_mut(), 1.0, no_left.view(), no_right.view());
+        assert_eq!(nothing, Array2::from_elem((2, 2), 7.0));
+    }
+}

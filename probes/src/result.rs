@@ -1,0 +1,265 @@
+//! What a run of probes leaves behind: the types of `results.json`.
+//!
+//! Undefined numbers are `None`, `null` in JSON; none of these fields ever holds NaN.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Everything in `results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Name of the task, such as `celeba-attrs`.
+    pub task: String,
+    /// The network the latents came from.
+    pub model: ModelInfo,
+    /// The data set and its splits.
+    pub data: DataInfo,
+    /// Seed of the bootstrap, the controls and the data.
+    pub seed: u64,
+    /// One entry a set of features.
+    pub results: Vec<ProbeResult>,
+}
+
+/// The network the latents came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name or path the user gave.
+    pub name: String,
+    /// SHA-256 of the weights file, in hexadecimal.
+    pub sha256: Option<String>,
+    /// The network's configuration as its checkpoint holds it.
+    pub config: serde_json::Value,
+}
+
+/// The data set and the sizes of its splits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataInfo {
+    /// Name of the data set.
+    pub name: String,
+    /// Training images.
+    pub n_train: usize,
+    /// Validation images.
+    pub n_valid: usize,
+    /// Test images.
+    pub n_test: usize,
+}
+
+/// Where features came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Latents of the network.
+    Latents,
+    /// Control: the pixels the network sees.
+    Pixels,
+    /// Control: principal components of the pixels.
+    Pca,
+    /// Control: latents of the same network with random weights.
+    RandomInit,
+    /// Control: latents of the network, targets of other images.
+    ShuffledLabels,
+}
+
+impl Source {
+    const ALL: [Self; 5] =
+        [Self::Latents, Self::Pixels, Self::Pca, Self::RandomInit, Self::ShuffledLabels];
+
+    /// The name in flags and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latents => "latents",
+            Self::Pixels => "pixels",
+            Self::Pca => "pca",
+            Self::RandomInit => "random-init",
+            Self::ShuffledLabels => "shuffled-labels",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|source| source.name() == name);
+        found.ok_or_else(|| Error::UnknownName {
+            what: "source",
+            expected: "latents, pixels, pca, random-init, shuffled-labels",
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// How well one probe did on one set of features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// Where the features came from.
+    pub source: Source,
+    /// The layers, as the user names them (`32x32`, `all`, `17`, `first:31`); none for pixels.
+    pub layers: Option<String>,
+    /// Resolution of the layers where they share one.
+    pub resolution: Option<usize>,
+    /// Columns of the features.
+    pub columns: usize,
+    /// Columns they were projected to, where sizes were matched.
+    pub matched_columns: Option<usize>,
+    /// Name of the probe, such as `logistic`.
+    pub probe: String,
+    /// Name of its solver, such as `batched`.
+    pub solver: String,
+    /// What `value` is: `auroc` for binary targets, `accuracy` for classes.
+    pub metric: String,
+    /// Mean over the targets that are defined.
+    pub value: Option<f64>,
+    /// 95% bootstrap interval of `value` over the test rows, or over their groups.
+    pub ci95: Option<[f64; 2]>,
+    /// One entry a target; for classes one a class, against all others.
+    pub per_target: Vec<TargetResult>,
+}
+
+/// How well one target, or one class against all others, is predicted on test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetResult {
+    /// Name of the target.
+    pub target: String,
+    /// Area under the receiver operating characteristic.
+    pub auroc: Option<f64>,
+    /// Average precision.
+    pub average_precision: Option<f64>,
+    /// Mean recall of the two classes at probability 0.5 (for classes: at the likeliest class).
+    pub balanced_accuracy: Option<f64>,
+    /// Share of right decisions, made likewise.
+    pub accuracy: Option<f64>,
+    /// Accuracy of always answering the more frequent side.
+    pub base_rate: Option<f64>,
+    /// Strength of the penalty chosen on validation; none where nothing could be fitted.
+    pub strength: Option<f64>,
+    /// Whether the refit and every fit of the sweep converged; none where nothing was fitted.
+    pub converged: Option<bool>,
+}
+
+/// Mean of one column over the targets where it is defined.
+fn mean(targets: &[TargetResult], column: impl Fn(&TargetResult) -> Option<f64>) -> Option<f64> {
+    let defined: Vec<f64> = targets.iter().filter_map(column).collect();
+    (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+}
+
+impl ProbeResult {
+    /// Mean AUROC over the targets where it is defined.
+    pub fn mean_auroc(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.auroc)
+    }
+
+    /// Mean average precision over the targets where it is defined.
+    pub fn mean_average_precision(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.average_precision)
+    }
+
+    /// Mean balanced accuracy over the targets where it is defined.
+    pub fn mean_balanced_accuracy(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.balanced_accuracy)
+    }
+
+    /// Mean accuracy over the targets where it is defined. For classes this is not the top-1
+    /// accuracy, which is [`value`](Self::value).
+    pub fn mean_accuracy(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.accuracy)
+    }
+
+    /// Targets of which some fit did not converge.
+    pub fn not_converged(&self) -> impl Iterator<Item = &TargetResult> {
+        self.per_target.iter().filter(|target| target.converged == Some(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_documented_fields() {
+        let report = ProbeReport {
+            task: "toy-faces".into(),
+            model: ModelInfo { name: "builtin".into(), sha256: None, config: json!({"width": 8}) },
+            data: DataInfo { name: "toy-faces".into(), n_train: 3, n_valid: 2, n_test: 1 },
+            seed: 7,
+            results: vec![ProbeResult {
+                source: Source::RandomInit,
+                layers: Some("32x32".into()),
+                resolution: Some(32),
+                columns: 512,
+                matched_columns: None,
+                probe: "logistic".into(),
+                solver: "batched".into(),
+                metric: "auroc".into(),
+                value: Some(0.75),
+                ci95: Some([0.5, 1.0]),
+                per_target: vec![TargetResult {
+                    target: "Hat".into(),
+                    auroc: None,
+                    average_precision: None,
+                    balanced_accuracy: None,
+                    accuracy: Some(1.0),
+                    base_rate: Some(1.0),
+                    strength: Some(100.0),
+                    converged: Some(true),
+                }],
+            }],
+        };
+        let expected = json!({
+            "task": "toy-faces",
+            "model": {"name": "builtin", "sha256": null, "config": {"width": 8}},
+            "data": {"name": "toy-faces", "n_train": 3, "n_valid": 2, "n_test": 1},
+            "seed": 7,
+            "results": [{
+                "source": "random-init", "layers": "32x32", "resolution": 32, "columns": 512,
+                "matched_columns": null, "probe": "logistic", "solver": "batched",
+                "metric": "auroc", "value": 0.75, "ci95": [0.5, 1.0],
+                "per_target": [{
+                    "target": "Hat", "auroc": null, "average_precision": null,
+                    "balanced_accuracy": null, "accuracy": 1.0, "base_rate": 1.0,
+                    "strength": 100.0, "converged": true,
+                }],
+            }],
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<ProbeReport>(expected).unwrap(), report);
+    }
+
+    #[test]
+    fn sources_are_named_alike_everywhere() {
+        for source in Source::ALL {
+            assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
+            assert_eq!(serde_json::to_value(source).unwrap(), json!(source.name()));
+        }
+        assert!("raw".parse::<Source>().is_err());
+    }
+
+    #[test]
+    fn means_skip_what_is_undefined() {
+        let target = |auroc| TargetResult {
+            target: String::new(),
+            auroc,
+            average_precision: None,
+            balanced_accuracy: None,
+            accuracy: None,
+            base_rate: None,
+            strength: None,
+            converged: None,
+        };
+        let targets = [target(Some(0.5)), target(None), target(Some(1.0))];
+        assert_eq!(mean(&targets, |t| t.auroc), Some(0.75));
+        assert_eq!(mean(&targets, |t| t.accuracy), None);
+    }
+}

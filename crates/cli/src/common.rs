@@ -208,21 +208,44 @@ pub struct DataArgs {
 
 impl DataArgs {
     /// Opens a data set by the name it has in the registry.
-    pub fn open(&self, name: &str, seed: u64) -> Result<Box<dyn Dataset>> {
+    ///
+    /// Splits and rendered pictures have a seed of their own, which never changes: with another
+    /// one, pictures a network was trained on would turn up in its test split.
+    pub fn open(&self, name: &str) -> Result<Box<dyn Dataset>> {
         let options = OpenOptions {
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
-            seed,
-            ..OpenOptions::default()
+            ..OpenOptions::from_env()
         };
         vdvae_datasets::open(name, &options).map_err(|error| match error {
-            vdvae_datasets::Error::UnknownName { .. } => usage(error),
+            vdvae_datasets::Error::UnknownDataset { .. }
+            | vdvae_datasets::Error::NoPath { .. } => usage(error),
             other => other.into(),
         })
     }
 
     pub fn on_bad_image(&self) -> Result<OnBadImage> {
         self.on_bad_image.parse().map_err(usage)
+    }
+}
+
+/// Fails where a file cannot be written, before the work whose result it is to hold.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let context = || format!("{}: cannot write", path.display());
+    if path.is_dir() {
+        return Err(usage(format!("{}: expected a file's name, found a folder", path.display())));
+    }
+    let mut probe = path.as_os_str().to_os_string();
+    probe.push(".tmp");
+    std::fs::File::create(&probe).with_context(context)?;
+    std::fs::remove_file(&probe).with_context(context)
+}
+
+/// Fails unless a temperature is a number from 0 up.
+pub fn check_temperature(temperature: f64) -> Result<()> {
+    match temperature.is_finite() && temperature >= 0.0 {
+        true => Ok(()),
+        false => Err(usage(format!("--temperature: expected 0 or more, found {temperature}"))),
     }
 }
 

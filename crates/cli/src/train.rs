@@ -101,7 +101,7 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     // Before the data set is opened, which may take a while.
     check_out(&args.out, args.resume).map_err(usage_or_failure)?;
     let on_bad_image = args.source.on_bad_image()?;
-    let dataset = args.source.open(&args.data, common.seed)?;
+    let dataset = args.source.open(&args.data)?;
     let run = Run {
         network: &network,
         config: &config,

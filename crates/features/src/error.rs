@@ -1,5 +1,7 @@
 //! What can go wrong between a model and a table of features.
 
+use std::path::PathBuf;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,7 +17,7 @@ pub enum Error {
         found: usize,
     },
     /// A feature is NaN or infinite.
-    #[error("feature table: {key}, column {column}: expected a finite number, found {value}")]
+    #[error("features of {key}: column {column}: expected a finite number, found {value}")]
     NotFinite {
         /// Row.
         key: String,
@@ -24,6 +26,45 @@ pub enum Error {
         /// What was found.
         value: f32,
     },
+    /// A name that stands for nothing.
+    #[error("{what}: expected {expected}, found `{found}`")]
+    Unknown {
+        /// Kind of name.
+        what: &'static str,
+        /// What would be valid.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The network failed.
+    #[error(transparent)]
+    Model(#[from] vdvae_model::Error),
+    /// The data set failed.
+    #[error(transparent)]
+    Data(#[from] vdvae_datasets::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
 }
 
 /// Result of this crate.

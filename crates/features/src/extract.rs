@@ -6,11 +6,11 @@ use candle_core::Tensor;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
-use vdvae_model::{LatentLayer, LatentMode, LayerShape, Vdvae};
+use vdvae_model::{LatentLayer, LatentMode, LayerShape, Vdvae, VdvaeConfig};
 
 use crate::pool::{columns, pool};
 use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
-use crate::{Error, FeatureColumn, FeatureTable, Result, Targets};
+use crate::{Error, FeatureColumn, FeatureTable, Part, Result, Targets};
 
 /// Where the numbers of one table come from.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub enum Source<'a> {
 }
 
 /// One part of a layer's features: which layer, and (N, columns) row after row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LayerFeatures {
     /// Layer, or `None` for an encoder activation.
     pub layer: Option<usize>,
@@ -53,7 +53,7 @@ pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureCol
             })
             .collect()),
         Source::Latents { model, spec, layers } => {
-            let parts = parts(model, spec, *layers)?;
+            let parts = parts(model.config(), spec, *layers)?;
             Ok(parts
                 .into_iter()
                 .flat_map(|(layer, r, c)| columns(layer, r, c, spec.pooling))
@@ -62,13 +62,28 @@ pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureCol
     }
 }
 
+/// The arrays a selection gives, in order, named as feature files name them.
+pub fn selection_parts(
+    config: &VdvaeConfig,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+) -> Result<Vec<Part>> {
+    let part = |(layer, r, channels): (Option<usize>, usize, usize)| Part {
+        name: layer.map_or_else(|| format!("activation.{r}"), |index| format!("layer.{index:03}")),
+        shape: match spec.pooling {
+            Pooling::None => vec![channels, r, r],
+            Pooling::Grid(_) => vec![channels * spec.pooling.side(r).pow(2)],
+        },
+    };
+    Ok(parts(config, spec, selection)?.into_iter().map(part).collect())
+}
+
 /// (layer, resolution, channels) of what a selection gives, in order.
 fn parts(
-    model: &Vdvae,
+    config: &VdvaeConfig,
     spec: &FeatureSpec,
     selection: LayerSelection,
 ) -> Result<Vec<(Option<usize>, usize, usize)>> {
-    let config = model.config();
     let layers = selection.layers(config)?;
     Ok(match spec.statistic {
         Statistic::Activation => {
@@ -101,7 +116,7 @@ pub fn extract_batch(
     let selected = selection.layers(model.config())?;
     let activations = model.encode(pixels)?;
     if spec.statistic == Statistic::Activation {
-        let parts = parts(model, spec, selection)?;
+        let parts = parts(model.config(), spec, selection)?;
         let part = |(_, r, _): (_, usize, _)| part(None, r, &activations[&r], spec.pooling);
         return parts.into_iter().map(part).collect();
     }

@@ -1,7 +1,24 @@
 //! Feature tables read from the latents of a Very Deep VAE.
+//!
+//! One pass of the network over a data set ([`Extraction`]) fills a [`FeatureTable`] for every
+//! source asked for: the latents of chosen layers, pooled, or the pixels themselves. Probes read
+//! these tables and never see a tensor.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod error;
+mod extract;
+mod pool;
+mod reader;
+mod spec;
 mod table;
+mod writer;
 
 pub use error::{Error, Result};
+pub use extract::{
+    Extracted, Extraction, LayerFeatures, Source, extract_batch, selection_parts, source_columns,
+};
+pub use reader::read_layers;
+pub use spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
 pub use table::{FeatureColumn, FeatureTable, Targets};
+pub use writer::{FeatureWriter, FileFormat, Part};

@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_layer_the_network_lacks_is_refused_with_a_list() {
-        let config = VdvaeConfig::tiny();
+        let config = vdvae_model::Preset::Tiny.config();
         let message = LayerSelection::Resolution(7).layers(&config).unwrap_err().to_string();
         assert_eq!(
             message,

@@ -333,7 +333,7 @@ mod tests {
         write(&path, false).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len() % 64, 2 * 6 * 4 % 64);
-        assert!(String::from_utf8_lossy(&bytes[..64]).contains("'shape': (2, 6), }"));
+        assert!(String::from_utf8_lossy(&bytes[..128]).contains("'shape': (2, 6), }"));
         let numbers: Vec<f32> = bytes[bytes.len() - 48..]
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes(b.try_into().unwrap()))

@@ -6,6 +6,7 @@
 //! ([`Parameters`]).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod builtin;
 mod checkpoint;
 mod config;
 mod decoder;
@@ -17,6 +18,7 @@ mod noise;
 mod params;
 mod vdvae;
 
+pub use builtin::builtin_checkpoint;
 pub use checkpoint::{
     Array, Checkpoint, CheckpointKind, MAX_LISTED_PROBLEMS, Weights, write_safetensors,
 };

@@ -39,8 +39,8 @@ impl ElboTerms {
 /// A Very Deep VAE.
 ///
 /// ```
-/// use vdvae_model::{Vdvae, VdvaeConfig, Weights};
-/// let config = VdvaeConfig::tiny();
+/// use vdvae_model::{Preset, Vdvae, Weights};
+/// let config = Preset::Tiny.config();
 /// let weights = Weights::initialise(&config, 0);
 /// let model = Vdvae::new(&config, &weights, &candle_core::Device::Cpu)?;
 ///
@@ -95,6 +95,12 @@ impl Vdvae {
         let config = checkpoint.resolve_config(None)?;
         checkpoint.check(&config)?;
         Self::new(&config, &checkpoint.weights, device)
+    }
+
+    /// The built-in model: a small network trained on the built-in faces, for a first run.
+    pub fn builtin(device: &Device) -> Result<Self> {
+        let checkpoint = crate::builtin_checkpoint()?;
+        Self::new(&checkpoint.resolve_config(None)?, &checkpoint.weights, device)
     }
 
     /// Loads a checkpoint of any kind as the given network: a published PyTorch file, say.

@@ -429,9 +429,9 @@ impl Block {
         let channels = |i: usize| inputs[i].dims()[3];
         let (dx, dp) = with_slice::<T, _>(inputs[0], Self::NAME, |x| match inputs.get(1) {
             None => run(&[(x, channels(0))]),
-            Some(y) => with_slice::<T, _>(y, Self::NAME, |y| {
-                run(&[(x, channels(0)), (y, channels(1))])
-            }),
+            Some(y) => {
+                with_slice::<T, _>(y, Self::NAME, |y| run(&[(x, channels(0)), (y, channels(1))]))
+            }
         })?;
         let dx = dx
             .into_iter()

@@ -110,8 +110,10 @@ impl CustomOp2 for GainBias {
                     })
                 })
             })?;
+            // One pass gives both; a constant's is dropped.
+            let dx = x.track_op().then(|| tensor(dx, x.shape())).transpose()?;
             let dp = parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?;
-            Ok((Some(tensor(dx, x.shape())?), dp))
+            Ok((dx, dp))
         })
     }
 }
@@ -119,12 +121,37 @@ impl CustomOp2 for GainBias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_gradients, wave};
+    use crate::testing::{
+        check_float32, check_gradients, message, same_on_any_threads, values, waves,
+    };
 
     #[test]
-    fn gradients_are_slopes() {
-        let (x, p) = (wave(&[2, 3, 2, 5], 1.0, 0.1), wave(&[10], 1.0, 0.7));
-        check_gradients(&[x, p], |x| gain_bias(&x[0], &x[1]));
+    fn gradients_and_float32() {
+        // The last has more pixels than one chunk.
+        for shape in [[2, 3, 2, 5], [3, 1, 1, 1], [1, 33, 32, 1]] {
+            let inputs = [waves(&shape, 1.0, 0.1), waves(&[2 * shape[3]], 1.0, 0.7)];
+            let op = |x: &[Tensor]| gain_bias(&x[0], &x[1]);
+            check_gradients(&inputs, 1e-7, op);
+            // Float32 sums of up to a thousand products.
+            check_float32(&inputs, 1e-5, op);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_the_gradient() {
+        let x = waves(&[1, 80, 80, 1], 1.0, 0.1).to_dtype(candle_core::DType::F32).unwrap();
+        let p = waves(&[2], 1.0, 0.7).to_dtype(candle_core::DType::F32).unwrap();
+        let p = candle_core::Var::from_tensor(&p).unwrap();
+        same_on_any_threads(|| {
+            let store = gain_bias(&x, &p).unwrap().sum_all().unwrap().backward().unwrap();
+            values(store.get(&p).unwrap())
+        });
+    }
+
+    #[test]
+    fn refuses_parameters_of_another_width() {
+        let x = waves(&[1, 2, 2, 3], 1.0, 0.0);
+        assert!(message(gain_bias(&x, &waves(&[3], 1.0, 0.0))).contains("gain_bias"));
     }
 
     #[test]

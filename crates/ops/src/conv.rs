@@ -105,8 +105,10 @@ impl Conv {
         let (weights, bias) = parameters.split_at(self.shape.weights());
         let mut out = vec![T::zero(); grid.pixels() * output];
         let row = self.shape.row();
-        let operand =
-            (conv_rows(grid, x, input, kernel), Matrix::new(weights, output, row, row).transposed());
+        let operand = (
+            conv_rows(grid, x, input, kernel),
+            Matrix::new(weights, output, row, row).transposed(),
+        );
         product(&[operand], Some(bias), output, &mut out, |_, _| ());
         out
     }
@@ -234,7 +236,13 @@ impl ProjectAdd {
         }
     }
 
-    fn forward<T: Real>(&self, pixels: usize, base: &[T], latent: &[T], parameters: &[T]) -> Vec<T> {
+    fn forward<T: Real>(
+        &self,
+        pixels: usize,
+        base: &[T],
+        latent: &[T],
+        parameters: &[T],
+    ) -> Vec<T> {
         let ConvShape { input, output, .. } = self.shape;
         let (base_width, latent_width) = (base.len() / pixels, latent.len() / pixels);
         let (weights, bias) = parameters.split_at(self.shape.weights());

@@ -18,9 +18,9 @@ const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 fn exp2_tail_free(y: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer in every vector width.
     const ROUND: f32 = 12_582_912.0;
-    let clamped = y.max(-41.0);
-    let whole = (clamped + ROUND) - ROUND;
-    let f = clamped - whole;
+    let clamped = if y < -41.0 { -41.0 } else { y };
+    let shifted = clamped + ROUND;
+    let f = clamped - (shifted - ROUND);
     // Taylor coefficients of 2^f, ln(2)^k / k!, good to 1e-8 relative on [-0.5, 0.5].
     let mut p = 1.540_353e-4_f32;
     p = p * f + 1.333_355_8e-3;
@@ -29,7 +29,8 @@ fn exp2_tail_free(y: f32) -> f32 {
     p = p * f + 2.402_265e-1;
     p = p * f + std::f32::consts::LN_2;
     p = p * f + 1.0;
-    let scale = f32::from_bits(((whole as i32 + 127) << 23) as u32);
+    // The integer lies in the low bits of `shifted`; all that lies above is shifted out.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if y > -40.0 { p * scale } else { 0.0 }
 }
 

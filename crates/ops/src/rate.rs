@@ -84,8 +84,7 @@ mod tests {
         let weights = Tensor::new(&[2.0, 3.0], &Device::Cpu).unwrap();
         let gradients = (y * weights).unwrap().sum_all().unwrap().backward().unwrap();
         let gradient = gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        let expected =
-            [0., 0., 2., 2., 0., 0., 2., 2., 0., 0., 3., 3., 0., 0., 3., 3.];
+        let expected = [0., 0., 2., 2., 0., 0., 2., 2., 0., 0., 3., 3., 0., 0., 3., 3.];
         assert_eq!(gradient, expected);
     }
 }

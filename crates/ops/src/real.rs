@@ -67,7 +67,9 @@ pub(crate) use dispatch;
 /// Fails unless every tensor has the dtype of the first.
 pub(crate) fn same_dtype(op: &'static str, dtypes: &[DType]) -> Result<()> {
     match dtypes.iter().find(|&&d| d != dtypes[0]) {
-        Some(other) => candle_core::bail!("{op}: expected {:?} throughout, found {other:?}", dtypes[0]),
+        Some(other) => {
+            candle_core::bail!("{op}: expected {:?} throughout, found {other:?}", dtypes[0])
+        }
         None => Ok(()),
     }
 }

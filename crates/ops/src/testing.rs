@@ -107,3 +107,12 @@ pub(crate) fn close(found: &[f64], expected: &[f64], tolerance: f64, what: &str)
 pub(crate) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     result.expect_err("expected a failure").to_string()
 }
+
+/// Runs `f` on one thread and on three, and fails unless the results are the same.
+pub(crate) fn same_on_any_threads<R: PartialEq + std::fmt::Debug + Send>(f: impl Fn() -> R + Sync) {
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(&f)
+    };
+    assert_eq!(on(1), on(3));
+}

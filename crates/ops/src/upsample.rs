@@ -232,8 +232,12 @@ mod tests {
     #[test]
     fn gradients_and_float32() {
         // (N, h, w, Cl), rate, C: truncated, equal, padded.
-        let cases =
-            [([1, 2, 2, 4], 2, 3), ([3, 1, 1, 3], 4, 3), ([2, 2, 3, 2], 3, 4), ([3, 2, 1, 2], 1, 2)];
+        let cases = [
+            ([1, 2, 2, 4], 2, 3),
+            ([3, 1, 1, 3], 4, 3),
+            ([2, 2, 3, 2], 3, 4),
+            ([3, 2, 1, 2], 1, 2),
+        ];
         for (shape, rate, c) in cases {
             let low = waves(&shape, 1.0, 0.3);
             let bias = waves(&[shape[1] * rate, shape[2] * rate, c], 1.0, 0.8);

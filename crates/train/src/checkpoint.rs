@@ -79,14 +79,13 @@ impl State {
             })
         };
         let identity = json("train")?;
-        let progress = serde_json::from_value(json("progress")?).map_err(|error| {
-            Error::Checkpoint {
+        let progress =
+            serde_json::from_value(json("progress")?).map_err(|error| Error::Checkpoint {
                 file: file.clone(),
                 position: "metadata progress".into(),
                 expected: "the counters of a training run".into(),
                 found: error.to_string(),
-            }
-        })?;
+            })?;
         Ok(Self { file, weights: checkpoint.weights, progress, identity })
     }
 

@@ -1,5 +1,7 @@
 //! The values a model is trained with.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -100,11 +102,8 @@ impl TrainConfig {
 
     /// The learning rate of a step, counted from 0.
     pub fn learning_rate_at(&self, step: u64) -> f64 {
-        let warmup = if step >= self.warmup_steps {
-            1.0
-        } else {
-            step as f64 / self.warmup_steps as f64
-        };
+        let warmup =
+            if step >= self.warmup_steps { 1.0 } else { step as f64 / self.warmup_steps as f64 };
         self.learning_rate * warmup * self.schedule.factor(step, self.steps)
     }
 
@@ -165,8 +164,12 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Io`], [`Error::ConfigJson`]; [`Error::Config`] as [`Self::validate`].
     pub fn read(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        const LONGEST: u64 = 1 << 20;
         let path = path.as_ref();
-        let json = std::fs::read_to_string(path).map_err(io_error(path, "read"))?;
+        let mut json = String::new();
+        File::open(path)
+            .and_then(|file| file.take(LONGEST).read_to_string(&mut json))
+            .map_err(io_error(path, "read"))?;
         let refuse = |error: serde_json::Error| Error::ConfigJson {
             path: path.to_owned(),
             reason: error.to_string(),
@@ -191,4 +194,40 @@ fn check(
         return Ok(());
     }
     Err(Error::Config { field, expected: expected.into(), found: found.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Option<TrainConfig>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, json).unwrap();
+        TrainConfig::read(path)
+    }
+
+    #[test]
+    fn every_preset_is_valid_and_survives_its_file() {
+        for preset in Preset::ALL {
+            let config = TrainConfig::preset(preset);
+            config.validate().unwrap();
+            let file = serde_json::json!({"width": 8, "train": config}).to_string();
+            assert_eq!(read(&file).unwrap(), Some(config));
+        }
+        assert_eq!(read("{}").unwrap(), None);
+    }
+
+    #[test]
+    fn files_with_other_keys_or_values_are_refused() {
+        let mut file = serde_json::json!({"train": TrainConfig::preset(Preset::Tiny)});
+        file["train"]["ema_rate"] = 1.0.into();
+        let error = read(&file.to_string()).unwrap_err().to_string();
+        assert_eq!(error, "train: ema_rate: expected at least 0, below 1, found 1");
+        file["train"]["momentum"] = 0.9.into();
+        let error = read(&file.to_string()).unwrap_err().to_string();
+        assert!(error.contains("config.json") && error.contains("`momentum`"), "{error}");
+        let error = read("{\"train\": ").unwrap_err().to_string();
+        assert!(error.contains("line 1") && !error.contains('\n'), "{error}");
+    }
 }

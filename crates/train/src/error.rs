@@ -35,6 +35,13 @@ pub enum Error {
         found: String,
     },
 
+    /// A second run was started in the folder of one that has not ended.
+    #[error("{}: another run is writing into it", path.display())]
+    InUse {
+        /// The file that the other run holds.
+        path: PathBuf,
+    },
+
     /// The run in the output folder is not the one that was asked for.
     #[error("{file}: {field}: expected {expected} as the run was started, found {found}")]
     OtherRun {
@@ -127,6 +134,7 @@ impl Error {
             self,
             Self::Config { .. }
                 | Self::OutNotEmpty { .. }
+                | Self::InUse { .. }
                 | Self::OtherRun { .. }
                 | Self::ConfigJson { .. }
                 | Self::Device { .. }

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
-    /// From `EventFileWriter` of tensorboard 2.20 with `Event(wall_time=1.5, step=300,
+    /// From `EventFileWriter` of tensorboard 2.21 with `Event(wall_time=1.5, step=300,
     /// summary=Summary(value=[Summary.Value(tag="a/b", simple_value=0.25)]))`.
     #[test]
     fn a_point_is_the_record_that_tensorboard_writes() {
@@ -148,7 +148,10 @@ mod tests {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        assert_eq!(hex, "PINNED");
+        assert_eq!(
+            hex,
+            "1a00000000000000129bd82d09000000000000f83f10ac022a0c0a0a0a03612f62150000803ef9cde7ed"
+        );
     }
 
     #[test]

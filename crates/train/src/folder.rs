@@ -37,10 +37,6 @@ impl Folder {
         Ok(folder)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
     pub(crate) fn config(&self) -> PathBuf {
         self.0.join("config.json")
     }
@@ -74,6 +70,20 @@ impl Folder {
         }
         steps.sort_unstable_by(|a, b| b.cmp(a));
         Ok(steps)
+    }
+
+    /// Removes what a run that was killed had begun to write and not yet renamed.
+    pub(crate) fn remove_partial_files(&self) -> Result<()> {
+        for folder in ["", "checkpoints", "samples"].map(|name| self.0.join(name)) {
+            for entry in fs::read_dir(&folder).map_err(io_error(&folder, "read"))? {
+                let path = entry.map_err(io_error(&folder, "read"))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.starts_with('.') && name.ends_with(".partial") {
+                    fs::remove_file(&path).map_err(io_error(&path, "remove"))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes all but the newest checkpoints up to `step`.

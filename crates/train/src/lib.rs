@@ -5,6 +5,8 @@
 //! steps. The training is that of the published code (<https://github.com/openai/vdvae>,
 //! `train.py`), with a data order and noise that are functions of (seed, step).
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
 mod checkpoint;
 mod config;
 mod error;

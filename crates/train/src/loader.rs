@@ -43,8 +43,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn load(&mut self, picks: &[Pick]) -> Result<Pixels> {
         let missing: Vec<usize> =
             picks.iter().map(|pick| pick.index).filter(|i| !self.kept.contains_key(i)).collect();
-        let batch =
-            load_batch(self.dataset, Split::Train, &missing, &self.prep, self.on_bad)?;
+        let batch = load_batch(self.dataset, Split::Train, &missing, &self.prep, self.on_bad)?;
         let size = self.prep.size * self.prep.size * 3;
         for (index, picture) in batch.indices.iter().zip(batch.pixels.chunks_exact(size)) {
             self.kept.insert(*index, picture.into());

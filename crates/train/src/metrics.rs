@@ -1,12 +1,12 @@
 //! `metrics.jsonl`: one JSON object a line, one line a step.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, io_error};
+use crate::error::{Error, Result, io_error};
 
 /// One line: what a step did. Numbers that are not finite are written as `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -77,24 +77,28 @@ struct Line {
 }
 
 impl MetricsFile {
-    /// Opens the file for the steps after `step`: what a run that was stopped wrote beyond that
-    /// step, and a line it did not finish, is cut off.
-    pub(crate) fn open(path: &Path, step: u64) -> Result<Self> {
+    /// Opens the file, and keeps other runs out of the folder for as long as it is open.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io_error(path, "write"))?;
-        let cut = |file: &mut File| {
-            let keep = length_up_to(file, step)?;
-            file.set_len(keep)?;
-            file.seek(SeekFrom::Start(keep))
-        };
-        cut(&mut file).map_err(io_error(path, "write"))?;
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(io_error(path, "write"))?;
+        // A file system without locks is no reason not to train.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(Error::InUse { path: path.to_owned() });
+        }
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Makes the file ready for the steps after `step`: what a run that was stopped wrote beyond
+    /// that step, and a line it did not finish, is cut off.
+    pub(crate) fn cut(&mut self, step: u64) -> Result<()> {
+        let mut cut = || {
+            self.file.rewind()?;
+            let keep = length_up_to(&mut self.file, step)?;
+            self.file.set_len(keep)?;
+            self.file.seek(SeekFrom::Start(keep))
+        };
+        cut().map(drop).map_err(io_error(&self.path, "write"))
     }
 
     /// Appends a line in one write, so that other programs see whole lines.
@@ -157,7 +161,7 @@ mod tests {
     fn a_line_is_the_documented_object() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut file = MetricsFile::open(&path, 0).unwrap();
+        let mut file = MetricsFile::open(&path).unwrap();
         file.write(&metrics(1)).unwrap();
         file.write(&Metrics { valid_rate: Some(0.25), ..metrics(2) }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -168,12 +172,25 @@ mod tests {
     }
 
     #[test]
+    fn a_second_run_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let first = MetricsFile::open(&path).unwrap();
+        let error = MetricsFile::open(&path).unwrap_err();
+        assert!(error.to_string().ends_with("metrics.jsonl: another run is writing into it"));
+        drop(first);
+        MetricsFile::open(&path).unwrap();
+    }
+
+    #[test]
     fn lines_beyond_the_step_and_half_lines_are_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let steps_after = |written: &str, step| {
             std::fs::write(&path, written).unwrap();
-            MetricsFile::open(&path, step).unwrap().write(&metrics(step + 1)).unwrap();
+            let mut file = MetricsFile::open(&path).unwrap();
+            file.cut(step).unwrap();
+            file.write(&metrics(step + 1)).unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
             let step = |line: &str| serde_json::from_str::<Line>(line).unwrap().step;
             text.lines().map(step).collect::<Vec<_>>()

@@ -56,11 +56,17 @@ impl Event {
                 Some(format!("cannot resume from a damaged checkpoint: {reason}"))
             }
             Self::BadPicture { key, reason } => Some(format!("left out {key}: {reason}")),
-            Self::Stuck { skipped, of, grad_norm, threshold } => Some(format!(
-                "{skipped} of the last {of} updates were skipped (last gradient norm \
-                 {grad_norm:.3}, threshold {threshold:.3}): --skip adaptive takes the threshold \
-                 from the norms seen"
-            )),
+            Self::Stuck { skipped, of, grad_norm, threshold } => {
+                let advice = if grad_norm < threshold || !grad_norm.is_finite() {
+                    "loss or gradient is not finite: a lower --learning-rate may help"
+                } else {
+                    "--skip adaptive takes the threshold from the norms seen"
+                };
+                Some(format!(
+                    "{skipped} of the last {of} updates were skipped (last gradient norm \
+                     {grad_norm:.3}, threshold {threshold:.3}): {advice}"
+                ))
+            }
             Self::Started { .. } | Self::Step(_) | Self::Wrote(_) => None,
         }
     }

@@ -18,8 +18,8 @@ use crate::metrics::{Metrics, MetricsFile};
 use crate::observer::Event;
 use crate::samples::sample_grid;
 use crate::skip::SkipWatch;
-use crate::trainer::{Likelihood, StepStats, Trainer};
-use crate::{Result, TrainConfig};
+use crate::trainer::{Likelihood, StepStats, Trainer, check_device};
+use crate::{Error, Result, TrainConfig};
 
 /// What is trained on what, and where the results go.
 pub struct Run<'a> {
@@ -29,7 +29,7 @@ pub struct Run<'a> {
     pub config: &'a TrainConfig,
     /// The pictures: split train, and split valid where there is one.
     pub dataset: &'a dyn Dataset,
-    /// How pictures are cut and resized; its size is the network's.
+    /// How pictures are cut and resized; the size is always the network's.
     pub preparation: Preparation,
     /// What happens to pictures that cannot be read.
     pub on_bad_image: OnBadImage,
@@ -77,22 +77,31 @@ pub struct Summary {
 pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
     run.config.validate()?;
     run.network.validate()?;
+    check_device(run.device)?;
     run.dataset.require(&[Split::Train])?;
+    let size = run.network.image_size;
+    let run = &Run { preparation: Preparation { size, ..run.preparation }, ..*run };
     let folder = Folder::create(run.out, run.resume)?;
+    let mut metrics = MetricsFile::open(&folder.metrics())?;
+    folder.remove_partial_files()?;
     let identity = identity(run);
     let trainer = match resume(run, &folder, &identity, observer)? {
         Some(trainer) => trainer,
         None => Trainer::new(run.network, run.config, run.device)?,
     };
+    let (resumed_from, steps) = (trainer.steps(), run.config.steps);
+    if resumed_from > steps {
+        let expected = format!("at least {resumed_from}, the steps made already");
+        return Err(Error::Config { field: "steps", expected, found: steps.to_string() });
+    }
     folder.replace(&folder.config(), config_json(run).as_bytes())?;
-    let resumed_from = trainer.steps();
     observer(&Event::Started {
         step: resumed_from,
-        steps: run.config.steps,
+        steps,
         images: run.dataset.len(Split::Train),
         parameters: run.network.num_parameters(),
     });
-    let metrics = MetricsFile::open(&folder.metrics(), resumed_from)?;
+    metrics.cut(resumed_from)?;
     let events = EventFile::create(run.out, resumed_from)?;
     let watch = SkipWatch::default();
     let mut session = Session { run, folder, identity, trainer, metrics, events, watch, observer };
@@ -266,3 +275,6 @@ impl Session<'_, '_> {
         Ok(sha256)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,9 @@ mod tests {
         let canvas = grid(&pictures, 2).unwrap();
         assert_eq!(canvas.dimensions(), (12, 8));
         let at = |x, y| canvas.get_pixel(x, y).0[0];
-        assert_eq!([at(0, 0), at(7, 2), at(4, 5), at(11, 7), at(5, 0), at(0, 3)], [0, 1, 2, 3, 255, 255]);
+        assert_eq!(
+            [at(0, 0), at(7, 2), at(4, 5), at(11, 7), at(5, 0), at(0, 3)],
+            [0, 1, 2, 3, 255, 255]
+        );
     }
 }

@@ -195,7 +195,7 @@ mod tests {
     fn a_run_that_makes_few_updates_is_noticed() {
         let mut watch = SkipWatch::default();
         let due: Vec<_> = (1..=2000).filter_map(|i| watch.note(i % 3 != 0)).collect();
-        assert_eq!(due, [(667, 1000), (666, 1000)]);
+        assert_eq!(due, [(667, 1000), (667, 1000)]);
         let mut watch = SkipWatch::default();
         assert!((1..=3000).all(|i| watch.note(i % 2 == 0).is_none()), "half is not more than half");
     }

@@ -100,9 +100,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
-        if !device.is_cpu() {
-            return Err(Error::Device { found: format!("{:?}", device.location()) });
-        }
+        check_device(device)?;
         let initial = Vdvae::new(network, weights, device)?;
         let tensors = initial.parameters().tensors();
         let variables = tensors.iter().map(Var::from_tensor).collect::<Result<Vec<_>, _>>()?;
@@ -142,10 +140,6 @@ impl Trainer {
     /// The network as the last update left it.
     pub fn model(&self) -> &Vdvae {
         &self.model
-    }
-
-    pub(crate) fn memory(&self) -> &[Memory] {
-        &self.memory
     }
 
     pub(crate) fn progress(&self) -> &Progress {
@@ -227,6 +221,14 @@ impl Trainer {
             learning_rate,
         })
     }
+}
+
+/// Fails where networks cannot be trained on a device.
+pub(crate) fn check_device(device: &Device) -> Result<()> {
+    if device.is_cpu() {
+        return Ok(());
+    }
+    Err(Error::Device { found: format!("{:?}", device.location()) })
 }
 
 impl Likelihood {

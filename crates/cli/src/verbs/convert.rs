@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<()> {
     check_writable(&args.output)?;
     let checkpoint = Checkpoint::read(&args.input)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
-    checkpoint.weights.check_named(&config, &args.input.display().to_string())?;
+    checkpoint.check(&config)?;
     let sha256 =
         write_safetensors(&args.output, &checkpoint.weights, &config, &checkpoint.metadata)?;
     print(&format!(

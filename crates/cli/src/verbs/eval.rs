@@ -50,7 +50,7 @@ pub fn run(args: Args, common: &Common) -> Result<()> {
     };
     let loaded = args.model.load(&common.device()?)?;
     let model = &loaded.model;
-    let dataset = args.source.open(&args.data, common.seed)?;
+    let dataset = args.source.open(&args.data)?;
     dataset.require(&[split])?;
 
     let preparation = Preparation::new(model.config().image_size);

@@ -106,7 +106,7 @@ pub fn run(args: Args, common: &Common) -> Result<()> {
     let loaded = args.model.load(&common.device()?)?;
     let spec = FeatureSpec { statistic, pooling, seed: common.seed };
     let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
-    let dataset = args.source.open(&args.data, common.seed)?;
+    let dataset = args.source.open(&args.data)?;
     dataset.require(&[split])?;
     let total = dataset.len(split);
     let edge = |i: usize, count: usize| total * i / count;

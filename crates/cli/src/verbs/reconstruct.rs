@@ -46,7 +46,7 @@ pub fn run(args: Args, common: &Common) -> Result<()> {
     check_writable(&args.out)?;
     let loaded = args.model.load(&common.device()?)?;
     let model = &loaded.model;
-    let pixels = pictures(&args, model, common)?;
+    let pixels = pictures(&args, model)?;
     let n = pixels.dim(0)?;
 
     let latents = model.extract_latents(&pixels)?;
@@ -73,7 +73,7 @@ fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usiz
     Ok(())
 }
 
-fn pictures(args: &Args, model: &Vdvae, common: &Common) -> Result<Tensor> {
+fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
     let size = model.config().image_size;
     if !args.images.is_empty() {
         let open = |path: &PathBuf| {
@@ -85,7 +85,7 @@ fn pictures(args: &Args, model: &Vdvae, common: &Common) -> Result<Tensor> {
         return Ok(pictures.to_pixels(size, model.device())?);
     }
     let on_bad = args.source.on_bad_image()?;
-    let dataset = args.source.open(&args.data, common.seed)?;
+    let dataset = args.source.open(&args.data)?;
     dataset.require(&[Split::Test])?;
     let indices: Vec<usize> = (0..dataset.len(Split::Test).min(args.num as usize)).collect();
     let preparation = Preparation::new(size);

@@ -22,7 +22,10 @@ fn stock_conv(x: &Tensor, flat: &Tensor, shape: &ConvShape) -> Result<Tensor> {
     let weights = weights.permute((0, 3, 1, 2))?.contiguous()?;
     let bias = flat.narrow(0, shape.weights(), output)?.reshape((1, output, 1, 1))?;
     let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-    x.conv2d(&weights, kernel / 2, 1, 1, 1)?.broadcast_add(&bias)?.permute((0, 2, 3, 1))?.contiguous()
+    x.conv2d(&weights, kernel / 2, 1, 1, 1)?
+        .broadcast_add(&bias)?
+        .permute((0, 2, 3, 1))?
+        .contiguous()
 }
 
 /// GELU from its parts: the gradient of candle's own `gelu_erf` rounds a constant to six digits.

@@ -39,7 +39,9 @@ impl<T: Real> Rows<'_, T> {
     fn block<'s>(&'s self, first: usize, count: usize, scratch: &'s mut Vec<T>) -> Matrix<'s, T> {
         let width = self.width();
         match *self {
-            Self::Plain { x, stride, .. } => Matrix::new(&x[first * stride..], count, width, stride),
+            Self::Plain { x, stride, .. } => {
+                Matrix::new(&x[first * stride..], count, width, stride)
+            }
             Self::Gelu { x, .. } => {
                 scratch.resize(count * width, T::zero());
                 T::gelu(&x[first * width..][..count * width], scratch);
@@ -124,7 +126,8 @@ pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
         .into_par_iter()
         .map(|range| {
             let mut sum = vec![T::zero(); outputs];
-            for pixel in upstream[range.start * outputs..range.end * outputs].chunks_exact(outputs) {
+            for pixel in upstream[range.start * outputs..range.end * outputs].chunks_exact(outputs)
+            {
                 sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += p);
             }
             sum

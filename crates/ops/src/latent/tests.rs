@@ -22,7 +22,8 @@ fn matches_the_formula() {
     for (i, noise) in values(&noise).into_iter().enumerate() {
         let latent = m[i] + s[i].exp() * noise;
         let variance = (2.0 * t[i]).exp();
-        let kl = t[i] - s[i] + ((2.0 * s[i]).exp() + (m[i] - p[i]).powi(2)) / (2.0 * variance) - 0.5;
+        let kl =
+            t[i] - s[i] + ((2.0 * s[i]).exp() + (m[i] - p[i]).powi(2)) / (2.0 * variance) - 0.5;
         assert!((part(&noisy, 0)[i] - latent).abs() < 1e-12);
         assert!((part(&noisy, 1)[i] - kl).abs() < 1e-12);
         assert!(kl >= 0.0);

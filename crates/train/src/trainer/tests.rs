@@ -1,0 +1,163 @@
+use candle_core::DType;
+use vdvae_datasets::{OnBadImage, Preparation, Split, ToyFaces, load_batch};
+use vdvae_model::Preset;
+
+use super::*;
+use crate::Skip;
+
+fn config() -> TrainConfig {
+    TrainConfig { learning_rate: 3e-3, warmup_steps: 0, ..TrainConfig::preset(Preset::Tiny) }
+}
+
+fn faces(n: usize) -> Tensor {
+    let indices: Vec<usize> = (0..n).collect();
+    let prep = Preparation::new(16);
+    let split = Split::Train;
+    let batch = load_batch(&ToyFaces::new(0), split, &indices, &prep, OnBadImage::Fail).unwrap();
+    Tensor::from_vec(batch.pixels, (n, 16, 16, 3), &Device::Cpu).unwrap()
+}
+
+fn trainer(config: &TrainConfig) -> Trainer {
+    Trainer::new(&Preset::Tiny.config(), config, &Device::Cpu).unwrap()
+}
+
+fn hashes(trainer: &Trainer) -> [String; 2] {
+    [trainer.model(), &trainer.ema_model().unwrap()]
+        .map(|model| model.parameters().to_weights().unwrap().sha256())
+}
+
+#[test]
+fn one_batch_is_learned_by_heart() {
+    let mut trainer = trainer(&TrainConfig { learning_rate: 1e-2, ..config() });
+    let images = faces(4);
+    let first = trainer.step(&images).unwrap();
+    let last = (1..60).map(|_| trainer.step(&images).unwrap()).last().unwrap();
+    // Uniform bytes cost ln 256 = 5.5 nats; measured: 6.31 at first and 4.13 at last.
+    assert!(first.nats_per_dim > 5.5, "{first:?}");
+    assert!(last.nats_per_dim < 0.75 * first.nats_per_dim, "{first:?} {last:?}");
+    assert_eq!((last.step, trainer.updates()), (60, 60));
+    let terms = last.distortion + last.rate;
+    assert!((terms - last.nats_per_dim).abs() < 1e-12);
+    // The shared model follows the variables, the average lags behind.
+    let noise = Noise::Seeded { seed: 0, first: 0 };
+    let of = |model: &Vdvae| {
+        Likelihood::of(&[model.loss(&images, noise).unwrap()]).unwrap().nats_per_dim
+    };
+    let (now, average) = (of(trainer.model()), of(&trainer.ema_model().unwrap()));
+    assert!(now < 0.75 * first.nats_per_dim && now < average, "{now} {average}");
+    assert!(average < first.nats_per_dim, "{average} {first:?}");
+}
+
+#[test]
+fn a_skipped_step_changes_nothing_but_counts_for_the_warm_up() {
+    let config = TrainConfig { skip: Skip::Fixed(1e-9), warmup_steps: 4, ..config() };
+    let mut trainer = trainer(&config);
+    let before = hashes(&trainer);
+    let images = faces(2);
+    let rates: Vec<f64> = (0..5)
+        .map(|_| {
+            let stats = trainer.step(&images).unwrap();
+            assert!(stats.skipped && stats.grad_norm > 1e-9);
+            stats.learning_rate
+        })
+        .collect();
+    assert_eq!(rates, [0.0, 3e-3 / 4.0, 3e-3 / 2.0, 3e-3 * 0.75, 3e-3]);
+    assert_eq!(hashes(&trainer), before);
+    assert!(trainer.memory.iter().all(|memory| memory.first_moment.iter().all(|&m| m == 0.0)));
+    assert_eq!((trainer.steps(), trainer.updates()), (5, 0));
+}
+
+#[test]
+fn what_is_not_finite_is_skipped_without_a_threshold() {
+    let mut trainer = trainer(&TrainConfig { skip: Skip::None, ..config() });
+    let before = hashes(&trainer);
+    let mut gradients: Vec<Option<Tensor>> =
+        trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
+    let good = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
+    let bad = Likelihood { nats_per_dim: f64::NAN, ..good };
+    assert!(trainer.update(bad, &gradients).unwrap().skipped);
+    let last = gradients.len() - 1;
+    let poison = Tensor::full(f32::INFINITY, trainer.variables[last].dims(), &Device::Cpu);
+    let healthy = gradients[last].replace(poison.unwrap());
+    let stats = trainer.update(good, &gradients).unwrap();
+    assert!(stats.skipped && !stats.grad_norm.is_finite());
+    assert_eq!((hashes(&trainer), trainer.steps()), (before.clone(), 2));
+    gradients[last] = healthy;
+    assert!(!trainer.update(good, &gradients).unwrap().skipped);
+    let after = hashes(&trainer);
+    assert!(after[0] != before[0] && after[1] != before[1]);
+}
+
+#[test]
+fn the_adaptive_rule_skips_a_jump() {
+    let mut trainer = trainer(&TrainConfig { skip: Skip::Adaptive(4.0), ..config() });
+    let likelihood = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
+    let mut step = |scale: f64| {
+        let gradients: Vec<_> = trainer
+            .variables
+            .iter()
+            .map(|v| Some((v.ones_like().unwrap() * scale).unwrap()))
+            .collect();
+        trainer.update(likelihood, &gradients).unwrap().skipped
+    };
+    assert!((0..20).all(|_| !step(1.0)));
+    assert!(step(4.1) && !step(3.9));
+}
+
+/// As published: a gradient is scaled by limit / (norm + 1e-6) where that is below 1.
+#[test]
+fn clipping_scales_the_gradient_to_the_limit() {
+    let mut trainer = trainer(&TrainConfig { grad_clip: 0.5, ..config() });
+    let gradients: Vec<_> =
+        trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
+    let count: usize = trainer.variables.iter().map(|v| v.elem_count()).sum();
+    let likelihood = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
+    let stats = trainer.update(likelihood, &gradients).unwrap();
+    assert_eq!((count, stats.grad_norm), (46_084, (46_084f64).sqrt()));
+    // The first moment after one update is (1 − 0.9) times the clipped gradient.
+    let expected = 0.1 * 0.5 / (46_084f64).sqrt();
+    let found = f64::from(trainer.memory[0].first_moment[0]);
+    assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+    assert_eq!(optimizer::clip_factor(0.1, 0.5), 1.0);
+}
+
+/// torch.optim.AdamW([p], lr=0.1, betas=(0.9, 0.9), eps=1e-8, weight_decay=0.01), p =
+/// [1, -2, 0.5], gradients [0.1, -0.2, 3], [0.3, 0.1, -1], [-0.2, 0.4, 0.05] (PyTorch 2.15).
+#[test]
+fn a_variable_is_updated_in_place_as_pytorch_does() {
+    let config = TrainConfig { ema_rate: 0.5, weight_decay: 0.01, ..config() };
+    let start = [1.0f32, -2.0, 0.5];
+    let variable = Var::new(&start, &Device::Cpu).unwrap();
+    let shared = variable.as_tensor().clone();
+    let mut memory = Memory::new(start.to_vec());
+    let mut average = start;
+    for (i, gradient) in
+        [[0.1f32, -0.2, 3.0], [0.3, 0.1, -1.0], [-0.2, 0.4, 0.05]].iter().enumerate()
+    {
+        // Every other element of a larger tensor: gradients need not be contiguous.
+        let wide: Vec<f32> = gradient.iter().flat_map(|&g| [g, f32::NAN]).collect();
+        let gradient = Tensor::from_vec(wide, (3, 2), &Device::Cpu).unwrap();
+        let gradient = gradient.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
+        let update = Update { learning_rate: 0.1, clip: 1.0, number: i as u64 + 1 };
+        optimizer::apply(&config, update, &variable, &gradient, &mut memory).unwrap();
+        let now = shared.to_vec1::<f32>().unwrap();
+        average = std::array::from_fn(|i| 0.5 * average[i] + 0.5 * now[i]);
+    }
+    let expected = [0.781_841_2f32, -1.911_570_3, 0.324_326_1];
+    let found = shared.to_vec1::<f32>().unwrap();
+    for i in 0..3 {
+        assert!((found[i] - expected[i]).abs() < 1e-6, "{found:?}");
+        assert!((memory.ema[i] - average[i]).abs() < 1e-6, "{memory:?} {average:?}");
+    }
+}
+
+#[test]
+fn other_devices_and_pictures_are_refused() {
+    let images = Tensor::zeros((1, 8, 8, 3), DType::U8, &Device::Cpu).unwrap();
+    let error = trainer(&config()).step(&images).unwrap_err().to_string();
+    assert!(error.contains("(1, 8, 8, 3)"), "{error}");
+    let bad = TrainConfig { batch_size: 0, ..config() };
+    let error = Trainer::new(&Preset::Tiny.config(), &bad, &Device::Cpu).unwrap_err();
+    assert_eq!(error.to_string(), "train: batch_size: expected 1 to 1048576, found 0");
+    assert!(error.is_usage());
+}

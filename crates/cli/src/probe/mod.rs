@@ -1,0 +1,95 @@
+//! `vdvae-probe`: linear probes on the latents of each resolution, beside controls.
+
+mod plan;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use vdvae_report::{results_json, results_table, targets_table};
+
+use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, print};
+use plan::Plan;
+
+/// What do the latents of each resolution know? Linear probes, beside the pixels and the same
+/// network with random weights.
+///
+/// Without arguments: the built-in model on the built-in faces, a line for each resolution and one
+/// for all layers together.
+#[derive(Debug, Parser)]
+#[command(name = "vdvae-probe", version, max_term_width = 100)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, or folder:PATH
+    /// [example: --task celeba-attrs]
+    #[arg(long, default_value = "toy-faces", value_name = "TASK")]
+    task: String,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Layers to read: all, of one resolution, one, or the first from the top; may be repeated.
+    /// Without it: every resolution, and all together [example: --layer 32x32]
+    #[arg(long, alias = "layers", value_name = "all|RxR|N|first:N")]
+    layer: Vec<String>,
+    /// Each layer alone, too [example: --per-layer]
+    #[arg(long)]
+    per_layer: bool,
+    /// Controls to run beside the latents: pixels, random-init, shuffled-labels, or none
+    /// [example: --controls pixels]
+    #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST")]
+    controls: Vec<String>,
+    /// What is read from each layer [example: --statistic log-std]
+    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
+    statistic: String,
+    /// How a layer's grid becomes columns [example: --pool mean]
+    #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
+    pool: String,
+    /// Which code fits: batched takes every target and strength at once; linfa one after another,
+    /// far slower [example: --solver linfa]
+    #[arg(long, default_value = "batched", value_name = "batched|linfa")]
+    solver: String,
+    /// Penalties to choose from on validation: alpha of the summed loss, which is 1 / C
+    /// [example: --strengths 1,10,100]
+    #[arg(long, value_delimiter = ',', value_name = "LIST",
+          default_value = "1,10,100,1000,10000,100000,1000000")]
+    strengths: Vec<f64>,
+    /// Bootstrap replicates of the 95% intervals [example: --replicates 200]
+    #[arg(long, default_value_t = 1000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    replicates: u32,
+    /// Pictures that pass through the network at once, on each thread [example: --batch-size 8]
+    #[arg(long, default_value_t = 32, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Folder for results.json and results.csv [example: --out probes/celeba]
+    #[arg(long, default_value = "vdvae-probe-out", value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Entry point of `vdvae-probe`.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    exit_with(run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
+    args.common.set_up()?;
+    let plan = Plan::new(args)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{}: cannot create", args.out.display()))?;
+    check_writable(&args.out.join("results.json"))?;
+    let (report, details) = run::run(&plan, args)?;
+    if args.common.json {
+        return print(&results_json(&report)?);
+    }
+    let mut text = results_table(&report.results);
+    // One selection is a question about its targets.
+    if let Some(result) = details {
+        text += &format!("\n{}", targets_table(&result));
+    }
+    print(&text)
+}

@@ -1,0 +1,12 @@
+//! The built-in model: a small network trained on `toy-faces` with this code.
+
+use crate::checkpoint::Checkpoint;
+use crate::Result;
+
+/// Weights and configuration, as `vdvae train` wrote them. `assets/README.md` has the command.
+static BYTES: &[u8] = include_bytes!("../assets/builtin.safetensors");
+
+/// The built-in model's checkpoint.
+pub fn builtin_checkpoint() -> Result<Checkpoint> {
+    Checkpoint::read_bytes(BYTES, "built-in model")
+}

@@ -50,7 +50,7 @@ pub enum Error {
         /// The table.
         split: &'static str,
         /// What is wrong with it.
-        source: vdvae_features::Error,
+        source: Box<vdvae_features::Error>,
     },
     /// A solver asked for something only another solver does.
     #[error("solver {solver}: cannot fit {what}; use --solver {instead}")]

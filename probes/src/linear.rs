@@ -151,7 +151,7 @@ impl LinearProbe {
 
 /// Checks one split against itself and against train.
 fn check(split: &'static str, table: &FeatureTable, train: &FeatureTable) -> Result<()> {
-    table.validate().map_err(|source| Error::Table { split, source })?;
+    table.validate().map_err(|source| Error::Table { split, source: Box::new(source) })?;
     let differs = |expected: String, found: String| Err(Error::Targets { split, expected, found });
     if table.rows() == 0 {
         return differs("at least one row".into(), "none".into());

@@ -10,26 +10,28 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vdvae_datasets::{Dataset, OnBadImage, OpenOptions};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
 
+use crate::process::default_threads;
+
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Common {
+pub(crate) struct Common {
     /// Where the network runs: `cpu`, `cuda` or `cuda:N` [example: --device cpu]
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
-    pub device: String,
+    pub(crate) device: String,
     /// Seed of everything random: noise, splits, shuffles [example: --seed 1]
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Threads; 0 takes one for each core [example: --threads 2]
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Print the machine-readable result instead of the table [example: --json]
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// A mistake in what was asked for, found before any work: exit code 2.
 #[derive(Debug)]
-pub struct Usage(pub String);
+pub(crate) struct Usage(pub(crate) String);
 
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,22 +42,22 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 /// An error that ends the program with exit code 2.
-pub fn usage(message: impl std::fmt::Display) -> anyhow::Error {
+pub(crate) fn usage(message: impl std::fmt::Display) -> anyhow::Error {
     anyhow::Error::new(Usage(message.to_string()))
 }
 
 impl Common {
     /// Starts the threads and checks the device.
-    pub fn set_up(&self) -> Result<()> {
+    pub(crate) fn set_up(&self) -> Result<()> {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
+            .num_threads(if self.threads == 0 { default_threads() } else { self.threads })
             .build_global()
             .context("cannot start the threads")?;
         self.device().map(drop)
     }
 
     /// The device asked for.
-    pub fn device(&self) -> Result<Device> {
+    pub(crate) fn device(&self) -> Result<Device> {
         let cuda = self.device == "cuda" || self.device.starts_with("cuda:");
         match self.device.as_str() {
             "cpu" => Ok(Device::Cpu),
@@ -70,7 +72,7 @@ impl Common {
 
 /// Runs a program: prints the error's whole chain on one line and maps it to an exit code.
 /// A reader that closes the pipe early is no error.
-pub fn exit_with(result: Result<()>) -> ExitCode {
+pub(crate) fn exit_with(result: Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let closed_pipe = error
         .chain()
@@ -79,12 +81,25 @@ pub fn exit_with(result: Result<()>) -> ExitCode {
     if closed_pipe {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", causes(&error));
     if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
+/// The chain of causes on one line, without those that the one before already quotes.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(|cause| cause.to_string().replace('\n', " ")) {
+        if !text.ends_with(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text += colon;
+            text += &cause;
+        }
+    }
+    text
+}
+
 /// Writes a result to stdout.
-pub fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {
@@ -95,7 +110,7 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// A progress bar on stderr that shows itself only on a terminal.
-pub fn progress(total: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let style = "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}";
     bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
@@ -105,29 +120,29 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
 
 /// Which network to load.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ModelArgs {
+pub(crate) struct ModelArgs {
     /// Checkpoint: a .safetensors file of ours, or a published PyTorch .th file with --preset or
     /// --config; the built-in model without it [example: --checkpoint model.safetensors]
     #[arg(long, value_name = "FILE")]
-    pub checkpoint: Option<PathBuf>,
+    pub(crate) checkpoint: Option<PathBuf>,
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 /// The configuration of a checkpoint that does not carry its own.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct NetworkArgs {
+pub(crate) struct NetworkArgs {
     /// A published or built-in configuration [example: --preset imagenet64]
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
-    pub preset: Option<String>,
+    pub(crate) preset: Option<String>,
     /// A configuration as JSON [example: --config config.json]
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl NetworkArgs {
     /// The configuration asked for, if any.
-    pub fn config(&self) -> Result<Option<VdvaeConfig>> {
+    pub(crate) fn config(&self) -> Result<Option<VdvaeConfig>> {
         if let Some(name) = &self.preset {
             let preset: Preset = name.parse().map_err(|e| usage(format!("--preset: {e}")))?;
             return Ok(Some(preset.config()));
@@ -137,17 +152,21 @@ impl NetworkArgs {
 }
 
 /// A network and what identifies it.
-pub struct LoadedModel {
-    pub model: Vdvae,
+pub(crate) struct LoadedModel {
+    pub(crate) model: Vdvae,
     /// Checkpoint's file name, or `built-in`.
-    pub name: String,
+    pub(crate) name: String,
     /// SHA-256 of the weights file.
-    pub sha256: String,
-    pub metadata: std::collections::BTreeMap<String, String>,
+    pub(crate) sha256: String,
+    pub(crate) metadata: std::collections::BTreeMap<String, String>,
 }
 
 /// Reads a checkpoint and builds its network.
-pub fn load_checkpoint(path: &Path, network: &NetworkArgs, device: &Device) -> Result<LoadedModel> {
+pub(crate) fn load_checkpoint(
+    path: &Path,
+    network: &NetworkArgs,
+    device: &Device,
+) -> Result<LoadedModel> {
     let given = network.config()?;
     let checkpoint = Checkpoint::read(path)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
@@ -161,7 +180,7 @@ pub fn load_checkpoint(path: &Path, network: &NetworkArgs, device: &Device) -> R
 }
 
 /// A missing configuration is a missing flag.
-pub fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
+pub(crate) fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
     match error {
         vdvae_model::Error::NoConfig { .. } => usage(error),
         other => other.into(),
@@ -170,12 +189,12 @@ pub fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
 
 impl ModelArgs {
     /// The network asked for, or the built-in one.
-    pub fn load(&self, device: &Device) -> Result<LoadedModel> {
+    pub(crate) fn load(&self, device: &Device) -> Result<LoadedModel> {
         match &self.checkpoint {
             Some(path) => load_checkpoint(path, &self.network, device),
-            None if self.network.preset.is_some() || self.network.config.is_some() => {
-                Err(usage("--preset and --config describe a checkpoint: expected --checkpoint FILE"))
-            }
+            None if self.network.preset.is_some() || self.network.config.is_some() => Err(usage(
+                "--preset and --config describe a checkpoint: expected --checkpoint FILE",
+            )),
             None => {
                 let checkpoint = vdvae_model::builtin_checkpoint()?;
                 let config = checkpoint.resolve_config(None)?;
@@ -192,18 +211,18 @@ impl ModelArgs {
 
 /// Which pictures to read.
 #[derive(Debug, Clone, clap::Args)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     /// The data set's own folder or archive; $VDVAE_DATA is a folder that holds several by name
     /// [example: --data-root data/celeba]
     #[arg(long, value_name = "PATH")]
-    pub data_root: Option<PathBuf>,
+    pub(crate) data_root: Option<PathBuf>,
     /// CelebA: a file of splits in place of list_eval_partition.txt
     /// [example: --partition my_split.txt]
     #[arg(long, value_name = "FILE")]
-    pub partition: Option<PathBuf>,
+    pub(crate) partition: Option<PathBuf>,
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
     #[arg(long, value_name = "fail|skip", default_value = "fail")]
-    pub on_bad_image: String,
+    pub(crate) on_bad_image: String,
 }
 
 impl DataArgs {
@@ -211,26 +230,27 @@ impl DataArgs {
     ///
     /// Splits and rendered pictures have a seed of their own, which never changes: with another
     /// one, pictures a network was trained on would turn up in its test split.
-    pub fn open(&self, name: &str) -> Result<Box<dyn Dataset>> {
+    pub(crate) fn open(&self, name: &str) -> Result<Box<dyn Dataset>> {
         let options = OpenOptions {
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
             ..OpenOptions::from_env()
         };
         vdvae_datasets::open(name, &options).map_err(|error| match error {
-            vdvae_datasets::Error::UnknownDataset { .. }
-            | vdvae_datasets::Error::NoPath { .. } => usage(error),
+            vdvae_datasets::Error::UnknownDataset { .. } | vdvae_datasets::Error::NoPath { .. } => {
+                usage(error)
+            }
             other => other.into(),
         })
     }
 
-    pub fn on_bad_image(&self) -> Result<OnBadImage> {
+    pub(crate) fn on_bad_image(&self) -> Result<OnBadImage> {
         self.on_bad_image.parse().map_err(usage)
     }
 }
 
 /// Fails where a file cannot be written, before the work whose result it is to hold.
-pub fn check_writable(path: &Path) -> Result<()> {
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
     let context = || format!("{}: cannot write", path.display());
     if path.is_dir() {
         return Err(usage(format!("{}: expected a file's name, found a folder", path.display())));
@@ -242,7 +262,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
 }
 
 /// Fails unless a temperature is a number from 0 up.
-pub fn check_temperature(temperature: f64) -> Result<()> {
+pub(crate) fn check_temperature(temperature: f64) -> Result<()> {
     match temperature.is_finite() && temperature >= 0.0 {
         true => Ok(()),
         false => Err(usage(format!("--temperature: expected 0 or more, found {temperature}"))),
@@ -250,7 +270,7 @@ pub fn check_temperature(temperature: f64) -> Result<()> {
 }
 
 /// Says on stderr which pictures were left out.
-pub fn report_skipped(skipped: &[(String, String)]) {
+pub(crate) fn report_skipped(skipped: &[(String, String)]) {
     for (key, reason) in skipped {
         eprintln!("skipped {key}: {reason}");
     }

@@ -8,14 +8,14 @@ use image::imageops::{FilterType, replace, resize};
 use image::{ImageFormat, RgbImage};
 
 /// A grid of square pictures, one pixel apart.
-pub struct Grid {
+pub(crate) struct Grid {
     canvas: RgbImage,
     columns: usize,
     size: usize,
 }
 
 impl Grid {
-    pub fn new(columns: usize, rows: usize, size: usize) -> Self {
+    pub(crate) fn new(columns: usize, rows: usize, size: usize) -> Self {
         let side = |cells: usize| (cells * (size + 1) + 1) as u32;
         let white = image::Rgb([255; 3]);
         let canvas = RgbImage::from_pixel(side(columns), side(rows), white);
@@ -23,7 +23,7 @@ impl Grid {
     }
 
     /// Puts pictures u8 (n, size, size, 3) into the cells from `first` on, row by row.
-    pub fn place(&mut self, first: usize, pictures: &Tensor) -> Result<()> {
+    pub(crate) fn place(&mut self, first: usize, pictures: &Tensor) -> Result<()> {
         let bytes = pictures.flatten_all()?.to_vec1::<u8>()?;
         let size = self.size as u32;
         for (i, bytes) in bytes.chunks_exact(self.size * self.size * 3).enumerate() {
@@ -36,7 +36,7 @@ impl Grid {
     }
 
     /// Writes the PNG beside its place and renames it.
-    pub fn save(&self, path: &Path, zoom: u32) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path, zoom: u32) -> Result<()> {
         let (width, height) = self.canvas.dimensions();
         let picture = resize(&self.canvas, width * zoom, height * zoom, FilterType::Nearest);
         let mut temporary = path.as_os_str().to_os_string();

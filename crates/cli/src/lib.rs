@@ -3,8 +3,10 @@
 mod common;
 mod grid;
 mod probe;
+mod process;
 mod train;
 mod verbs;
 
 pub use probe::main as probe_main;
+pub use process::settle;
 pub use verbs::main as vdvae_main;

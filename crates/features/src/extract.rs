@@ -45,12 +45,7 @@ pub struct LayerFeatures {
 pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureColumn>> {
     match source {
         Source::Pixels => Ok((0..size * size * 3)
-            .map(|i| FeatureColumn {
-                layer: None,
-                resolution: None,
-                channel: i % 3,
-                cell: i / 3,
-            })
+            .map(|i| FeatureColumn { layer: None, resolution: None, channel: i % 3, cell: i / 3 })
             .collect()),
         Source::Latents { model, spec, layers } => {
             let parts = parts(model.config(), spec, *layers)?;
@@ -189,7 +184,11 @@ pub struct Extracted {
 impl Extraction<'_> {
     /// Reads every picture once and fills one table a source. `progress` is told how many pictures
     /// were added.
-    pub fn run(&self, sources: &[Source<'_>], mut progress: impl FnMut(usize)) -> Result<Extracted> {
+    pub fn run(
+        &self,
+        sources: &[Source<'_>],
+        mut progress: impl FnMut(usize),
+    ) -> Result<Extracted> {
         let size = self.preparation.size;
         let columns = sources
             .iter()

@@ -45,7 +45,11 @@ pub fn read_layers(path: &Path, config: &VdvaeConfig) -> Result<Vec<Tensor>> {
     }
     match arrays.keys().next() {
         Some(name) => {
-            let next = format!("layer.{:03} of the network's {}", layers.len(), config.latent_layers().len());
+            let next = format!(
+                "layer.{:03} of the network's {}",
+                layers.len(),
+                config.latent_layers().len()
+            );
             Err(invalid(path, &next, name))
         }
         None => Ok(layers),
@@ -65,7 +69,8 @@ fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         .map_err(|e| invalid(path, "a zip archive", &e.to_string()))?;
     let mut arrays = BTreeMap::new();
     for i in 0..zip.len() {
-        let mut entry = zip.by_index(i).map_err(|e| invalid(path, "a zip entry", &e.to_string()))?;
+        let mut entry =
+            zip.by_index(i).map_err(|e| invalid(path, "a zip entry", &e.to_string()))?;
         let name = entry.name().map_err(|e| invalid(path, "a name", &e.to_string()))?;
         let name = name.trim_end_matches(".npy").to_owned();
         // A stored entry cannot be larger than the archive, so its size may be believed.
@@ -102,10 +107,8 @@ fn read_npy(bytes: &[u8]) -> Option<Result<Tensor>> {
     if data.len() != count.checked_mul(4)? {
         return None;
     }
-    let numbers: Vec<f32> = data
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let numbers: Vec<f32> =
+        data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Some(Tensor::from_vec(numbers, shape, &Device::Cpu).map_err(Error::from))
 }
 

@@ -108,7 +108,11 @@ impl FeatureTable {
         }
         for ((row, column), value) in self.features.indexed_iter() {
             if !value.is_finite() {
-                return Err(Error::NotFinite { key: self.keys[row].clone(), column, value: *value });
+                return Err(Error::NotFinite {
+                    key: self.keys[row].clone(),
+                    column,
+                    value: *value,
+                });
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The built-in model: a small network trained on `toy-faces` with this code.
 
-use crate::checkpoint::Checkpoint;
 use crate::Result;
+use crate::checkpoint::Checkpoint;
 
 /// Weights and configuration, as `vdvae train` wrote them. `assets/README.md` has the command.
 static BYTES: &[u8] = include_bytes!("../assets/builtin.safetensors");

@@ -126,7 +126,11 @@ impl DecoderBlock {
 }
 
 impl Decoder {
-    pub(crate) fn new(config: &VdvaeConfig, parameters: &Parameters, device: &Device) -> Result<Self> {
+    pub(crate) fn new(
+        config: &VdvaeConfig,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Result<Self> {
         let blocks = config.decoder_blocks().len();
         let mut biases = BTreeMap::new();
         for (i, resolution) in config.bias_resolutions().into_iter().enumerate() {

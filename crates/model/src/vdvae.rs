@@ -227,7 +227,13 @@ impl Vdvae {
     ///
     /// # Shapes
     /// - result: u8 (n, H, W, 3), drawn from the output distribution
-    pub fn decode(&self, n: usize, given: &[Tensor], temperature: f64, seed: u64) -> Result<Tensor> {
+    pub fn decode(
+        &self,
+        n: usize,
+        given: &[Tensor],
+        temperature: f64,
+        seed: u64,
+    ) -> Result<Tensor> {
         let noise = Noise::Seeded { seed, first: 0 };
         let px = self.decode_output(n, given, noise, temperature)?;
         self.draw_pixels(&px, seed)

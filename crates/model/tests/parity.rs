@@ -132,8 +132,7 @@ fn gradients_of_every_parameter() {
             frozen.parameters().tensors().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
         let tensors = |vars: &[Var]| vars.iter().map(|v| v.as_tensor().clone()).collect();
         let parameters = frozen.parameters().with_tensors(tensors(&variables)).unwrap();
-        let model =
-            Vdvae::from_parameters(&case.config, parameters.clone(), &Device::Cpu).unwrap();
+        let model = Vdvae::from_parameters(&case.config, parameters.clone(), &Device::Cpu).unwrap();
         let images = case.images();
         // The walk back through 79 layers recurses.
         let gradients = std::thread::Builder::new()

@@ -258,16 +258,16 @@ impl Block {
         let mut gradient = vec![T::zero(); flat.len()];
         let [g1, g2, g3, g4] = split_mut(&self.shape, &mut gradient);
 
-        let d3 = self.into_hidden(grid, &parameters[3], upstream, &h3);
+        let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
         let middle = self.shape.middle;
         let rows = Rows::Gelu { x: &h3, channels: middle };
         weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
         bias_gradient(upstream, g4.1);
 
-        let d2 = self.into_hidden(grid, &parameters[2], &d3, &h2);
+        let d2 = self.hidden_gradient(grid, &parameters[2], &d3, &h2);
         self.middle_gradient(grid, &h2, &d3, g3);
         drop((h3, d3));
-        let d1 = self.into_hidden(grid, &parameters[1], &d2, &h1);
+        let d1 = self.hidden_gradient(grid, &parameters[1], &d2, &h1);
         self.middle_gradient(grid, &h1, &d2, g2);
         drop((h1, h2, d2));
 
@@ -280,14 +280,18 @@ impl Block {
             .iter()
             .zip(wanted)
             .map(|(input, &wanted)| {
-                if wanted { self.into_input(&parameters[0], input, &d1, upstream) } else { vec![] }
+                if wanted {
+                    self.input_gradient(&parameters[0], input, &d1, upstream)
+                } else {
+                    vec![]
+                }
             })
             .collect();
         (dx, gradient)
     }
 
     /// Carries a gradient back through a convolution and the GELU before it.
-    fn into_hidden<T: Real>(
+    fn hidden_gradient<T: Real>(
         &self,
         grid: Grid,
         (conv, weights, _): &Parameters<'_, T>,
@@ -324,7 +328,7 @@ impl Block {
         bias_gradient(upstream, bias);
     }
 
-    fn into_input<T: Real>(
+    fn input_gradient<T: Real>(
         &self,
         (conv, weights, _): &Parameters<'_, T>,
         input: &Input<'_, T>,

@@ -106,11 +106,11 @@ pub enum Error {
 
     /// The operating system refused to start a thread.
     #[error("cannot start a thread with a stack of {stack_bytes} bytes: {source}")]
-    Thread {
+    Threads {
         /// Stack asked for.
         stack_bytes: usize,
         /// What the operating system said.
-        source: std::io::Error,
+        source: rayon::ThreadPoolBuildError,
     },
 
     /// The network or its checkpoint failed.

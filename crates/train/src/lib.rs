@@ -21,8 +21,8 @@ mod order;
 mod run;
 mod samples;
 mod schedule;
+mod shards;
 mod skip;
-mod stack;
 mod trainer;
 
 pub use config::TrainConfig;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
 
 use crate::optimizer::{self, Memory, Update};
+use crate::shards::Shards;
 use crate::skip::Norms;
-use crate::stack::on_deep_stack;
+
 use crate::{Error, Result, TrainConfig};
 
 /// A network in training.
@@ -31,6 +32,7 @@ pub struct Trainer {
     variables: Vec<Var>,
     memory: Vec<Memory>,
     progress: Progress,
+    shards: Shards,
 }
 
 /// What a run knows beside the numbers of its tensors.
@@ -112,7 +114,8 @@ impl Trainer {
         let parameters = initial.parameters().with_tensors(shared)?;
         let model = Vdvae::from_parameters(network, parameters, device)?;
         let progress = Progress::default();
-        Ok(Self { config: config.clone(), model, variables, memory, progress })
+        let shards = Shards::new()?;
+        Ok(Self { config: config.clone(), model, variables, memory, progress, shards })
     }
 
     /// A run as it was, from its parts.
@@ -169,17 +172,24 @@ impl Trainer {
     /// # Shapes
     /// - `images`: (N, H, W, 3) u8
     pub fn step(&mut self, images: &Tensor) -> Result<StepStats> {
-        let (config, step) = (&self.config, self.progress.step);
+        let (config, n) = (&self.config, images.dim(0)?);
         // The noise of a picture follows from its place in the row of all pictures seen.
-        let noise = Noise::Seeded { seed: config.seed, first: step * config.batch_size as u64 };
+        let first = self.progress.step * config.batch_size as u64;
         let (model, variables) = (&self.model, &self.variables);
-        let (likelihood, gradients) = on_deep_stack(|| {
-            let terms = model.loss(images, noise)?;
-            let mut store = terms.mean()?.backward()?;
+        let parts = self.shards.run(n, |rows| {
+            let noise = Noise::Seeded { seed: config.seed, first: first + rows.start as u64 };
+            let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
+            let terms = model.loss(&shard, noise)?;
+            let share = rows.len() as f64 / n as f64;
+            let mut store = (terms.mean()? * share)?.backward()?;
             let gradients = variables.iter().map(|variable| store.remove(variable)).collect();
-            Ok::<(_, Vec<_>), Error>((Likelihood::of(&[terms])?, gradients))
-        })??;
-        self.update(likelihood, &gradients)
+            // Without the graph, which has to be dropped here.
+            let terms =
+                ElboTerms { distortion: terms.distortion.detach(), rate: terms.rate.detach() };
+            Ok::<(_, Vec<_>), Error>((terms, gradients))
+        })?;
+        let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        self.update(Likelihood::of(&terms)?, &sum(gradients)?)
     }
 
     /// The second half of a step, from a gradient to an update.
@@ -221,6 +231,21 @@ impl Trainer {
             learning_rate,
         })
     }
+}
+
+/// The gradients of all shards together, added in order.
+fn sum(shards: Vec<Vec<Option<Tensor>>>) -> Result<Vec<Option<Tensor>>> {
+    let mut shards = shards.into_iter();
+    let mut total = shards.next().unwrap_or_default();
+    for shard in shards {
+        for (total, gradient) in total.iter_mut().zip(shard) {
+            *total = match (total.take(), gradient) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    Ok(total)
 }
 
 /// Fails where networks cannot be trained on a device.

@@ -54,8 +54,12 @@ struct Args {
     solver: String,
     /// Penalties to choose from on validation: alpha of the summed loss, which is 1 / C
     /// [example: --strengths 1,10,100]
-    #[arg(long, value_delimiter = ',', value_name = "LIST",
-          default_value = "1,10,100,1000,10000,100000,1000000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        default_value = "1,10,100,1000,10000,100000,1000000"
+    )]
     strengths: Vec<f64>,
     /// Bootstrap replicates of the 95% intervals [example: --replicates 200]
     #[arg(long, default_value_t = 1000, value_name = "N",

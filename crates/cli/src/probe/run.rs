@@ -6,9 +6,7 @@ use vdvae_features::{
     Extraction, FeatureColumn, FeatureTable, LayerSelection, Source as Features, Statistic,
 };
 use vdvae_model::{LayerShape, VdvaeConfig};
-use vdvae_probes::{
-    DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, shuffle_targets,
-};
+use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, shuffle_targets};
 use vdvae_report::{write_csv, write_json};
 
 use super::Args;
@@ -29,8 +27,7 @@ pub(super) fn run(plan: &Plan, args: &Args) -> Result<(ProbeReport, Option<Probe
         let [train, valid, test] = line.tables();
         let outcome = plan.probe.evaluate(&train, &valid, &test)?;
         let layers = line.selection.map(|s| s.to_string());
-        let resolution =
-            line.selection.and_then(|s| s.resolution(plan.loaded.model.config()));
+        let resolution = line.selection.and_then(|s| s.resolution(plan.loaded.model.config()));
         report.results.push(outcome.result(line.source, layers, resolution));
         // After each line, so that a run that is stopped keeps what it has.
         write_json(&args.out.join("results.json"), &report)?;
@@ -133,10 +130,8 @@ fn union(plan: &Plan) -> LayerSelection {
 
 fn extract(plan: &Plan, args: &Args) -> Result<Vec<(Source, Splits)>> {
     let (spec, layers) = (plan.spec, union(plan));
-    let mut sources = vec![(
-        Source::Latents,
-        Features::Latents { model: &plan.loaded.model, spec, layers },
-    )];
+    let mut sources =
+        vec![(Source::Latents, Features::Latents { model: &plan.loaded.model, spec, layers })];
     if let Some(random) = &plan.random {
         sources.push((Source::RandomInit, Features::Latents { model: random, spec, layers }));
     }

@@ -8,7 +8,7 @@ use vdvae_model::{Checkpoint, write_safetensors};
 use crate::common::{NetworkArgs, check_writable, print, usage_if_no_config};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Checkpoint to read: PyTorch .th (zip or legacy), or .safetensors
     input: PathBuf,
     /// File to write, .safetensors
@@ -17,7 +17,7 @@ pub struct Args {
     network: NetworkArgs,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let given = args.network.config()?;
     check_writable(&args.output)?;
     let checkpoint = Checkpoint::read(&args.input)?;

@@ -11,7 +11,7 @@ use vdvae_model::Vdvae;
 use crate::common::{Common, ModelArgs, check_temperature, check_writable, print, progress, usage};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Latents as `extract --pool none` writes them (.npz or .safetensors): the first layers,
@@ -31,7 +31,7 @@ pub struct Args {
     batch_size: u32,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot create", args.out.display()))?;

@@ -11,7 +11,7 @@ use vdvae_model::{Noise, Vdvae};
 use crate::common::{Common, DataArgs, ModelArgs, print, progress, report_skipped, usage};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Data set, with its folder after a colon [example: --data cifar10:data/cifar10]
@@ -40,13 +40,15 @@ struct Totals {
     kl: Vec<f64>,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let split: Split = args.split.parse().map_err(usage)?;
     let on_bad = args.source.on_bad_image()?;
     let seeded = match args.posterior.as_str() {
         "sample" => true,
         "mean" => false,
-        other => return Err(usage(format!("--posterior: expected sample or mean, found `{other}`"))),
+        other => {
+            return Err(usage(format!("--posterior: expected sample or mean, found `{other}`")));
+        }
     };
     let loaded = args.model.load(&common.device()?)?;
     let model = &loaded.model;
@@ -56,7 +58,8 @@ pub fn run(args: Args, common: &Common) -> Result<()> {
     let preparation = Preparation::new(model.config().image_size);
     let total = dataset.len(split);
     let bar = progress(total as u64, "evaluating");
-    let mut totals = Totals { kl: vec![0.0; model.config().latent_layers().len()], ..Totals::default() };
+    let mut totals =
+        Totals { kl: vec![0.0; model.config().latent_layers().len()], ..Totals::default() };
     for start in (0..total).step_by(args.batch_size as usize) {
         let indices: Vec<usize> = (start..total.min(start + args.batch_size as usize)).collect();
         let batch = load_batch(dataset.as_ref(), split, &indices, &preparation, on_bad)?;

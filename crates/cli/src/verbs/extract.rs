@@ -13,11 +13,12 @@ use vdvae_features::{
 };
 
 use crate::common::{
-    Common, DataArgs, LoadedModel, ModelArgs, check_writable, print, progress, report_skipped, usage,
+    Common, DataArgs, LoadedModel, ModelArgs, check_writable, print, progress, report_skipped,
+    usage,
 };
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Data set, with its folder after a colon [example: --data folder:pictures]
@@ -94,7 +95,7 @@ struct Request<'a> {
     range: std::ops::Range<usize>,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let split: Split = args.split.parse().map_err(usage)?;
     let statistic: Statistic = args.statistic.parse().map_err(usage)?;
     let pooling: Pooling = args.pool.parse().map_err(usage)?;
@@ -110,9 +111,7 @@ pub fn run(args: Args, common: &Common) -> Result<()> {
     dataset.require(&[split])?;
     let total = dataset.len(split);
     let edge = |i: usize, count: usize| total * i / count;
-    let range = args
-        .shard
-        .map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count));
+    let range = args.shard.map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count));
     let request =
         Request { loaded: &loaded, dataset: dataset.as_ref(), split, spec, layers, parts, range };
     let identity = request.identity().to_string();

@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::common::{Common, LoadedModel, ModelArgs, NetworkArgs, print};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Checkpoint; the built-in model without it
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let model = ModelArgs { checkpoint: args.checkpoint, network: args.network };
     let loaded = model.load(&common.device()?)?;
     if common.json {
@@ -59,8 +59,7 @@ fn as_text(loaded: &LoadedModel) -> String {
     let mut resolutions: Vec<usize> = layers.iter().map(|l| l.resolution).collect();
     resolutions.dedup();
     for r in resolutions {
-        let at: Vec<usize> =
-            layers.iter().filter(|l| l.resolution == r).map(|l| l.index).collect();
+        let at: Vec<usize> = layers.iter().filter(|l| l.resolution == r).map(|l| l.index).collect();
         let (first, last) = (at[0], at[at.len() - 1]);
         line("", format!("{r}x{r}: layers {first} to {last}, width {}", config.width_at(r)));
     }

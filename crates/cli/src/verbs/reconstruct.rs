@@ -12,7 +12,7 @@ use crate::common::{Common, DataArgs, ModelArgs, check_temperature, check_writab
 use crate::grid::Grid;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Pictures to reconstruct [example: --images A.png B.png]
@@ -41,7 +41,7 @@ pub struct Args {
     zoom: u32,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
     check_writable(&args.out)?;
     let loaded = args.model.load(&common.device()?)?;

@@ -8,7 +8,7 @@ use crate::common::{Common, ModelArgs, check_temperature, check_writable, print}
 use crate::grid::Grid;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Pictures to draw [example: --num 64]
@@ -27,7 +27,7 @@ pub struct Args {
     zoom: u32,
 }
 
-pub fn run(args: Args, common: &Common) -> Result<()> {
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
     check_writable(&args.out)?;
     let loaded = args.model.load(&common.device()?)?;

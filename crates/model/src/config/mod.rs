@@ -128,10 +128,25 @@ impl VdvaeConfig {
     }
 
     fn from_named_json(json: &str, origin: &str) -> Result<Self> {
-        let config: Self = serde_json::from_str(json).map_err(|error| Error::ConfigJson {
+        /// What training writes: a section of its own beside the network's keys.
+        const TRAIN: &str = "train";
+        let refuse = |error: serde_json::Error| Error::ConfigJson {
             origin: origin.to_owned(),
             reason: error.to_string(),
-        })?;
+        };
+        let config: Self = match serde_json::from_str(json) {
+            Ok(config) => config,
+            // Parsed a second time so that errors in other files keep their line and column.
+            Err(error) => {
+                let mut value: serde_json::Map<_, _> =
+                    serde_json::from_str(json).map_err(|_| refuse(error))?;
+                if value.remove(TRAIN).is_none() {
+                    serde_json::from_str(json).map_err(refuse)?
+                } else {
+                    serde_json::from_value(value.into()).map_err(refuse)?
+                }
+            }
+        };
         config.validate()?;
         Ok(config)
     }

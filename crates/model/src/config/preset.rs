@@ -268,11 +268,12 @@ fn tiny() -> VdvaeConfig {
 /// resolutions are wider, where width costs parameters but hardly any time.
 fn toy_faces() -> VdvaeConfig {
     VdvaeConfig {
-        width: 64,
+        width: 32,
         zdim: 8,
-        enc: blocks("32x3,32d2,16x3,16d2,8x3,8d2,4x2,4d4,1x2"),
-        dec: blocks("1x1,4m1,4x2,8m4,8x4,16m8,16x6,32m16,32x6"),
-        custom_width: BTreeMap::from([(1, 96), (4, 96), (8, 96)]),
+        enc: blocks("32x2,32d2,16x3,16d2,8x3,8d2,4x2,4d4,1x2"),
+        dec: blocks("1x2,4m1,4x4,8m4,8x4,16m8,16x4,32m16,32x3"),
+        custom_width: BTreeMap::from([(1, 64), (4, 64), (8, 64), (16, 48)]),
+        bottleneck: 0.5,
         num_mixtures: 5,
         shift: -127.5,
         scale: 1.0 / 64.0,

@@ -4,6 +4,8 @@
 //! every layer's statistics, the likelihood's terms, decoding with no and with half of the latents
 //! given, and gradients. `tiny` is whole; `deep` (79 layers) keeps a part of its numbers.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -50,7 +50,7 @@ mod tests {
     fn neighbours_of_a_corner_and_of_the_middle() {
         let grid = Grid { n: 2, height: 3, width: 3 };
         let x: Vec<f64> = (1..=18).map(f64::from).collect();
-        let mut rows = vec![-1.0; 2 * 9];
+        let mut rows = [-1.0; 2 * 9];
         im2col_3x3(grid, &x, 1, 9, 1, &mut rows[..9]);
         assert_eq!(rows[..9], [0.0, 0.0, 0.0, 0.0, 10.0, 11.0, 0.0, 13.0, 14.0]);
         im2col_3x3(grid, &x, 1, 4, 1, &mut rows[9..]);

@@ -1,1 +1,41 @@
-//! facade
+//! Learn image representations with Very Deep VAEs (Child 2020, arXiv 2011.10650) and measure how
+//! well they transfer.
+//!
+//! A VDVAE describes a picture by a stack of latents, from 1×1 to full resolution. This crate
+//! trains such networks or loads published ones, reads the latents of every layer, and scores them
+//! with linear probes. It has no logic of its own: each module is a crate of the workspace, and the
+//! types of the network stand at the root.
+//!
+//! ```
+//! use vdvae::{Device, Vdvae};
+//!
+//! let model = Vdvae::builtin(&Device::Cpu)?;
+//! let img = image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([x as u8, y as u8, 128]));
+//!
+//! let latents = model.extract_latents(&img)?;
+//! for layer in latents.layers() {
+//!     // (N, r, r, Z): one picture, the layer's grid, its latent channels.
+//!     assert_eq!(layer.mean.dims(), [1, layer.resolution, layer.resolution, model.config().zdim]);
+//! }
+//! # Ok::<(), vdvae::model::Error>(())
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | load a checkpoint, read latents, sample, decode | [`Vdvae`] |
+//! | train | [`train::train`], or [`train::Trainer`] for single steps |
+//! | open pictures | [`datasets::open`] |
+//! | pool latents into a table | [`features::Extraction`] |
+//! | score a table | [`probes::LinearProbe`] |
+
+pub use vdvae_datasets as datasets;
+pub use vdvae_features as features;
+pub use vdvae_model as model;
+pub use vdvae_probes as probes;
+pub use vdvae_train as train;
+
+pub use candle_core::{Device, Tensor};
+pub use vdvae_model::{
+    Checkpoint, ElboTerms, Images, LatentLayer, LatentMode, Latents, Noise, Preset, Vdvae,
+    VdvaeConfig, Weights,
+};

@@ -113,7 +113,10 @@ fn parse_header(header: &str) -> Result<Vec<u64>, Mismatch> {
     }
     match descr.map(|descr| descr.trim_matches(['\'', '"'])) {
         Some("|u1" | "<u1" | ">u1" | "u1") => {}
-        _ => return Err(wrong("descr '|u1' (uint8)")),
+        found => {
+            let found = found.unwrap_or("none").escape_debug().take(80).collect();
+            return Err(("descr '|u1' (uint8)".to_owned(), found));
+        }
     }
     if order != Some("False") {
         return Err(wrong("fortran_order False (C order)"));

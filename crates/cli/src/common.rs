@@ -1,16 +1,22 @@
 //! What every verb shares: flags, exit codes, the model, and the way results are printed.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
+use clap::Parser;
+use clap::error::ErrorKind;
+use image::{ImageFormat, RgbImage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vdvae_datasets::{Dataset, OnBadImage, OpenOptions};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
 
 use crate::process::default_threads;
+
+/// Most threads that may be asked for: a pool of more is a typing error, and may not even start.
+pub(crate) const MAX_THREADS: usize = 1024;
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,8 +28,9 @@ pub(crate) struct Common {
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Threads; 0 takes one for each core [example: --threads 2]
-    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    pub(crate) threads: usize,
+    #[arg(long, global = true, default_value_t = 0, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=MAX_THREADS as i64))]
+    pub(crate) threads: u32,
     /// Print the machine-readable result instead of the table [example: --json]
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -50,7 +57,7 @@ impl Common {
     /// Starts the threads and checks the device.
     pub(crate) fn set_up(&self) -> Result<()> {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(if self.threads == 0 { default_threads() } else { self.threads })
+            .num_threads(if self.threads == 0 { default_threads() } else { self.threads as usize })
             .build_global()
             .context("cannot start the threads")?;
         self.device().map(drop)
@@ -68,6 +75,28 @@ impl Common {
             other => Err(usage(format!("--device: expected cpu, cuda or cuda:N, found `{other}`"))),
         }
     }
+}
+
+/// Reads the command line. A mistake in it is one line on stderr and exit code 2; help and version
+/// are printed as clap does.
+pub(crate) fn parse<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        if help || !error.use_stderr() {
+            // A reader that has gone is no error.
+            let _ = error.print();
+            return ExitCode::from(if help { 2 } else { 0 });
+        }
+        eprintln!("{}", one_line(&error.render().to_string()));
+        ExitCode::from(2)
+    })
+}
+
+/// clap's message without the usage that follows it, on one line.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim);
+    let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs a program: prints the error's whole chain on one line and maps it to an exit code.
@@ -147,7 +176,10 @@ impl NetworkArgs {
             let preset: Preset = name.parse().map_err(|e| usage(format!("--preset: {e}")))?;
             return Ok(Some(preset.config()));
         }
-        self.config.as_ref().map(|path| Ok(VdvaeConfig::read(path)?)).transpose()
+        let Some(path) = &self.config else { return Ok(None) };
+        let config = VdvaeConfig::read(path)?;
+        config.validate().with_context(|| path.display().to_string())?;
+        Ok(Some(config))
     }
 }
 
@@ -170,6 +202,8 @@ pub(crate) fn load_checkpoint(
     let given = network.config()?;
     let checkpoint = Checkpoint::read(path)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
+    // Here, where the file's name is known to the message.
+    checkpoint.check(&config)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(LoadedModel {
         model: Vdvae::new(&config, &checkpoint.weights, device)?,
@@ -255,10 +289,32 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(usage(format!("{}: expected a file's name, found a folder", path.display())));
     }
-    let mut probe = path.as_os_str().to_os_string();
-    probe.push(".tmp");
-    std::fs::File::create(&probe).with_context(context)?;
+    let probe = temporary_beside(path);
+    std::fs::File::create_new(&probe).with_context(context)?;
     std::fs::remove_file(&probe).with_context(context)
+}
+
+/// A hidden name beside `path` that no other process uses.
+fn temporary_beside(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.partial", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Writes a PNG as a whole: beside its place, flushed to disk, renamed.
+pub(crate) fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let write = || -> Result<()> {
+        let mut file = BufWriter::new(std::fs::File::create(&temporary)?);
+        picture.write_to(&mut file, ImageFormat::Png)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(std::fs::rename(&temporary, path)?)
+    };
+    write().with_context(|| format!("{}: cannot write", path.display())).inspect_err(|_| {
+        // It may not exist; the first error is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    })
 }
 
 /// Fails unless a temperature is a number from 0 up.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::Tensor;
 use image::imageops::{FilterType, replace, resize};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
+
+use crate::common::save_png;
 
 /// A grid of square pictures, one pixel apart.
 pub(crate) struct Grid {
@@ -35,16 +37,10 @@ impl Grid {
         Ok(())
     }
 
-    /// Writes the PNG beside its place and renames it.
+    /// Writes the PNG, each pixel `zoom` times as large.
     pub(crate) fn save(&self, path: &Path, zoom: u32) -> Result<()> {
         let (width, height) = self.canvas.dimensions();
         let picture = resize(&self.canvas, width * zoom, height * zoom, FilterType::Nearest);
-        let mut temporary = path.as_os_str().to_os_string();
-        temporary.push(".tmp");
-        picture
-            .save_with_format(&temporary, ImageFormat::Png)
-            .with_context(|| format!("{}: cannot write", path.display()))?;
-        std::fs::rename(&temporary, path)
-            .with_context(|| format!("{}: cannot write", path.display()))
+        save_png(&picture, path)
     }
 }

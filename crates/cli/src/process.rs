@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::common::MAX_THREADS;
+
 /// mimalloc's `purge_delay`, which its bindings leave out.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
@@ -19,7 +21,8 @@ pub fn settle() {
     // SAFETY: setting an option of the allocator touches none of its memory.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     const VARIABLE: &str = "RAYON_NUM_THREADS";
-    let asked = std::env::var(VARIABLE).ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+    let asked = std::env::var(VARIABLE).ok().and_then(|n| n.parse().ok());
+    let asked = asked.filter(|n| (1..=MAX_THREADS).contains(n));
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     THREADS.get_or_init(|| asked.unwrap_or_else(cores));
     // SAFETY: `main` calls this first, so no other thread exists that could read the environment.

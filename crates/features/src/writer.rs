@@ -54,6 +54,9 @@ impl Part {
     }
 }
 
+/// A file of `OUT.partial/` that a process keeps locked while it writes there.
+const LOCK: &str = "lock";
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Progress {
     request: String,
@@ -71,6 +74,8 @@ pub struct FeatureWriter {
     files: Vec<BufWriter<File>>,
     indices: BufWriter<File>,
     progress: Progress,
+    /// Keeps other processes out of `folder` for as long as it is open.
+    _lock: File,
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error + use<> {
@@ -88,14 +93,19 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 impl FeatureWriter {
     /// Starts a file, or continues one whose `request` (everything that changes its contents) is
     /// the same.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for another extension, [`Error::File`] while another process writes the
+    /// same file, [`Error::Io`].
     pub fn open(path: &Path, parts: Vec<Part>, request: &str) -> Result<Self> {
         let format = FileFormat::of(path)?;
         let folder = beside(path, ".partial");
-        let progress = read_progress(&folder, &parts, request);
-        if progress.rows == 0 && folder.exists() {
-            fs::remove_dir_all(&folder).map_err(io_error(&folder, "remove"))?;
-        }
         fs::create_dir_all(&folder).map_err(io_error(&folder, "create"))?;
+        let lock = lock(path, &folder)?;
+        let progress = read_progress(&folder, &parts, request);
+        if progress.consumed == 0 {
+            clear(&folder).map_err(io_error(&folder, "clear"))?;
+        }
         let open = |name: &str, bytes: usize| {
             let path = folder.join(name);
             let open = || {
@@ -112,7 +122,8 @@ impl FeatureWriter {
             .map(|part| open(&part.name, progress.rows * part.columns() * 4))
             .collect::<Result<_>>()?;
         let indices = open("indices", progress.rows * 8)?;
-        Ok(Self { path: path.to_path_buf(), format, folder, parts, files, indices, progress })
+        let path = path.to_path_buf();
+        Ok(Self { path, format, folder, parts, files, indices, progress, _lock: lock })
     }
 
     /// Pictures already dealt with by an earlier run.
@@ -186,6 +197,11 @@ impl FeatureWriter {
         fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
     }
 
+    /// Removes everything this file has so far.
+    pub fn discard(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
+    }
+
     fn reader(&self, part: &Part) -> io::Result<BufReader<File>> {
         Ok(BufReader::with_capacity(1 << 16, File::open(self.folder.join(&part.name))?))
     }
@@ -249,6 +265,32 @@ impl FeatureWriter {
     }
 }
 
+/// Two processes that append to one file would garble it.
+fn lock(path: &Path, folder: &Path) -> Result<File> {
+    let name = folder.join(LOCK);
+    let file = File::create(&name).map_err(io_error(&name, "create"))?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(Error::File {
+            path: path.to_path_buf(),
+            expected: "one process to write it".into(),
+            found: "another that is writing it now".into(),
+        }),
+        // Some file systems have no locks; what cannot be checked is not refused.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Removes all that an earlier run left, but for the lock.
+fn clear(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() != LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// What an earlier run left, if it is of use.
 fn read_progress(folder: &Path, parts: &[Part], request: &str) -> Progress {
     let fresh = Progress { request: request.to_owned(), ..Progress::default() };
@@ -265,14 +307,18 @@ fn read_progress(folder: &Path, parts: &[Part], request: &str) -> Progress {
 
 /// Writes a file beside its place, flushes it to disk and renames it.
 fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
-    let temporary = beside(path, ".tmp");
+    let temporary = beside(path, &format!(".{}.partial", std::process::id()));
     let run = || {
         let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
         write(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&temporary, path)
     };
-    run().map_err(io_error(path, "write"))
+    run().map_err(|error| {
+        // It may not exist; the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        io_error(path, "write")(error)
+    })
 }
 
 /// Header of a version 1.0 .npy file of little-endian float32 in C order.

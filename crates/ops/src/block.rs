@@ -11,10 +11,11 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use crate::Real;
-use crate::conv::{ConvShape, check_parameters, conv_rows, grid_of, transposed_weights};
+use crate::conv::{ConvShape, check_parameters, grid_of, run_conv};
 use crate::cpu::im2col::Grid;
 use crate::cpu::matmul::Matrix;
-use crate::cpu::product::{Rows, bias_gradient, product, weight_gradient};
+use crate::cpu::product::{Rows, bias_gradient, product};
+use crate::cpu::winograd::Direction;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
 /// Sizes of a block.
@@ -211,15 +212,14 @@ impl Block {
         h: &[T],
     ) -> Vec<T> {
         let mut out = vec![T::zero(); h.len()];
-        let weights = Matrix::new(weights, conv.output, conv.row(), conv.row()).transposed();
-        let activated;
-        let rows = if conv.kernel == 1 {
-            Rows::Gelu { x: h, channels: conv.input }
+        if conv.kernel == 1 {
+            let rows = Rows::Gelu { x: h, channels: conv.input };
+            let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
+            product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
         } else {
-            activated = gelu_all(h);
-            Rows::Neighbours { grid, x: &activated, channels: conv.input }
-        };
-        product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
+            let how = (grid, &conv, Direction::Forward);
+            run_conv(how, (&gelu_all(h), weights, Some(bias)), &mut out, |_, _| ());
+        }
         out
     }
 
@@ -261,7 +261,7 @@ impl Block {
         let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
         let middle = self.shape.middle;
         let rows = Rows::Gelu { x: &h3, channels: middle };
-        weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
+        T::weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
         bias_gradient(upstream, g4.1);
 
         let d2 = self.hidden_gradient(grid, &parameters[2], &d3, &h2);
@@ -273,7 +273,7 @@ impl Block {
 
         for input in &inputs {
             let rows = Rows::Gelu { x: input.x, channels: input.channels };
-            weight_gradient(&rows, &d1, middle, &mut g1.0[input.offset..], self.shape.input);
+            T::weight_gradient(&rows, &d1, middle, &mut g1.0[input.offset..], self.shape.input);
         }
         bias_gradient(&d1, g1.1);
         let dx = inputs
@@ -298,12 +298,9 @@ impl Block {
         upstream: &[T],
         h: &[T],
     ) -> Vec<T> {
-        let transposed = transposed_weights(conv, weights);
-        let taps = conv.kernel * conv.kernel;
-        let weights = Matrix::new(&transposed, taps * conv.output, conv.input, conv.input);
-        let rows = conv_rows(grid, upstream, conv.output, conv.kernel);
         let mut out = vec![T::zero(); h.len()];
-        product(&[(rows, weights)], None, conv.input, &mut out, |first, block| {
+        let how = (grid, conv, Direction::Backward);
+        run_conv(how, (upstream, weights, None), &mut out, |first, block| {
             T::gelu_backward(&h[first * conv.input..][..block.len()], block);
         });
         out
@@ -324,7 +321,7 @@ impl Block {
             activated = gelu_all(h);
             Rows::Neighbours { grid, x: &activated, channels: middle }
         };
-        weight_gradient(&rows, upstream, middle, weights, rows.width());
+        T::weight_gradient(&rows, upstream, middle, weights, rows.width());
         bias_gradient(upstream, bias);
     }
 

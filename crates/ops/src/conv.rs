@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use crate::Real;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matmul::Matrix;
-use crate::cpu::product::{Rows, bias_gradient, product, weight_gradient};
+use crate::cpu::product::{Convolution, Rows, bias_gradient, convolve, product};
+use crate::cpu::winograd::Direction;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
 /// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
@@ -69,18 +70,25 @@ pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) 
     }
 }
 
-/// Weights of the convolution that carries a gradient back from outputs to inputs: the roles of
-/// the channels exchanged and the taps reversed, as a (taps · output) × input matrix.
-pub(crate) fn transposed_weights<T: Real>(shape: &ConvShape, weights: &[T]) -> Vec<T> {
+/// `out = bias + convolution of x`, forward or, without a bias, backward.
+pub(crate) fn run_conv<T: Real>(
+    (grid, shape, direction): (Grid, &ConvShape, Direction),
+    (x, weights, bias): (&[T], &[T], Option<&[T]>),
+    out: &mut [T],
+    finish: impl Fn(usize, &mut [T]) + Sync,
+) {
     let ConvShape { input, output, kernel } = *shape;
-    let taps = kernel * kernel;
-    let mut transposed = Vec::with_capacity(weights.len());
-    for tap in (0..taps).rev() {
-        for o in 0..output {
-            transposed.extend_from_slice(&weights[(o * taps + tap) * input..][..input]);
-        }
+    if kernel == 3 {
+        let convolution = Convolution { grid, weights, input, output, direction };
+        return convolve(convolution, x, bias, out, finish);
     }
-    transposed
+    let matrix = Matrix::new(weights, output, input, input);
+    let (matrix, read, written) = match direction {
+        Direction::Forward => (matrix.transposed(), input, output),
+        Direction::Backward => (matrix, output, input),
+    };
+    let rows = Rows::Plain { x, channels: read, stride: read };
+    product(&[(rows, matrix)], bias, written, out, finish);
 }
 
 /// A convolution that keeps the picture's size.
@@ -101,15 +109,10 @@ impl Conv {
     const NAME: &'static str = "conv";
 
     fn forward<T: Real>(&self, grid: Grid, x: &[T], parameters: &[T]) -> Vec<T> {
-        let ConvShape { input, output, kernel } = self.shape;
         let (weights, bias) = parameters.split_at(self.shape.weights());
-        let mut out = vec![T::zero(); grid.pixels() * output];
-        let row = self.shape.row();
-        let operand = (
-            conv_rows(grid, x, input, kernel),
-            Matrix::new(weights, output, row, row).transposed(),
-        );
-        product(&[operand], Some(bias), output, &mut out, |_, _| ());
+        let mut out = vec![T::zero(); grid.pixels() * self.shape.output];
+        let how = (grid, &self.shape, Direction::Forward);
+        run_conv(how, (x, weights, Some(bias)), &mut out, |_, _| ());
         out
     }
 
@@ -122,17 +125,16 @@ impl Conv {
         let ConvShape { input, output, kernel } = self.shape;
         let dx = want_x.then(|| {
             let mut dx = vec![T::zero(); x.len()];
-            let weights = transposed_weights(&self.shape, &parameters[..self.shape.weights()]);
-            let weights = Matrix::new(&weights, kernel * kernel * output, input, input);
-            let rows = conv_rows(grid, upstream, output, kernel);
-            product(&[(rows, weights)], None, input, &mut dx, |_, _| ());
+            let weights = &parameters[..self.shape.weights()];
+            let how = (grid, &self.shape, Direction::Backward);
+            run_conv(how, (upstream, weights, None), &mut dx, |_, _| ());
             dx
         });
         let dp = want_parameters.then(|| {
             let mut dp = vec![T::zero(); parameters.len()];
             let (weights, bias) = dp.split_at_mut(self.shape.weights());
             let rows = conv_rows(grid, x, input, kernel);
-            weight_gradient(&rows, upstream, output, weights, self.shape.row());
+            T::weight_gradient(&rows, upstream, output, weights, self.shape.row());
             bias_gradient(upstream, bias);
             dp
         });
@@ -279,7 +281,7 @@ impl ProjectAdd {
         let mut dp = vec![T::zero(); parameters.len()];
         let (dw, db) = dp.split_at_mut(self.shape.weights());
         let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
-        weight_gradient(&rows, upstream, output, dw, input);
+        T::weight_gradient(&rows, upstream, output, dw, input);
         bias_gradient(upstream, db);
         (dl, dp)
     }

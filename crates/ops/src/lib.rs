@@ -27,6 +27,7 @@ pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use block::{BlockShape, block, joined_block};
 pub use channels::gain_bias;
 pub use conv::{ConvShape, conv, project_add};
+pub use cpu::product::set_exact;
 pub use latent::{sample_and_kl, sample_prior};
 pub use mixture::{mixture_nll, mixture_sample};
 pub use pool::avg_pool;

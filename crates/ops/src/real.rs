@@ -5,7 +5,14 @@ use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, Wi
 /// `f32`, what networks run in, or `f64`, in which the tests check every gradient by finite
 /// differences.
 pub trait Real:
-    WithDType + crate::gelu::Gelu + Default + num_traits::Float + std::iter::Sum + Send + Sync
+    WithDType
+    + crate::gelu::Gelu
+    + crate::cpu::product::Kernels
+    + Default
+    + num_traits::Float
+    + std::iter::Sum
+    + Send
+    + Sync
 {
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use vdvae_report::{results_json, results_table, targets_table};
 
-use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, print};
+use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
 use plan::Plan;
 
 /// What do the latents of each resolution know? Linear probes, beside the pixels and the same
@@ -76,16 +76,23 @@ struct Args {
 
 /// Entry point of `vdvae-probe`.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    exit_with(run(&args))
+    match parse::<Args>() {
+        Ok(args) => exit_with(run(&args)),
+        Err(code) => code,
+    }
 }
 
 fn run(args: &Args) -> Result<()> {
     args.common.set_up()?;
-    let plan = Plan::new(args)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot create", args.out.display()))?;
-    check_writable(&args.out.join("results.json"))?;
+    for name in ["results.json", "results.csv"] {
+        check_writable(&args.out.join(name))?;
+    }
+    let plan = Plan::new(args).inspect_err(|_| {
+        // Nothing was begun: a folder that is still empty goes again, any other stays.
+        let _ = std::fs::remove_dir(&args.out);
+    })?;
     let (report, details) = run::run(&plan, args)?;
     if args.common.json {
         return print(&results_json(&report)?);

@@ -1,7 +1,7 @@
 //! Everything that was asked for, checked before any work.
 
 use anyhow::Result;
-use vdvae_datasets::{Dataset, OnBadImage, Split};
+use vdvae_datasets::{Dataset, Labels, OnBadImage, Split};
 use vdvae_features::{FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
 use vdvae_probes::{LinearProbe, Source};
@@ -125,6 +125,13 @@ impl Plan {
         let selections = selections(args, &config)?;
         let dataset = args.data.open(&dataset)?;
         dataset.require(&Split::ALL)?;
+        if matches!(dataset.labels(Split::Train), Labels::None) {
+            return Err(usage(format!(
+                "{}: expected labels to predict, found none; put the pictures of each class into a \
+                 folder of its name",
+                dataset.name()
+            )));
+        }
         let random = controls.contains(&Source::RandomInit).then(|| {
             let weights = Weights::initialise(&config, args.common.seed);
             Vdvae::new(&config, &weights, loaded.model.device())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use vdvae_model::{Checkpoint, write_safetensors};
 
-use crate::common::{NetworkArgs, check_writable, print, usage_if_no_config};
+use crate::common::{NetworkArgs, check_writable, print, usage, usage_if_no_config};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,6 +18,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.output.extension().is_none_or(|ending| ending != "safetensors") {
+        return Err(usage(format!(
+            "{}: expected a name that ends in .safetensors",
+            args.output.display()
+        )));
+    }
     let given = args.network.config()?;
     check_writable(&args.output)?;
     let checkpoint = Checkpoint::read(&args.input)?;

@@ -8,7 +8,9 @@ use image::RgbImage;
 use vdvae_features::read_layers;
 use vdvae_model::Vdvae;
 
-use crate::common::{Common, ModelArgs, check_temperature, check_writable, print, progress, usage};
+use crate::common::{
+    Common, ModelArgs, check_temperature, check_writable, print, progress, save_png, usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,15 +35,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("{}: cannot create", args.out.display()))?;
-    check_writable(&args.out.join("000000.png"))?;
     let loaded = args.model.load(&common.device()?)?;
     let layers = read_layers(&args.latents, loaded.model.config())?;
     let n = layers.first().map_or(0, |l| l.dims()[0]);
     if n == 0 {
         return Err(usage(format!("{}: expected layer.000, found none", args.latents.display())));
     }
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("{}: cannot create", args.out.display()))?;
+    check_writable(&args.out.join("000000.png"))?;
     let bar = progress(n as u64, "decoding");
     for start in (0..n).step_by(args.batch_size as usize) {
         let count = (n - start).min(args.batch_size as usize);
@@ -64,10 +66,7 @@ fn save(pictures: &Tensor, first: usize, args: &Args, model: &Vdvae) -> Result<(
     for (i, bytes) in bytes.chunks_exact(size * size * 3).enumerate() {
         let path = args.out.join(format!("{:06}.png", first + i));
         let picture = RgbImage::from_raw(size as u32, size as u32, bytes.to_vec());
-        picture
-            .expect("a whole picture")
-            .save(&path)
-            .with_context(|| format!("{}: cannot write", path.display()))?;
+        save_png(&picture.expect("a whole picture"), &path)?;
     }
     Ok(())
 }

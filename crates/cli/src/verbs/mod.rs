@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::common::{Common, exit_with};
+use crate::common::{Common, exit_with, parse};
 use crate::train;
 
 /// Train, evaluate, read, sample and convert Very Deep VAEs.
@@ -47,7 +47,10 @@ enum Verb {
 
 /// Entry point of `vdvae`.
 pub fn main() -> ExitCode {
-    let Cli { common, verb } = Cli::parse();
+    let Cli { common, verb } = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let run = || {
         common.set_up()?;
         match verb {

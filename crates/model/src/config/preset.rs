@@ -270,9 +270,9 @@ fn toy_faces() -> VdvaeConfig {
     VdvaeConfig {
         width: 32,
         zdim: 8,
-        enc: blocks("32x2,32d2,16x3,16d2,8x3,8d2,4x2,4d4,1x2"),
-        dec: blocks("1x2,4m1,4x4,8m4,8x4,16m8,16x4,32m16,32x3"),
-        custom_width: BTreeMap::from([(1, 64), (4, 64), (8, 64), (16, 48)]),
+        enc: blocks("32x2,32d2,16x2,16d2,8x2,8d2,4x1,4d4,1x1"),
+        dec: blocks("1x2,4m1,4x3,8m4,8x4,16m8,16x4,32m16,32x4"),
+        custom_width: BTreeMap::from([(1, 56), (4, 56), (8, 56), (16, 44)]),
         bottleneck: 0.5,
         num_mixtures: 5,
         shift: -127.5,

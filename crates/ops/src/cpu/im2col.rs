@@ -4,7 +4,7 @@ use crate::Real;
 
 /// `n` pictures of `height × width` pixels; a pixel is numbered through the whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grid {
+pub struct Grid {
     pub(crate) n: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,

@@ -4,7 +4,7 @@ use crate::Real;
 
 /// A matrix inside a slice: element (i, j) lies at `offset + i * row_stride + j * column_stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
+pub struct Matrix<'a, T> {
     data: &'a [T],
     rows: usize,
     columns: usize,
@@ -20,6 +20,16 @@ impl<'a, T> Matrix<'a, T> {
         Self { data, rows, columns, row_stride, column_stride: 1 }
     }
 
+    /// Rows of the matrix.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The same numbers with rows and columns exchanged.
     pub(crate) fn transposed(self) -> Self {
         Self {
@@ -28,6 +38,30 @@ impl<'a, T> Matrix<'a, T> {
             columns: self.rows,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
+        }
+    }
+}
+
+impl<'a, T: Copy> Matrix<'a, T> {
+    /// The slice, rows and distance between rows of a matrix whose rows have no gaps.
+    ///
+    /// # Panics
+    /// If the matrix is a transposed one, or has not `columns` columns.
+    pub(crate) fn rows_of(self, columns: usize) -> (&'a [T], usize, usize) {
+        assert_eq!((self.columns, self.column_stride), (columns, 1), "columns of a matrix");
+        (self.data, self.rows, self.row_stride)
+    }
+
+    /// Copies `count` columns from `first` on, row by row, into rows `width` apart.
+    pub(crate) fn copy_block(&self, first: usize, count: usize, width: usize, to: &mut [T]) {
+        for (row, to) in to.chunks_exact_mut(width).enumerate() {
+            let start = row * self.row_stride + first * self.column_stride;
+            if self.column_stride == 1 {
+                to[..count].copy_from_slice(&self.data[start..][..count]);
+            } else {
+                let column = self.data[start..].iter().step_by(self.column_stride);
+                to[..count].iter_mut().zip(column).for_each(|(to, &from)| *to = from);
+            }
         }
     }
 }

@@ -1,23 +1,39 @@
 //! Convolutions as products of pixel rows with weight matrices, and their gradients.
 //!
-//! Everything a residual block does is one of two products over blocks of pixels:
-//! [`product`] (forward, and gradient with respect to the input) and [`weight_gradient`].
-//! Rows are produced one block at a time ([`Rows`]), so that neighbourhoods and activations that
-//! are cheap to recompute never exist for a whole batch.
+//! Everything a residual block does is one of three things over blocks of pixels: a [`product`]
+//! of rows (a 1×1 convolution, forward or backward), a 3×3 convolution ([`convolve`]), or a
+//! [`weight_gradient`]. Rows are produced one block at a time ([`Rows`]), so that neighbourhoods
+//! and activations that are cheap to recompute never exist for a whole batch.
+//!
+//! float32 goes through register tiles ([`super::panels`]) and, where it pays, Winograd's minimal
+//! filtering ([`super::winograd`]); float64, the tests' oracle, through the `gemm` crate.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::im2col::{Grid, im2col_3x3};
 use super::matmul::{Matrix, matmul};
+use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
+use super::winograd::{self, Direction};
 use crate::Real;
+use crate::simd::{InstructionSet, instruction_set};
 
-/// Pixels in one product: enough to amortise packing the weights, few enough that a block of
-/// 3×3 neighbourhoods stays in the second-level cache.
+/// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
+/// cache, and that every thread finds work.
 const BLOCK: usize = 128;
+
+static EXACT: AtomicBool = AtomicBool::new(false);
+
+/// Computes every convolution directly, without Winograd's transforms, from now on in the whole
+/// process: results differ by up to 2e-5 of the largest, and large resolutions take twice as long.
+pub fn set_exact(exact: bool) {
+    EXACT.store(exact, Ordering::Relaxed);
+}
 
 /// Where the rows of a product come from; a row belongs to a pixel.
 #[derive(Clone, Copy)]
-pub(crate) enum Rows<'a, T> {
+pub enum Rows<'a, T> {
     /// The first `channels` numbers of each pixel; pixels lie `stride` apart.
     Plain { x: &'a [T], channels: usize, stride: usize },
     /// `gelu(x)`.
@@ -40,69 +56,174 @@ impl<T: Real> Rows<'_, T> {
         let width = self.width();
         match *self {
             Self::Plain { x, stride, .. } => {
-                Matrix::new(&x[first * stride..], count, width, stride)
+                return Matrix::new(&x[first * stride..], count, width, stride);
             }
             Self::Gelu { x, .. } => {
                 scratch.resize(count * width, T::zero());
                 T::gelu(&x[first * width..][..count * width], scratch);
-                Matrix::new(scratch, count, width, width)
             }
             Self::Neighbours { grid, x, channels } => {
                 scratch.resize(count * width, T::zero());
                 im2col_3x3(grid, x, channels, first, count, scratch);
-                Matrix::new(scratch, count, width, width)
+            }
+        }
+        Matrix::new(scratch, count, width, width)
+    }
+}
+
+/// A 3×3 convolution: its weights (output, 3, 3, input) and the way it is gone through.
+#[derive(Clone, Copy)]
+pub struct Convolution<'a, T> {
+    pub(crate) grid: Grid,
+    pub(crate) weights: &'a [T],
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) direction: Direction,
+}
+
+impl<T: Real> Convolution<'_, T> {
+    /// Channels read and written.
+    fn channels(&self) -> (usize, usize) {
+        match self.direction {
+            Direction::Forward => (self.input, self.output),
+            Direction::Backward => (self.output, self.input),
+        }
+    }
+
+    /// Calls `f` with the weights as a (9 · channels read) × (channels written) matrix.
+    fn with_matrix<R>(&self, f: impl FnOnce(Matrix<'_, T>) -> R) -> R {
+        let (read, written) = self.channels();
+        match self.direction {
+            Direction::Forward => {
+                f(Matrix::new(self.weights, written, 9 * read, 9 * read).transposed())
+            }
+            Direction::Backward => {
+                let mut reversed = Vec::with_capacity(self.weights.len());
+                for tap in (0..9).rev() {
+                    for o in 0..self.output {
+                        let start = (o * 9 + tap) * self.input;
+                        reversed.extend_from_slice(&self.weights[start..][..self.input]);
+                    }
+                }
+                f(Matrix::new(&reversed, 9 * read, written, written))
             }
         }
     }
 }
 
-/// Pixels a task takes at once, so that every thread finds work.
-fn block_size(pixels: usize) -> usize {
-    pixels.div_ceil(4 * rayon::current_num_threads()).clamp(32, BLOCK)
+/// What is done with each finished block: called with the number of its first pixel.
+pub(crate) type Finish<'a, T> = &'a (dyn Fn(usize, &mut [T]) + Sync);
+
+/// Rows and the (row width × outputs) matrix they are multiplied with.
+pub(crate) type Operand<'a, T> = (Rows<'a, T>, Matrix<'a, T>);
+
+/// The loops of one number type.
+pub trait Kernels: Sized {
+    /// See [`product`].
+    fn product(
+        operands: &[Operand<'_, Self>],
+        bias: Option<&[Self]>,
+        outputs: usize,
+        out: &mut [Self],
+        finish: Finish<'_, Self>,
+    );
+
+    /// See [`convolve`].
+    fn convolve(
+        convolution: Convolution<'_, Self>,
+        x: &[Self],
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+        finish: Finish<'_, Self>,
+    );
+
+    /// `gradient[output] = Σ_pixels upstream[pixel][output] rows[pixel]`, rows of `gradient`
+    /// `row_stride` apart.
+    ///
+    /// Pixels are divided among the threads; each sums its own part, and the parts are added in
+    /// order, so that the result depends on the number of threads and on nothing else.
+    fn weight_gradient(
+        rows: &Rows<'_, Self>,
+        upstream: &[Self],
+        outputs: usize,
+        gradient: &mut [Self],
+        row_stride: usize,
+    );
 }
 
 /// `out[pixel] = bias + Σ rows[pixel] weights`, `outputs` numbers a pixel.
-///
-/// `weights` holds one (row width × `outputs`) matrix for each entry of `rows`. `finish` is called
-/// with each finished block, and the number of its first pixel, while it is in cache.
 pub(crate) fn product<T: Real>(
-    operands: &[(Rows<'_, T>, Matrix<'_, T>)],
+    operands: &[Operand<'_, T>],
     bias: Option<&[T]>,
     outputs: usize,
     out: &mut [T],
     finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let size = block_size(out.len() / outputs);
-    out.par_chunks_mut(size * outputs).enumerate().for_each_init(Vec::new, |scratch, (i, out)| {
-        let (first, count) = (i * size, out.len() / outputs);
-        if let Some(bias) = bias {
-            out.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(bias));
-        }
-        for (j, (rows, weights)) in operands.iter().enumerate() {
-            let accumulate = j > 0 || bias.is_some();
-            matmul(rows.block(first, count, scratch), *weights, out, outputs, accumulate);
-        }
-        finish(first, out);
-    });
+    T::product(operands, bias, outputs, out, &finish);
 }
 
-/// `gradient[output] = Σ_pixels upstream[pixel][output] rows[pixel]`, rows of `gradient`
-/// `row_stride` apart.
-///
-/// Pixels are divided among the threads; each sums its own part, and the parts are added in
-/// order, so that the result depends on the number of threads and on nothing else.
-pub(crate) fn weight_gradient<T: Real>(
-    rows: &Rows<'_, T>,
-    upstream: &[T],
-    outputs: usize,
-    gradient: &mut [T],
-    row_stride: usize,
+/// `out = bias + convolution of x`, with zeros around each picture.
+pub(crate) fn convolve<T: Real>(
+    convolution: Convolution<'_, T>,
+    x: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+    finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let (pixels, width) = (upstream.len() / outputs, rows.width());
-    let parts: Vec<Vec<T>> = shares(pixels)
-        .into_par_iter()
-        .map(|range| {
-            let (mut sum, mut scratch) = (vec![T::zero(); outputs * width], Vec::new());
+    T::convolve(convolution, x, bias, out, &finish);
+}
+
+/// Pixels a task takes at once.
+fn block_size(pixels: usize) -> usize {
+    pixels.div_ceil(4 * rayon::current_num_threads()).clamp(32, BLOCK)
+}
+
+impl Kernels for f64 {
+    fn product(
+        operands: &[Operand<'_, f64>],
+        bias: Option<&[f64]>,
+        outputs: usize,
+        out: &mut [f64],
+        finish: Finish<'_, f64>,
+    ) {
+        let size = block_size(out.len() / outputs);
+        out.par_chunks_mut(size * outputs).enumerate().for_each_init(Vec::new, |scratch, (i, out)| {
+            let (first, count) = (i * size, out.len() / outputs);
+            if let Some(bias) = bias {
+                out.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(bias));
+            }
+            for (j, (rows, weights)) in operands.iter().enumerate() {
+                let accumulate = j > 0 || bias.is_some();
+                matmul(rows.block(first, count, scratch), *weights, out, outputs, accumulate);
+            }
+            finish(first, out);
+        });
+    }
+
+    fn convolve(
+        convolution: Convolution<'_, f64>,
+        x: &[f64],
+        bias: Option<&[f64]>,
+        out: &mut [f64],
+        finish: Finish<'_, f64>,
+    ) {
+        let (read, written) = convolution.channels();
+        let rows = Rows::Neighbours { grid: convolution.grid, x, channels: read };
+        convolution.with_matrix(|weights| {
+            Self::product(&[(rows, weights)], bias, written, out, finish);
+        });
+    }
+
+    fn weight_gradient(
+        rows: &Rows<'_, f64>,
+        upstream: &[f64],
+        outputs: usize,
+        gradient: &mut [f64],
+        row_stride: usize,
+    ) {
+        let width = rows.width();
+        let parts = by_share(upstream.len() / outputs, |range| {
+            let (mut sum, mut scratch) = (vec![0.0; outputs * width], Vec::new());
             for first in range.clone().step_by(BLOCK) {
                 let count = BLOCK.min(range.end - first);
                 let upstream = Matrix::new(&upstream[first * outputs..], count, outputs, outputs);
@@ -110,37 +231,168 @@ pub(crate) fn weight_gradient<T: Real>(
                 matmul(upstream.transposed(), rows, &mut sum, width, true);
             }
             sum
-        })
-        .collect();
-    for (output, row) in gradient.chunks_mut(row_stride).take(outputs).enumerate() {
-        for (column, value) in row[..width].iter_mut().enumerate() {
-            *value = parts.iter().map(|part| part[output * width + column]).sum();
-        }
+        });
+        add_parts(&parts, width, gradient, row_stride);
     }
+}
+
+impl Kernels for f32 {
+    fn product(
+        operands: &[Operand<'_, f32>],
+        bias: Option<&[f32]>,
+        outputs: usize,
+        out: &mut [f32],
+        finish: Finish<'_, f32>,
+    ) {
+        product_f32(instruction_set(), operands, bias, outputs, out, finish);
+    }
+
+    fn convolve(
+        convolution: Convolution<'_, f32>,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        finish: Finish<'_, f32>,
+    ) {
+        let direct = EXACT.load(Ordering::Relaxed);
+        convolve_f32((instruction_set(), direct), convolution, x, bias, out, finish);
+    }
+
+    fn weight_gradient(
+        rows: &Rows<'_, f32>,
+        upstream: &[f32],
+        outputs: usize,
+        gradient: &mut [f32],
+        row_stride: usize,
+    ) {
+        let direct = EXACT.load(Ordering::Relaxed);
+        let how = (instruction_set(), direct);
+        weight_gradient_f32(how, rows, upstream, outputs, gradient, row_stride);
+    }
+}
+
+fn product_f32(
+    set: InstructionSet,
+    operands: &[Operand<'_, f32>],
+    bias: Option<&[f32]>,
+    outputs: usize,
+    out: &mut [f32],
+    finish: Finish<'_, f32>,
+) {
+    let size = block_size(out.len() / outputs);
+    let packed: Vec<Panels> =
+        operands.iter().map(|(_, weights)| Panels::pack(set, *weights)).collect();
+    out.par_chunks_mut(size * outputs).enumerate().for_each_init(Vec::new, |scratch, (i, out)| {
+        let (first, count) = (i * size, out.len() / outputs);
+        for (j, ((rows, _), panels)) in operands.iter().zip(&packed).enumerate() {
+            let start = match (j, bias) {
+                (0, Some(bias)) => Start::Bias(bias),
+                (0, None) => Start::Zero,
+                _ => Start::Result,
+            };
+            multiply(rows.block(first, count, scratch), panels, start, out, outputs);
+        }
+        finish(first, out);
+    });
+}
+
+fn convolve_f32(
+    (set, direct): (InstructionSet, bool),
+    convolution: Convolution<'_, f32>,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    finish: Finish<'_, f32>,
+) {
+    let Convolution { grid, weights, input, output, direction } = convolution;
+    let (read, written) = convolution.channels();
+    if !direct && winograd::suits(grid, read, written) {
+        let weights = winograd::Weights::new(set, weights, (input, output), direction);
+        return winograd::convolve(grid, x, &weights, bias, out, finish);
+    }
+    let rows = Rows::Neighbours { grid, x, channels: read };
+    convolution.with_matrix(|weights| {
+        product_f32(set, &[(rows, weights)], bias, written, out, finish);
+    });
+}
+
+fn weight_gradient_f32(
+    (set, direct): (InstructionSet, bool),
+    rows: &Rows<'_, f32>,
+    upstream: &[f32],
+    outputs: usize,
+    gradient: &mut [f32],
+    row_stride: usize,
+) {
+    let width = rows.width();
+    if let Rows::Neighbours { grid, x, channels } = *rows
+        && !direct
+        && row_stride == width
+        && winograd::suits(grid, channels, outputs)
+    {
+        return winograd::weight_gradient(set, grid, x, upstream, gradient);
+    }
+    let parts = by_share(upstream.len() / outputs, |range| {
+        let mut sum = vec![0.0; outputs * width];
+        let (mut scratch, mut padded) = (Vec::new(), Vec::new());
+        for first in range.clone().step_by(BLOCK) {
+            let count = BLOCK.min(range.end - first);
+            let upstream = Matrix::new(&upstream[first * outputs..], count, outputs, outputs);
+            let rows = whole_registers(rows.block(first, count, &mut scratch), &mut padded);
+            add_outer(set, upstream, rows, &mut sum);
+        }
+        sum
+    });
+    add_parts(&parts, width, gradient, row_stride);
+}
+
+/// The same matrix in rows that end with a whole register, copied where they do not.
+fn whole_registers<'a>(rows: Matrix<'a, f32>, padded: &'a mut Vec<f32>) -> Matrix<'a, f32> {
+    let (count, width) = (rows.rows(), rows.columns());
+    if width.is_multiple_of(MAX_LANES) {
+        return rows;
+    }
+    let stride = width.next_multiple_of(MAX_LANES);
+    padded.resize(count * stride, 0.0);
+    rows.copy_block(0, width, stride, padded);
+    Matrix::new(padded, count, width, stride)
 }
 
 /// `gradient[output] = Σ_pixels upstream[pixel][output]`.
 pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
     let outputs = gradient.len();
-    let parts: Vec<Vec<T>> = shares(upstream.len() / outputs)
-        .into_par_iter()
-        .map(|range| {
-            let mut sum = vec![T::zero(); outputs];
-            for pixel in upstream[range.start * outputs..range.end * outputs].chunks_exact(outputs)
-            {
-                sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += p);
-            }
-            sum
-        })
-        .collect();
-    for (output, value) in gradient.iter_mut().enumerate() {
-        *value = parts.iter().map(|part| part[output]).sum();
+    let parts = by_share(upstream.len() / outputs, |range| {
+        let mut sum = vec![T::zero(); outputs];
+        for pixel in upstream[range.start * outputs..range.end * outputs].chunks_exact(outputs) {
+            sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += p);
+        }
+        sum
+    });
+    add_parts(&parts, outputs, gradient, outputs);
+}
+
+/// Runs `work` on one range of pixels a thread, fewer where there are few; results in order.
+fn by_share<R: Send>(
+    pixels: usize,
+    work: impl Fn(std::ops::Range<usize>) -> R + Sync + Send,
+) -> Vec<R> {
+    let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).max(1);
+    let edge = |i: usize| pixels * i / count;
+    (0..count).into_par_iter().map(|i| work(edge(i)..edge(i + 1))).collect()
+}
+
+/// Adds parts of rows of `width` numbers, in order, into rows `row_stride` apart.
+fn add_parts<T: Real>(parts: &[Vec<T>], width: usize, gradient: &mut [T], row_stride: usize) {
+    let rows = parts[0].len() / width;
+    for (row, out) in gradient.chunks_mut(row_stride).take(rows).enumerate() {
+        let out = &mut out[..width];
+        out.copy_from_slice(&parts[0][row * width..][..width]);
+        for part in &parts[1..] {
+            let part = &part[row * width..][..width];
+            out.iter_mut().zip(part).for_each(|(o, &p)| *o += p);
+        }
     }
 }
 
-/// Splits pixels into one range a thread, fewer where there are few.
-fn shares(pixels: usize) -> Vec<std::ops::Range<usize>> {
-    let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).max(1);
-    let each = pixels.div_ceil(count).max(1);
-    (0..count).map(|i| (i * each).min(pixels)..((i + 1) * each).min(pixels)).collect()
-}
+#[cfg(test)]
+mod tests;

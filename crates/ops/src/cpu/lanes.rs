@@ -1,0 +1,171 @@
+//! Vectors of float32 as wide as the instruction set allows, so that a kernel is written once.
+//!
+//! A kernel is a generic function over [`Lanes`], forced inline into one wrapper for each
+//! instruction set ([`for_each_set!`]), where the vector operations become single instructions.
+
+/// A register of `N` float32 numbers.
+///
+/// # Safety
+/// Methods may only run where the instruction set of the implementation is present, and pointers
+/// must be valid for `N` numbers (any alignment).
+pub(crate) trait Lanes: Copy {
+    /// Numbers in a register.
+    const N: usize;
+    /// Registers of a result tile: columns, then rows. The tile, one row of the right-hand side
+    /// and one broadcast number of the left must fit the register file.
+    const TILE_COLUMNS: usize;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    /// `self * factor + term`.
+    unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
+}
+
+/// Eight numbers in whatever registers the target guarantees.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable([f32; 8]);
+
+impl Portable {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+impl Lanes for Portable {
+    const N: usize = 8;
+    const TILE_COLUMNS: usize = 1;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise: valid for eight numbers.
+        Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+        // Not `f32::mul_add`, which without hardware support is a library call.
+        self.zip(factor, |a, b| a * b).zip(term, |a, b| a + b)
+    }
+}
+
+/// Registers of one instruction set, by the names of its intrinsics.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_lanes {
+    ($name:ident, $register:ident, $n:literal, $columns:literal, $splat:ident, $load:ident,
+     $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name(std::arch::x86_64::$register);
+
+        impl Lanes for $name {
+            const N: usize = $n;
+            const TILE_COLUMNS: usize = $columns;
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                // SAFETY: the caller's promise: the instruction set is present (so below).
+                Self(unsafe { std::arch::x86_64::$splat(value) })
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const f32) -> Self {
+                // SAFETY: the caller's promise: valid for a register's numbers.
+                Self(unsafe { std::arch::x86_64::$load(from) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut f32) {
+                // SAFETY: as above.
+                unsafe { std::arch::x86_64::$store(to, self.0) }
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$add(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn sub(self, other: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$sub(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul(self, other: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$mul(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$fma(self.0, factor.0, term.0) })
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+x86_lanes!(
+    Avx512, __m512, 16, 3, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps,
+    _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+x86_lanes!(
+    Avx2, __m256, 8, 2, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps,
+    _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps
+);
+
+/// Defines `$name(set, argument)`, which calls the generic `$kernel` with the registers of an
+/// instruction set.
+macro_rules! for_each_set {
+    ($(#[$attribute:meta])* fn $name:ident = $kernel:ident($argument:ty)) => {
+        $(#[$attribute])*
+        fn $name(set: $crate::simd::InstructionSet, argument: $argument) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::cpu::lanes::{Avx2, Avx512};
+                use $crate::simd::InstructionSet;
+
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                unsafe fn avx512(argument: $argument) {
+                    // SAFETY: AVX-512 is enabled for this function.
+                    unsafe { $kernel::<Avx512>(argument) }
+                }
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2(argument: $argument) {
+                    // SAFETY: AVX2 is enabled for this function.
+                    unsafe { $kernel::<Avx2>(argument) }
+                }
+                match set {
+                    // SAFETY: a set is only ever named where it was detected.
+                    InstructionSet::Avx512 => return unsafe { avx512(argument) },
+                    // SAFETY: as above.
+                    InstructionSet::Avx2 => return unsafe { avx2(argument) },
+                    InstructionSet::Baseline => {}
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = set;
+            // SAFETY: needs no instruction set in particular.
+            unsafe { $kernel::<$crate::cpu::lanes::Portable>(argument) }
+        }
+    };
+}
+pub(crate) use for_each_set;

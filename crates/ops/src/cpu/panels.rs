@@ -1,0 +1,301 @@
+//! float32 matrix products whose inner loops live in registers.
+//!
+//! A result tile of eight rows and a few registers of columns stays in registers while the inner
+//! dimension runs; every step loads one row of the right-hand side's panel and broadcasts eight
+//! numbers of the left. Weights are packed into such panels once a call, padded with zeros to whole
+//! registers, so no kernel knows about odd channel counts except where it stores.
+
+use super::lanes::{Lanes, for_each_set};
+use super::matmul::Matrix;
+use crate::simd::InstructionSet;
+
+/// Rows of a result tile.
+const ROWS: usize = 8;
+
+/// Columns of a panel: registers times lanes of the widest tile an instruction set has.
+fn panel_width(set: InstructionSet) -> usize {
+    fn width<L: Lanes>() -> usize {
+        L::N * L::TILE_COLUMNS
+    }
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => width::<super::lanes::Avx512>(),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => width::<super::lanes::Avx2>(),
+        _ => width::<super::lanes::Portable>(),
+    }
+}
+
+/// A (k × columns) matrix in panels of whole registers: panel by panel, row by row.
+#[derive(Debug, Clone)]
+pub(crate) struct Panels {
+    set: InstructionSet,
+    k: usize,
+    columns: usize,
+    width: usize,
+    data: Vec<f32>,
+}
+
+impl Panels {
+    /// Packs a matrix.
+    pub(crate) fn pack(set: InstructionSet, matrix: Matrix<'_, f32>) -> Self {
+        let (k, columns) = (matrix.rows(), matrix.columns());
+        let width = panel_width(set);
+        let mut data = vec![0.0; columns.div_ceil(width) * width * k];
+        for (panel, data) in data.chunks_exact_mut((width * k).max(1)).enumerate() {
+            let first = panel * width;
+            let count = width.min(columns - first);
+            matrix.copy_block(first, count, width, data);
+        }
+        Self { set, k, columns, width, data }
+    }
+
+    /// Columns of the matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+}
+
+/// What a product adds its result to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Zeros.
+    Zero,
+    /// One number a column.
+    Bias(&'a [f32]),
+    /// What the result holds.
+    Result,
+}
+
+/// `out = start + a · panels`; rows of `a` and `out` are `a_stride` and `out_stride` apart.
+pub(crate) struct Product<'a> {
+    a: &'a [f32],
+    a_stride: usize,
+    rows: usize,
+    panels: &'a Panels,
+    start: Start<'a>,
+    out: &'a mut [f32],
+    out_stride: usize,
+}
+
+/// `out = start + a · panels`.
+pub(crate) fn multiply(a: Matrix<'_, f32>, panels: &Panels, start: Start<'_>, out: &mut [f32], out_stride: usize) {
+    let (a, rows, a_stride) = a.rows_of(panels.k);
+    if rows == 0 || panels.columns == 0 {
+        return;
+    }
+    assert!(a.len() >= (rows - 1) * a_stride + panels.k, "left-hand side of a product");
+    assert!(out.len() >= (rows - 1) * out_stride + panels.columns, "result of a product");
+    assert!(out_stride >= panels.columns, "rows of a result overlap");
+    if let Start::Bias(bias) = start {
+        assert_eq!(bias.len(), panels.columns, "one bias a column");
+    }
+    run_product(panels.set, Product { a, a_stride, rows, panels, start, out, out_stride });
+}
+
+for_each_set! { fn run_product = product_kernel(Product<'_>) }
+
+/// # Safety
+/// The instruction set of `L` must be present. [`multiply`] has checked the sizes.
+#[inline(always)]
+unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
+    let Product { a, a_stride, rows, panels, start, out, out_stride } = p;
+    let Panels { k, columns, width, ref data, .. } = *panels;
+    for (panel, b) in data.chunks_exact(width * k).enumerate() {
+        let first = panel * width;
+        let count = width.min(columns - first);
+        for row in (0..rows).step_by(ROWS) {
+            let live = ROWS.min(rows - row);
+            // Rows past the end repeat the last one; they are computed and not stored.
+            let a: [*const f32; ROWS] =
+                std::array::from_fn(|i| a[(row + i.min(live - 1)) * a_stride..].as_ptr());
+            let out = &mut out[row * out_stride + first..];
+            let bias = match start {
+                Start::Bias(bias) => Some(&bias[first..][..count]),
+                _ => None,
+            };
+            let target = Target { out, stride: out_stride, live, count };
+            let add = matches!(start, Start::Result);
+            // SAFETY: rows of `a` hold `k` numbers, the panel `k * width`.
+            unsafe {
+                match count.div_ceil(L::N) {
+                    1 => tile::<L, 1>(a, k, b.as_ptr(), width).finish(target, bias, add),
+                    2 => tile::<L, 2>(a, k, b.as_ptr(), width).finish(target, bias, add),
+                    _ => tile::<L, 3>(a, k, b.as_ptr(), width).finish(target, bias, add),
+                }
+            }
+        }
+    }
+}
+
+/// `ROWS × C` registers.
+struct Tile<L, const C: usize>([[L; C]; ROWS]);
+
+/// Where a tile goes: `live` rows of `count` numbers.
+struct Target<'a> {
+    out: &'a mut [f32],
+    stride: usize,
+    live: usize,
+    count: usize,
+}
+
+/// Sums `a[i][..k] · b[..k][columns]`; rows of `b` are `b_stride` apart.
+///
+/// # Safety
+/// Each `a[i]` must be valid for `k` numbers, each row of `b` for `C` registers.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const C: usize>(
+    a: [*const f32; ROWS],
+    k: usize,
+    b: *const f32,
+    b_stride: usize,
+) -> Tile<L, C> {
+    // SAFETY: the caller's promise covers every pointer; `k` bounds the offsets.
+    unsafe {
+        let mut sums = [[L::splat(0.0); C]; ROWS];
+        for step in 0..k {
+            let row: [L; C] = std::array::from_fn(|j| L::load(b.add(step * b_stride + j * L::N)));
+            for i in 0..ROWS {
+                let left = L::splat(*a[i].add(step));
+                for j in 0..C {
+                    sums[i][j] = left.mul_add(row[j], sums[i][j]);
+                }
+            }
+        }
+        Tile(sums)
+    }
+}
+
+impl<L: Lanes, const C: usize> Tile<L, C> {
+    /// Adds the bias, or what is there, and stores.
+    ///
+    /// # Safety
+    /// The instruction set of `L` must be present.
+    #[inline(always)]
+    unsafe fn finish(self, target: Target<'_>, bias: Option<&[f32]>, add: bool) {
+        let Target { out, stride, live, count } = target;
+        for (i, sums) in self.0.iter().enumerate().take(live) {
+            let out = &mut out[i * stride..][..count];
+            for (j, &sum) in sums.iter().enumerate() {
+                let first = j * L::N;
+                let n = L::N.min(count - first);
+                let (out, bias) = (&mut out[first..][..n], bias.map(|bias| &bias[first..]));
+                // SAFETY: whole registers are read and written only where a whole one is left;
+                // the rest goes through a buffer of one register.
+                unsafe {
+                    if n == L::N {
+                        let sum = match bias {
+                            Some(bias) => sum.add(L::load(bias.as_ptr())),
+                            _ if add => sum.add(L::load(out.as_ptr())),
+                            _ => sum,
+                        };
+                        sum.store(out.as_mut_ptr());
+                    } else {
+                        let mut buffer = [0.0f32; 16];
+                        sum.store(buffer.as_mut_ptr());
+                        for (c, out) in out.iter_mut().enumerate() {
+                            let start = match bias {
+                                Some(bias) => bias[c],
+                                _ if add => *out,
+                                _ => 0.0,
+                            };
+                            *out = start + buffer[c];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `out += aᵀ b` over shared rows: `a` is (rows × m), `b` (rows × n), `out` (m × n).
+pub(crate) struct Outer<'a> {
+    a: &'a [f32],
+    a_stride: usize,
+    m: usize,
+    b: &'a [f32],
+    b_stride: usize,
+    n: usize,
+    rows: usize,
+    out: &'a mut [f32],
+}
+
+/// `out += aᵀ b`; rows of `a` and `b` are `a_stride` and `b_stride` apart, `out` is m × n without
+/// gaps.
+///
+/// Registers run along `b`'s columns. Where they are no whole number of registers, the last ones
+/// must exist in memory all the same (rows padded to whole registers), whatever they hold.
+pub(crate) fn add_outer(set: InstructionSet, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut [f32]) {
+    let (m, n) = (a.columns(), b.columns());
+    let (a, rows, a_stride) = a.rows_of(m);
+    let (b, b_rows, b_stride) = b.rows_of(n);
+    assert_eq!(rows, b_rows, "rows of an outer product");
+    if rows == 0 || m == 0 || n == 0 {
+        return;
+    }
+    assert!(a.len() >= (rows - 1) * a_stride + m, "left-hand side of an outer product");
+    let whole = n.next_multiple_of(MAX_LANES);
+    let enough = (rows - 1) * b_stride + if n % MAX_LANES == 0 { n } else { whole };
+    assert!(b.len() >= enough, "right-hand side of an outer product");
+    assert!(out.len() >= m * n, "result of an outer product");
+    run_outer(set, Outer { a, a_stride, m, b, b_stride, n, rows, out });
+}
+
+/// Lanes of the widest register.
+pub(crate) const MAX_LANES: usize = 16;
+
+for_each_set! { fn run_outer = outer_kernel(Outer<'_>) }
+
+/// # Safety
+/// The instruction set of `L` must be present. [`add_outer`] has checked the sizes.
+#[inline(always)]
+unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
+    let Outer { a, a_stride, m, b, b_stride, n, rows, out } = p;
+    let width = L::N * L::TILE_COLUMNS;
+    for first in (0..n).step_by(width) {
+        let count = width.min(n - first);
+        for row in (0..m).step_by(ROWS) {
+            let live = ROWS.min(m - row);
+            let a: [*const f32; ROWS] =
+                std::array::from_fn(|i| a[row + i.min(live - 1)..].as_ptr());
+            let target = Target { out: &mut out[row * n + first..], stride: n, live, count };
+            let b = b[first..].as_ptr();
+            // SAFETY: `a` has a number and `b` whole registers for every row, as checked.
+            unsafe {
+                match count.div_ceil(L::N) {
+                    1 => columns::<L, 1>(a, a_stride, b, b_stride, rows).finish(target, None, true),
+                    2 => columns::<L, 2>(a, a_stride, b, b_stride, rows).finish(target, None, true),
+                    _ => columns::<L, 3>(a, a_stride, b, b_stride, rows).finish(target, None, true),
+                }
+            }
+        }
+    }
+}
+
+/// Sums `a[i][row] · b[row][columns]` over rows; as [`tile`], with the left-hand side transposed.
+///
+/// # Safety
+/// Each `a[i]` must be valid for one number, and `b` for `C` registers, at every row.
+#[inline(always)]
+unsafe fn columns<L: Lanes, const C: usize>(
+    a: [*const f32; ROWS],
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    rows: usize,
+) -> Tile<L, C> {
+    // SAFETY: the caller's promise covers every pointer; `rows` bounds the offsets.
+    unsafe {
+        let mut sums = [[L::splat(0.0); C]; ROWS];
+        for step in 0..rows {
+            let row: [L; C] = std::array::from_fn(|j| L::load(b.add(step * b_stride + j * L::N)));
+            for i in 0..ROWS {
+                let left = L::splat(*a[i].add(step * a_stride));
+                for j in 0..C {
+                    sums[i][j] = left.mul_add(row[j], sums[i][j]);
+                }
+            }
+        }
+        Tile(sums)
+    }
+}

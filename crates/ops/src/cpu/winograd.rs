@@ -1,0 +1,476 @@
+//! 3×3 convolutions by Winograd's minimal filtering F(4×4, 3×3).
+//!
+//! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308. A tile of
+//! 4×4 results takes 36 products a pair of channels instead of 144: the 6×6 pixels it depends on
+//! and the 3×3 weights are transformed, multiplied element by element (as 36 matrix products over
+//! tiles), and transformed back. The price is precision: results differ by
+//! up to 2e-5 of the largest, where direct sums differ by 1e-6.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::im2col::Grid;
+use super::lanes::{Lanes, for_each_set};
+use super::matmul::Matrix;
+use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
+use crate::simd::InstructionSet;
+
+/// Side of a tile of results.
+const TILE: usize = 4;
+/// Side of what it depends on.
+const PATCH: usize = 6;
+/// Products a tile and pair of channels.
+const POINTS: usize = PATCH * PATCH;
+/// Tiles a task takes at once: enough rows to use each panel of weights twice from a register
+/// tile's point of view, few enough that both transforms stay in the second-level cache.
+const TILES: usize = 16;
+
+/// Whether a convolution can be computed this way, and is faster so.
+pub(crate) fn suits(grid: Grid, input: usize, output: usize) -> bool {
+    let whole = |size: usize| size.is_multiple_of(TILE) && size >= 2 * TILE;
+    let lanes = |channels: usize| channels.is_multiple_of(MAX_LANES);
+    whole(grid.height) && whole(grid.width) && lanes(input) && lanes(output)
+        && grid.pixels() >= 512
+}
+
+/// Which way a convolution carries its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Inputs to outputs.
+    Forward,
+    /// Gradients of the outputs to those of the inputs: channels exchanged, taps reversed.
+    Backward,
+}
+
+/// Transformed weights, one packed (k × columns) matrix a point.
+pub(crate) struct Weights {
+    set: InstructionSet,
+    points: Vec<Panels>,
+}
+
+impl Weights {
+    /// Transforms weights (output, 3, 3, input).
+    pub(crate) fn new(
+        set: InstructionSet,
+        weights: &[f32],
+        (input, output): (usize, usize),
+        direction: Direction,
+    ) -> Self {
+        let mut transformed = vec![0.0; POINTS * output * input];
+        // Chunks of one point are strided through the result, so outputs are taken one by one.
+        let rows: Vec<Vec<f32>> = weights
+            .par_chunks_exact(9 * input)
+            .map(|taps| transform_weights(taps, input, direction))
+            .collect();
+        for (o, row) in rows.iter().enumerate() {
+            for (point, values) in row.chunks_exact(input).enumerate() {
+                transformed[(point * output + o) * input..][..input].copy_from_slice(values);
+            }
+        }
+        let points = transformed
+            .par_chunks_exact(output * input)
+            .map(|point| {
+                let matrix = Matrix::new(point, output, input, input);
+                match direction {
+                    Direction::Forward => Panels::pack(set, matrix.transposed()),
+                    Direction::Backward => Panels::pack(set, matrix),
+                }
+            })
+            .collect();
+        Self { set, points }
+    }
+
+    fn output(&self) -> usize {
+        self.points[0].columns()
+    }
+}
+
+/// `G` of the paper.
+const G: [[f32; 3]; PATCH] = [
+    [1.0 / 4.0, 0.0, 0.0],
+    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+    [0.0, 0.0, 1.0],
+];
+
+/// `G w Gᵀ` of one output's weights (9 × input): 36 × input numbers.
+fn transform_weights(taps: &[f32], input: usize, direction: Direction) -> Vec<f32> {
+    let tap = |y: usize, x: usize| match direction {
+        Direction::Forward => &taps[(3 * y + x) * input..][..input],
+        Direction::Backward => &taps[(8 - 3 * y - x) * input..][..input],
+    };
+    let mut out = vec![0.0; POINTS * input];
+    for (point, out) in out.chunks_exact_mut(input).enumerate() {
+        let (row, column) = (&G[point / PATCH], &G[point % PATCH]);
+        for y in 0..3 {
+            for x in 0..3 {
+                let factor = row[y] * column[x];
+                if factor != 0.0 {
+                    out.iter_mut().zip(tap(y, x)).for_each(|(o, &w)| *o += factor * w);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Rows of tiles, numbered through the batch, so that consecutive rows are consecutive pixels.
+#[derive(Clone, Copy)]
+struct TileRows {
+    grid: Grid,
+}
+
+impl TileRows {
+    fn per_row(self) -> usize {
+        self.grid.width / TILE
+    }
+
+    fn count(self) -> usize {
+        self.grid.n * self.grid.height / TILE
+    }
+
+    /// Rows a task takes.
+    fn per_task(self) -> usize {
+        (TILES / self.per_row()).max(1)
+    }
+
+    fn pixels(self, rows: usize) -> usize {
+        rows * TILE * self.grid.width
+    }
+}
+
+/// `out = bias + convolution of x`, with zeros around each picture; `finish` is called with each
+/// finished block of pixels.
+pub(crate) fn convolve(
+    grid: Grid,
+    x: &[f32],
+    weights: &Weights,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let output = weights.output();
+    let input = x.len() / grid.pixels();
+    let rows = TileRows { grid };
+    let (each, set) = (rows.per_task(), weights.set);
+    let zeros = vec![0.0; output];
+    let bias = bias.unwrap_or(&zeros);
+    let block = rows.pixels(each) * output;
+    out.par_chunks_mut(block).enumerate().for_each_init(
+        || (Vec::new(), Vec::new()),
+        |(patches, products), (task, out)| {
+            let first = task * each;
+            let range = first..(first + each).min(rows.count());
+            let tiles = range.len() * rows.per_row();
+            patches.resize(POINTS * tiles * input, 0.0);
+            products.resize(POINTS * tiles * output, 0.0);
+            transform_patches(set, Patches { rows, range, x, channels: input, out: patches });
+            let of_point = patches.chunks_exact(tiles * input);
+            for ((patch, product), panels) in
+                of_point.zip(products.chunks_exact_mut(tiles * output)).zip(&weights.points)
+            {
+                let patch = Matrix::new(patch, tiles, input, input);
+                multiply(patch, panels, Start::Zero, product, output);
+            }
+            let per_row = rows.per_row();
+            transform_results(set, Results { products, tiles, per_row, bias, out });
+            finish(rows.pixels(first), out);
+        },
+    );
+}
+
+/// Gradient of weights (output, 3, 3, input), added up over consecutive rows of tiles by each
+/// thread and then in order.
+pub(crate) fn weight_gradient(
+    set: InstructionSet,
+    grid: Grid,
+    x: &[f32],
+    upstream: &[f32],
+    gradient: &mut [f32],
+) {
+    let (input, output) = (x.len() / grid.pixels(), upstream.len() / grid.pixels());
+    let rows = TileRows { grid };
+    let threads = rayon::current_num_threads().min(rows.count());
+    let share = |i: usize| rows.count() * i / threads;
+    let parts: Vec<Vec<f32>> = (0..threads)
+        .into_par_iter()
+        .map(|i| point_gradients(set, rows, share(i)..share(i + 1), (x, input), (upstream, output)))
+        .collect();
+    let point = output * input;
+    gradient.par_chunks_exact_mut(9 * input).enumerate().for_each(|(o, gradient)| {
+        let mut sum = vec![0.0; POINTS * input];
+        for part in &parts {
+            for (q, sum) in sum.chunks_exact_mut(input).enumerate() {
+                let part = &part[q * point + o * input..][..input];
+                sum.iter_mut().zip(part).for_each(|(s, &p)| *s += p);
+            }
+        }
+        transform_gradient(&sum, input, gradient);
+    });
+}
+
+/// Gradients of the transformed weights from some rows of tiles: 36 (output × input) matrices.
+fn point_gradients(
+    set: InstructionSet,
+    rows: TileRows,
+    range: Range<usize>,
+    (x, input): (&[f32], usize),
+    (upstream, output): (&[f32], usize),
+) -> Vec<f32> {
+    let mut sums = vec![0.0; POINTS * output * input];
+    let (mut patches, mut spread) = (Vec::new(), Vec::new());
+    let each = rows.per_task();
+    for first in range.clone().step_by(each) {
+        let range = first..(first + each).min(range.end);
+        let tiles = range.len() * rows.per_row();
+        patches.resize(POINTS * tiles * input, 0.0);
+        spread.resize(POINTS * tiles * output, 0.0);
+        let upstream = &upstream[rows.pixels(first) * output..];
+        transform_patches(
+            set,
+            Patches { rows, range, x, channels: input, out: &mut patches },
+        );
+        let per_row = rows.per_row();
+        transform_upstream(
+            set,
+            Upstream { upstream, tiles, per_row, channels: output, out: &mut spread },
+        );
+        let points = patches.chunks_exact(tiles * input).zip(spread.chunks_exact(tiles * output));
+        for ((patch, spread), sum) in points.zip(sums.chunks_exact_mut(output * input)) {
+            let patch = Matrix::new(patch, tiles, input, input);
+            add_outer(set, Matrix::new(spread, tiles, output, output), patch, sum);
+        }
+    }
+    sums
+}
+
+/// `Gᵀ s G`: 36 × input numbers to 9 × input.
+fn transform_gradient(sum: &[f32], input: usize, gradient: &mut [f32]) {
+    for (tap, out) in gradient.chunks_exact_mut(input).enumerate() {
+        out.fill(0.0);
+        for (point, sum) in sum.chunks_exact(input).enumerate() {
+            let factor = G[point / PATCH][tap / 3] * G[point % PATCH][tap % 3];
+            if factor != 0.0 {
+                out.iter_mut().zip(sum).for_each(|(o, &s)| *o += factor * s);
+            }
+        }
+    }
+}
+
+/// Input of [`transform_patches`]: some rows of tiles of a batch.
+struct Patches<'a> {
+    rows: TileRows,
+    range: Range<usize>,
+    x: &'a [f32],
+    channels: usize,
+    /// 36 × tiles × channels.
+    out: &'a mut [f32],
+}
+
+for_each_set! {
+    /// `Bᵀ d B` of the 6×6 pixels around each tile.
+    fn transform_patches = patches_kernel(Patches<'_>)
+}
+
+/// `Bᵀ d` of one column.
+///
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn b_transposed<L: Lanes>(d: [L; PATCH]) -> [L; PATCH] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (two, four, five) = (L::splat(2.0), L::splat(4.0), L::splat(5.0));
+        let minus_four = L::splat(-4.0);
+        let even = minus_four.mul_add(d[2], d[4]);
+        let odd = minus_four.mul_add(d[1], d[3]);
+        let difference = d[4].sub(d[2]);
+        let twice = two.mul(d[3].sub(d[1]));
+        [
+            four.mul_add(d[0], d[4]).sub(five.mul(d[2])),
+            even.add(odd),
+            even.sub(odd),
+            difference.add(twice),
+            difference.sub(twice),
+            four.mul_add(d[1], d[5]).sub(five.mul(d[3])),
+        ]
+    }
+}
+
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn patches_kernel<L: Lanes>(p: Patches<'_>) {
+    let Patches { rows: TileRows { grid }, range, x, channels, out } = p;
+    let per_row = grid.width / TILE;
+    let tiles = range.len() * per_row;
+    assert!(x.len() >= grid.pixels() * channels && out.len() >= POINTS * tiles * channels);
+    assert!(channels.is_multiple_of(L::N));
+    let outside = [0.0f32; MAX_LANES];
+    for tile in 0..tiles {
+        let (tile_row, tile_column) = (range.start + tile / per_row, tile % per_row);
+        // First line of the tile, in its picture and in the batch.
+        let (line, batch_line) = (tile_row * TILE % grid.height, tile_row * TILE);
+        let pixel = |y: usize, x1: usize| {
+            // Coordinates plus one, so that the border needs no signed numbers.
+            let (row, column) = (line + y, tile_column * TILE + x1);
+            let inside = (1..=grid.height).contains(&row) && (1..=grid.width).contains(&column);
+            inside.then(|| ((batch_line + y - 1) * grid.width + column - 1) * channels)
+        };
+        for channel in (0..channels).step_by(L::N) {
+            // SAFETY: pixels inside the batch hold `channels` numbers, a multiple of the
+            // registers' lanes; `out` has room for every point, tile and channel (checked above).
+            unsafe {
+                let at = |y: usize, x1: usize| match pixel(y, x1) {
+                    Some(start) => L::load(x.as_ptr().add(start + channel)),
+                    None => L::load(outside.as_ptr()),
+                };
+                let columns: [[L; PATCH]; PATCH] = std::array::from_fn(|x1| {
+                    b_transposed(std::array::from_fn(|y| at(y, x1)))
+                });
+                for y in 0..PATCH {
+                    let row = b_transposed(std::array::from_fn(|x1| columns[x1][y]));
+                    for (x1, value) in row.into_iter().enumerate() {
+                        let point = y * PATCH + x1;
+                        let at = (point * tiles + tile) * channels + channel;
+                        value.store(out.as_mut_ptr().add(at));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Input of [`transform_results`]: consecutive rows of tiles.
+struct Results<'a> {
+    /// 36 × tiles × channels.
+    products: &'a [f32],
+    tiles: usize,
+    per_row: usize,
+    /// One number a channel.
+    bias: &'a [f32],
+    /// The tiles' pixels.
+    out: &'a mut [f32],
+}
+
+for_each_set! {
+    /// `Aᵀ m A`, plus the bias.
+    fn transform_results = results_kernel(Results<'_>)
+}
+
+/// `Aᵀ m` of one column.
+///
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn a_transposed<L: Lanes>(m: [L; PATCH]) -> [L; TILE] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (sum1, difference1) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (sum2, difference2) = (m[3].add(m[4]), m[3].sub(m[4]));
+        let factor = L::splat;
+        [
+            m[0].add(sum1).add(sum2),
+            factor(2.0).mul_add(difference2, difference1),
+            factor(4.0).mul_add(sum2, sum1),
+            factor(8.0).mul_add(difference2, difference1).add(m[5]),
+        ]
+    }
+}
+
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn results_kernel<L: Lanes>(p: Results<'_>) {
+    let Results { products, tiles, per_row, bias, out } = p;
+    let (channels, width) = (bias.len(), per_row * TILE);
+    assert!(products.len() >= POINTS * tiles * channels && channels.is_multiple_of(L::N));
+    assert!(out.len() >= tiles * TILE * TILE * channels);
+    for tile in 0..tiles {
+        let first = (tile / per_row * TILE * width + tile % per_row * TILE) * channels;
+        for channel in (0..channels).step_by(L::N) {
+            // SAFETY: every index lies below the lengths checked above.
+            unsafe {
+                let at = |point: usize| {
+                    L::load(products.as_ptr().add((point * tiles + tile) * channels + channel))
+                };
+                let columns: [[L; TILE]; PATCH] = std::array::from_fn(|x| {
+                    a_transposed(std::array::from_fn(|y| at(y * PATCH + x)))
+                });
+                let bias = L::load(bias.as_ptr().add(channel));
+                for y in 0..TILE {
+                    let row = a_transposed(std::array::from_fn(|x| columns[x][y]));
+                    for (x, value) in row.into_iter().enumerate() {
+                        let to = first + (y * width + x) * channels + channel;
+                        value.add(bias).store(out.as_mut_ptr().add(to));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Input of [`transform_upstream`]: consecutive rows of tiles.
+struct Upstream<'a> {
+    /// The tiles' pixels.
+    upstream: &'a [f32],
+    tiles: usize,
+    per_row: usize,
+    channels: usize,
+    /// 36 × tiles × channels.
+    out: &'a mut [f32],
+}
+
+for_each_set! {
+    /// `A u Aᵀ`.
+    fn transform_upstream = upstream_kernel(Upstream<'_>)
+}
+
+/// `A u` of one column.
+///
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn a_times<L: Lanes>(u: [L; TILE]) -> [L; PATCH] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (two, four) = (L::splat(2.0), L::splat(4.0));
+        let (even, odd) = (u[0].add(u[2]), u[1].add(u[3]));
+        let even4 = four.mul_add(u[2], u[0]);
+        let odd8 = two.mul(four.mul_add(u[3], u[1]));
+        [u[0], even.add(odd), even.sub(odd), even4.add(odd8), even4.sub(odd8), u[3]]
+    }
+}
+
+/// # Safety
+/// The instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn upstream_kernel<L: Lanes>(p: Upstream<'_>) {
+    let Upstream { upstream, tiles, per_row, channels, out } = p;
+    let width = per_row * TILE;
+    assert!(upstream.len() >= tiles * TILE * TILE * channels && channels.is_multiple_of(L::N));
+    assert!(out.len() >= POINTS * tiles * channels);
+    for tile in 0..tiles {
+        let first = (tile / per_row * TILE * width + tile % per_row * TILE) * channels;
+        for channel in (0..channels).step_by(L::N) {
+            // SAFETY: every index lies below the lengths checked above.
+            unsafe {
+                let at = |y: usize, x: usize| {
+                    L::load(upstream.as_ptr().add(first + (y * width + x) * channels + channel))
+                };
+                let columns: [[L; PATCH]; TILE] =
+                    std::array::from_fn(|x| a_times(std::array::from_fn(|y| at(y, x))));
+                for y in 0..PATCH {
+                    let row = a_times(std::array::from_fn(|x| columns[x][y]));
+                    for (x, value) in row.into_iter().enumerate() {
+                        let at = ((y * PATCH + x) * tiles + tile) * channels + channel;
+                        value.store(out.as_mut_ptr().add(at));
+                    }
+                }
+            }
+        }
+    }
+}

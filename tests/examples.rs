@@ -1,0 +1,136 @@
+//! Runs every example and looks at what it prints. `cargo test` builds them first, with the rest of
+//! the package.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The examples with a test below.
+const TESTED: [&str; 4] = ["extract_latents", "layer_sweep", "linear_probe", "train_small"];
+
+/// This test lies in `deps/`, the examples beside that in `examples/`.
+fn binary(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let profile = this.parent().and_then(Path::parent).unwrap();
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let path = profile.join("examples").join(file);
+    assert!(path.exists(), "{name} is not built: `cargo test` does, or `cargo build --examples`");
+    path
+}
+
+fn run(name: &str, args: &[&Path]) -> Output {
+    Command::new(binary(name)).args(args).output().unwrap()
+}
+
+/// Lines on stdout of an example that must succeed.
+fn lines(name: &str, args: &[&Path]) -> Vec<String> {
+    let output = run(name, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}, {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The word at `index` of a line, as a number.
+fn number(line: &str, index: usize) -> f64 {
+    let word = line.split_whitespace().nth(index).unwrap_or_default();
+    word.parse().unwrap_or_else(|_| panic!("`{word}` is no number, in `{line}`"))
+}
+
+#[test]
+fn every_example_has_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let found: BTreeSet<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(found, TESTED.map(str::to_owned).into());
+}
+
+#[test]
+fn extract_latents_prints_every_layer() {
+    let lines = lines("extract_latents", &[]);
+    let layers = builtin_layers();
+    assert_eq!(lines.len(), layers.len() + 2, "{lines:#?}");
+    for (line, (index, resolution, channels)) in lines[1..].iter().zip(&layers) {
+        let shape = format!("[1, {resolution}, {resolution}, {channels}]");
+        assert_eq!(number(line, 0), *index as f64);
+        assert!(line.contains(&shape), "{line}");
+        assert!(number(line, 5) >= 0.0, "{line}");
+    }
+    let total: f64 = lines[1..=layers.len()].iter().map(|line| number(line, 5)).sum();
+    let printed = number(&lines[layers.len() + 1], 3);
+    // Each of the lines was rounded to a thousandth.
+    assert!((total - printed).abs() < 0.02 && total > 1.0, "{total} and {printed}");
+}
+
+#[test]
+fn extract_latents_reads_pictures_and_names_a_bad_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [good, bad] = ["good.png", "bad.png"].map(|name| folder.path().join(name));
+    image::RgbImage::from_pixel(40, 30, image::Rgb([200, 90, 10])).save(&good).unwrap();
+    std::fs::write(&bad, b"not a picture").unwrap();
+    assert!(lines("extract_latents", &[&good, &good])[1].contains("[2, 1, 1, "));
+    let output = run("extract_latents", &[&good, &bad]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bad.png"));
+}
+
+#[test]
+fn linear_probe_beats_chance() {
+    let lines = lines("linear_probe", &[]);
+    let attributes: Vec<_> = vdvae::datasets::Attribute::ALL
+        .into_iter()
+        .filter(|attribute| !attribute.is_of_person())
+        .collect();
+    assert_eq!(lines.len(), attributes.len() + 2, "{lines:#?}");
+    for (line, attribute) in lines[1..].iter().zip(&attributes) {
+        assert!(line.starts_with(attribute.name()), "{line}");
+        assert!((0.0..=1.0).contains(&number(line, 1)), "{line}");
+    }
+    // The brightness of the background is there whatever the network has learned.
+    let brightness = lines.iter().find(|line| line.starts_with("Bright_Background")).unwrap();
+    assert!(number(brightness, 1) > 0.9, "{brightness}");
+    let mean = lines.last().unwrap();
+    assert!(mean.contains("200 test pictures"), "{mean}");
+    let value: f64 = mean.split([' ', ',']).nth(2).unwrap().parse().unwrap();
+    assert!(value > 0.6, "{mean}");
+}
+
+#[test]
+fn layer_sweep_prints_a_curve() {
+    let lines = lines("layer_sweep", &[]);
+    let layers = builtin_layers();
+    assert_eq!(lines.len(), layers.len() + 1, "{lines:#?}");
+    let mut best: f64 = 0.0;
+    for (line, (index, resolution, channels)) in lines[1..].iter().zip(&layers) {
+        assert_eq!(number(line, 0), *index as f64);
+        assert!(line.contains(&format!("{resolution}x{resolution}")), "{line}");
+        let cells = (*resolution).min(4).pow(2);
+        assert_eq!(number(line, 2), (cells * channels) as f64, "{line}");
+        best = best.max(number(line, 3));
+    }
+    assert!((0.6..=1.0).contains(&best), "{best}");
+}
+
+#[test]
+fn train_small_learns_and_writes_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new");
+    let lines = lines("train_small", &[&out]);
+    let loss = |line: &String| number(line.split(": ").nth(1).unwrap(), 0);
+    let losses: Vec<f64> =
+        lines.iter().filter(|line| line.ends_with("bits/dim")).map(loss).collect();
+    assert_eq!(losses.len(), 7, "{lines:#?}");
+    assert!(losses[6] < losses[0] - 0.7, "{losses:?}");
+    let samples = image::open(out.join("samples.png")).unwrap();
+    assert_eq!((samples.width(), samples.height()), (64, 64));
+}
+
+/// (index, resolution, channels) of the built-in model's layers.
+fn builtin_layers() -> Vec<(usize, usize, usize)> {
+    let model = vdvae::Vdvae::builtin(&vdvae::Device::Cpu).unwrap();
+    let layers = model.config().latent_layers();
+    layers.iter().map(|layer| (layer.index, layer.resolution, layer.channels)).collect()
+}

@@ -34,6 +34,10 @@ pub(crate) struct Common {
     /// Print the machine-readable result instead of the table [example: --json]
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Compute every convolution directly, without Winograd's transforms: slower, and closer to
+    /// the exact result in the sixth digit [example: --exact]
+    #[arg(long, global = true)]
+    pub(crate) exact: bool,
 }
 
 /// A mistake in what was asked for, found before any work: exit code 2.
@@ -60,6 +64,7 @@ impl Common {
             .num_threads(if self.threads == 0 { default_threads() } else { self.threads as usize })
             .build_global()
             .context("cannot start the threads")?;
+        vdvae_ops::set_exact(self.exact);
         self.device().map(drop)
     }
 

@@ -5,6 +5,10 @@
 //! numbers of the left. Weights are packed into such panels once a call, padded with zeros to whole
 //! registers, so no kernel knows about odd channel counts except where it stores.
 
+// Kernels use plain loops: a closure is a function of its own, which does not inherit the
+// instruction set and so keeps its vector operations from being inlined.
+#![allow(clippy::needless_range_loop)]
+
 use super::lanes::{Lanes, for_each_set};
 use super::matmul::Matrix;
 use crate::simd::InstructionSet;
@@ -107,8 +111,10 @@ unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
         for row in (0..rows).step_by(ROWS) {
             let live = ROWS.min(rows - row);
             // Rows past the end repeat the last one; they are computed and not stored.
-            let a: [*const f32; ROWS] =
-                std::array::from_fn(|i| a[(row + i.min(live - 1)) * a_stride..].as_ptr());
+            let mut lines = [a.as_ptr(); ROWS];
+            for (i, line) in lines.iter_mut().enumerate() {
+                *line = a[(row + i.min(live - 1)) * a_stride..].as_ptr();
+            }
             let out = &mut out[row * out_stride + first..];
             let bias = match start {
                 Start::Bias(bias) => Some(&bias[first..][..count]),
@@ -119,9 +125,9 @@ unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
             // SAFETY: rows of `a` hold `k` numbers, the panel `k * width`.
             unsafe {
                 match count.div_ceil(L::N) {
-                    1 => tile::<L, 1>(a, k, b.as_ptr(), width).finish(target, bias, add),
-                    2 => tile::<L, 2>(a, k, b.as_ptr(), width).finish(target, bias, add),
-                    _ => tile::<L, 3>(a, k, b.as_ptr(), width).finish(target, bias, add),
+                    1 => tile::<L, 1>(lines, k, b.as_ptr(), width).finish(target, bias, add),
+                    2 => tile::<L, 2>(lines, k, b.as_ptr(), width).finish(target, bias, add),
+                    _ => tile::<L, 3>(lines, k, b.as_ptr(), width).finish(target, bias, add),
                 }
             }
         }
@@ -154,7 +160,10 @@ unsafe fn tile<L: Lanes, const C: usize>(
     unsafe {
         let mut sums = [[L::splat(0.0); C]; ROWS];
         for step in 0..k {
-            let row: [L; C] = std::array::from_fn(|j| L::load(b.add(step * b_stride + j * L::N)));
+            let mut row = [L::splat(0.0); C];
+            for j in 0..C {
+                row[j] = L::load(b.add(step * b_stride + j * L::N));
+            }
             for i in 0..ROWS {
                 let left = L::splat(*a[i].add(step));
                 for j in 0..C {
@@ -256,16 +265,18 @@ unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
         let count = width.min(n - first);
         for row in (0..m).step_by(ROWS) {
             let live = ROWS.min(m - row);
-            let a: [*const f32; ROWS] =
-                std::array::from_fn(|i| a[row + i.min(live - 1)..].as_ptr());
+            let mut lines = [a.as_ptr(); ROWS];
+            for (i, line) in lines.iter_mut().enumerate() {
+                *line = a[row + i.min(live - 1)..].as_ptr();
+            }
             let target = Target { out: &mut out[row * n + first..], stride: n, live, count };
             let b = b[first..].as_ptr();
             // SAFETY: `a` has a number and `b` whole registers for every row, as checked.
             unsafe {
                 match count.div_ceil(L::N) {
-                    1 => columns::<L, 1>(a, a_stride, b, b_stride, rows).finish(target, None, true),
-                    2 => columns::<L, 2>(a, a_stride, b, b_stride, rows).finish(target, None, true),
-                    _ => columns::<L, 3>(a, a_stride, b, b_stride, rows).finish(target, None, true),
+                    1 => columns::<L, 1>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
+                    2 => columns::<L, 2>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
+                    _ => columns::<L, 3>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
                 }
             }
         }
@@ -288,7 +299,10 @@ unsafe fn columns<L: Lanes, const C: usize>(
     unsafe {
         let mut sums = [[L::splat(0.0); C]; ROWS];
         for step in 0..rows {
-            let row: [L; C] = std::array::from_fn(|j| L::load(b.add(step * b_stride + j * L::N)));
+            let mut row = [L::splat(0.0); C];
+            for j in 0..C {
+                row[j] = L::load(b.add(step * b_stride + j * L::N));
+            }
             for i in 0..ROWS {
                 let left = L::splat(*a[i].add(step * a_stride));
                 for j in 0..C {

@@ -6,6 +6,10 @@
 //! tiles), and transformed back. The price is precision: results differ by
 //! up to 2e-5 of the largest, where direct sums differ by 1e-6.
 
+// See the note in `panels`: kernels use plain loops: a closure is a function of its own, which does not inherit the
+// instruction set and so keeps its vector operations from being inlined.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -314,29 +318,39 @@ unsafe fn patches_kernel<L: Lanes>(p: Patches<'_>) {
         let (tile_row, tile_column) = (range.start + tile / per_row, tile % per_row);
         // First line of the tile, in its picture and in the batch.
         let (line, batch_line) = (tile_row * TILE % grid.height, tile_row * TILE);
-        let pixel = |y: usize, x1: usize| {
+        // Where each pixel of the patch lies, and how far its channels are apart: zeros outside
+        // the picture are one register that is read again and again.
+        let mut pixels = [(outside.as_ptr(), 0); POINTS];
+        for (point, pixel) in pixels.iter_mut().enumerate() {
             // Coordinates plus one, so that the border needs no signed numbers.
-            let (row, column) = (line + y, tile_column * TILE + x1);
-            let inside = (1..=grid.height).contains(&row) && (1..=grid.width).contains(&column);
-            inside.then(|| ((batch_line + y - 1) * grid.width + column - 1) * channels)
-        };
+            let (y, x1) = (line + point / PATCH, tile_column * TILE + point % PATCH);
+            if (1..=grid.height).contains(&y) && (1..=grid.width).contains(&x1) {
+                let start = (batch_line + point / PATCH - 1) * grid.width + x1 - 1;
+                *pixel = (x[start * channels..][..channels].as_ptr(), 1);
+            }
+        }
         for channel in (0..channels).step_by(L::N) {
-            // SAFETY: pixels inside the batch hold `channels` numbers, a multiple of the
-            // registers' lanes; `out` has room for every point, tile and channel (checked above).
+            // SAFETY: pixels hold `channels` numbers, a multiple of the registers' lanes; `out`
+            // has room for every point, tile and channel (checked above).
             unsafe {
-                let at = |y: usize, x1: usize| match pixel(y, x1) {
-                    Some(start) => L::load(x.as_ptr().add(start + channel)),
-                    None => L::load(outside.as_ptr()),
-                };
-                let columns: [[L; PATCH]; PATCH] = std::array::from_fn(|x1| {
-                    b_transposed(std::array::from_fn(|y| at(y, x1)))
-                });
+                let mut columns = [[L::splat(0.0); PATCH]; PATCH];
+                for x1 in 0..PATCH {
+                    let mut column = [L::splat(0.0); PATCH];
+                    for y in 0..PATCH {
+                        let (pixel, step) = pixels[y * PATCH + x1];
+                        column[y] = L::load(pixel.add(channel * step));
+                    }
+                    columns[x1] = b_transposed(column);
+                }
                 for y in 0..PATCH {
-                    let row = b_transposed(std::array::from_fn(|x1| columns[x1][y]));
-                    for (x1, value) in row.into_iter().enumerate() {
-                        let point = y * PATCH + x1;
-                        let at = (point * tiles + tile) * channels + channel;
-                        value.store(out.as_mut_ptr().add(at));
+                    let mut row = [L::splat(0.0); PATCH];
+                    for x1 in 0..PATCH {
+                        row[x1] = columns[x1][y];
+                    }
+                    let row = b_transposed(row);
+                    for x1 in 0..PATCH {
+                        let at = ((y * PATCH + x1) * tiles + tile) * channels + channel;
+                        row[x1].store(out.as_mut_ptr().add(at));
                     }
                 }
             }
@@ -394,18 +408,25 @@ unsafe fn results_kernel<L: Lanes>(p: Results<'_>) {
         for channel in (0..channels).step_by(L::N) {
             // SAFETY: every index lies below the lengths checked above.
             unsafe {
-                let at = |point: usize| {
-                    L::load(products.as_ptr().add((point * tiles + tile) * channels + channel))
-                };
-                let columns: [[L; TILE]; PATCH] = std::array::from_fn(|x| {
-                    a_transposed(std::array::from_fn(|y| at(y * PATCH + x)))
-                });
+                let from = products.as_ptr().add(tile * channels + channel);
+                let mut columns = [[L::splat(0.0); TILE]; PATCH];
+                for x in 0..PATCH {
+                    let mut column = [L::splat(0.0); PATCH];
+                    for y in 0..PATCH {
+                        column[y] = L::load(from.add((y * PATCH + x) * tiles * channels));
+                    }
+                    columns[x] = a_transposed(column);
+                }
                 let bias = L::load(bias.as_ptr().add(channel));
                 for y in 0..TILE {
-                    let row = a_transposed(std::array::from_fn(|x| columns[x][y]));
-                    for (x, value) in row.into_iter().enumerate() {
+                    let mut row = [L::splat(0.0); PATCH];
+                    for x in 0..PATCH {
+                        row[x] = columns[x][y];
+                    }
+                    let row = a_transposed(row);
+                    for x in 0..TILE {
                         let to = first + (y * width + x) * channels + channel;
-                        value.add(bias).store(out.as_mut_ptr().add(to));
+                        row[x].add(bias).store(out.as_mut_ptr().add(to));
                     }
                 }
             }
@@ -458,16 +479,24 @@ unsafe fn upstream_kernel<L: Lanes>(p: Upstream<'_>) {
         for channel in (0..channels).step_by(L::N) {
             // SAFETY: every index lies below the lengths checked above.
             unsafe {
-                let at = |y: usize, x: usize| {
-                    L::load(upstream.as_ptr().add(first + (y * width + x) * channels + channel))
-                };
-                let columns: [[L; PATCH]; TILE] =
-                    std::array::from_fn(|x| a_times(std::array::from_fn(|y| at(y, x))));
+                let from = upstream.as_ptr().add(first + channel);
+                let mut columns = [[L::splat(0.0); PATCH]; TILE];
+                for x in 0..TILE {
+                    let mut column = [L::splat(0.0); TILE];
+                    for y in 0..TILE {
+                        column[y] = L::load(from.add((y * width + x) * channels));
+                    }
+                    columns[x] = a_times(column);
+                }
                 for y in 0..PATCH {
-                    let row = a_times(std::array::from_fn(|x| columns[x][y]));
-                    for (x, value) in row.into_iter().enumerate() {
+                    let mut row = [L::splat(0.0); TILE];
+                    for x in 0..TILE {
+                        row[x] = columns[x][y];
+                    }
+                    let row = a_times(row);
+                    for x in 0..PATCH {
                         let at = ((y * PATCH + x) * tiles + tile) * channels + channel;
-                        value.store(out.as_mut_ptr().add(at));
+                        row[x].store(out.as_mut_ptr().add(at));
                     }
                 }
             }

@@ -1,0 +1,120 @@
+//! Our side of `cpu.py`: answers each case it reads with the milliseconds of one run.
+//!
+//! `peers serve` reads cases from standard input; `peers once CASE` runs one twice, for its peak
+//! memory. Without arguments it does nothing, so that `cargo bench` passes over it.
+
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use vdvae::model::{LatentMode, Preset, Vdvae, Weights};
+use vdvae::train::{TrainConfig, Trainer};
+use vdvae_ops::{BlockShape, block};
+
+// What the command-line programs do, see `vdvae_cli::settle`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One case, ready to run.
+type Run = Box<dyn FnMut() -> Result<()>>;
+
+fn main() -> Result<()> {
+    vdvae_cli::settle();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().map_err(candle_core::Error::wrap)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve"] => serve(),
+        ["once", case] => {
+            let mut run = prepare(case)?;
+            run()?;
+            run()
+        }
+        _ => Ok(()),
+    }
+}
+
+fn serve() -> Result<()> {
+    let mut current: Option<(String, Run)> = None;
+    for case in std::io::stdin().lock().lines() {
+        let case = case?;
+        if current.as_ref().is_none_or(|(name, _)| *name != case) {
+            drop(current.take());
+            current = Some((case.clone(), prepare(&case)?));
+        }
+        let Some((_, run)) = &mut current else { continue };
+        let start = Instant::now();
+        run()?;
+        println!("{}", start.elapsed().as_secs_f64() * 1e3);
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn number(text: &str) -> Result<usize> {
+    text.parse().map_err(candle_core::Error::wrap)
+}
+
+fn prepare(case: &str) -> Result<Run> {
+    match case.split(' ').collect::<Vec<_>>()[..] {
+        ["block", width, resolution, n, what] => {
+            block_case(number(width)?, number(resolution)?, number(n)?, what == "forward")
+        }
+        ["extract", preset, n, layers] => extract_case(preset, number(n)?, number(layers).ok()),
+        ["train", preset, n, "step"] => train_case(preset, number(n)?),
+        _ => candle_core::bail!("unknown case `{case}`"),
+    }
+}
+
+fn block_case(width: usize, resolution: usize, n: usize, forward: bool) -> Result<Run> {
+    let shape = BlockShape {
+        input: width,
+        middle: width / 4,
+        output: width,
+        kernel: if resolution > 2 { 3 } else { 1 },
+        residual: true,
+    };
+    let x = Var::randn(0f32, 1f32, (n, resolution, resolution, width), &Device::Cpu)?;
+    let parameters = Var::randn(0f32, 0.05f32, shape.parameters(), &Device::Cpu)?;
+    if forward {
+        let (x, parameters) = (x.as_detached_tensor(), parameters.as_detached_tensor());
+        return Ok(Box::new(move || block(&x, &parameters, shape).map(drop)));
+    }
+    Ok(Box::new(move || block(&x, &parameters, shape)?.backward().map(drop)))
+}
+
+fn preset(name: &str) -> Result<Preset> {
+    name.parse().map_err(candle_core::Error::wrap)
+}
+
+fn pictures(n: usize, size: usize) -> Result<Tensor> {
+    let pixels: Vec<u8> = (0..n * size * size * 3).map(|i| (i * i / 7 % 256) as u8).collect();
+    Tensor::from_vec(pixels, (n, size, size, 3), &Device::Cpu)?.to_dtype(DType::U8)
+}
+
+fn extract_case(name: &str, n: usize, layers: Option<usize>) -> Result<Run> {
+    let config = preset(name)?.config();
+    let pictures = pictures(n, config.image_size)?;
+    let weights = Weights::initialise(&config, 0);
+    let model = Vdvae::new(&config, &weights, &Device::Cpu).map_err(candle_core::Error::wrap)?;
+    let last = layers.unwrap_or(config.latent_layers().len()) - 1;
+    let run = move || {
+        let activations = model.encode(&pictures)?;
+        model.visit_latents(&activations, LatentMode::PosteriorMean, |layer| {
+            let done = layer.index == last;
+            Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
+    };
+    Ok(Box::new(move || run().map_err(candle_core::Error::wrap)))
+}
+
+fn train_case(name: &str, n: usize) -> Result<Run> {
+    let preset = preset(name)?;
+    let config = TrainConfig { batch_size: n, ..TrainConfig::preset(preset) };
+    let pictures = pictures(n, preset.config().image_size)?;
+    let mut trainer = Trainer::new(&preset.config(), &config, &Device::Cpu)
+        .map_err(candle_core::Error::wrap)?;
+    Ok(Box::new(move || trainer.step(&pictures).map(drop).map_err(candle_core::Error::wrap)))
+}

@@ -21,7 +21,8 @@ pub enum Source<'a> {
         model: &'a Vdvae,
         /// What is read from it.
         spec: FeatureSpec,
-        /// Layers kept; [`Statistic::Activation`] keeps the activations of the layers' resolutions.
+        /// Layers kept; [`Statistic::Activation`] keeps the activations of the layers' resolutions,
+        /// and of every resolution with [`LayerSelection::All`].
         layers: LayerSelection,
     },
     /// The pixels the network would see, in 0 to 1, rows then columns then colours.
@@ -83,6 +84,11 @@ fn parts(
     Ok(match spec.statistic {
         Statistic::Activation => {
             let mut resolutions: Vec<_> = layers.iter().map(|l| l.resolution).collect();
+            if selection == LayerSelection::All {
+                // The decoder may skip resolutions that the encoder passes through.
+                let blocks = config.encoder_blocks();
+                resolutions.extend(blocks.iter().flat_map(|b| [b.resolution, b.output_resolution()]));
+            }
             resolutions.sort_unstable();
             resolutions.dedup();
             resolutions.into_iter().map(|r| (None, r, config.width_at(r))).collect()

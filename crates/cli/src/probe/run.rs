@@ -67,10 +67,11 @@ impl Line<'_> {
     }
 
     fn keeps(&self, column: &FeatureColumn) -> bool {
-        self.layers.iter().any(|layer| match column.layer {
-            Some(index) => layer.index == index,
-            None => column.resolution == Some(layer.resolution),
-        })
+        self.selection == Some(LayerSelection::All)
+            || self.layers.iter().any(|layer| match column.layer {
+                Some(index) => layer.index == index,
+                None => column.resolution == Some(layer.resolution),
+            })
     }
 }
 

@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn published_layer_counts() {
         let layers = Preset::ALL.map(|preset| preset.config().latent_layers().len());
-        assert_eq!(layers, [9, 23, 34, 43, 78, 75, 66, 70]);
+        assert_eq!(layers, [9, 21, 34, 43, 78, 75, 66, 70]);
     }
 
     /// The built-in model is one file of at most 4 MB.

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Pictures to reconstruct [example: --images A.png B.png]
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "num"])]
     images: Vec<PathBuf>,
-    /// Data set whose first test pictures are taken instead [example: --data toy-faces]
+    /// Data set whose test pictures are taken instead, evenly spaced [example: --data toy-faces]
     #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
     data: String,
     #[command(flatten)]
@@ -87,7 +87,10 @@ fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
     let on_bad = args.source.on_bad_image()?;
     let dataset = args.source.open(&args.data)?;
     dataset.require(&[Split::Test])?;
-    let indices: Vec<usize> = (0..dataset.len(Split::Test).min(args.num as usize)).collect();
+    let total = dataset.len(Split::Test);
+    let count = total.min(args.num as usize);
+    // Neighbours are often one person.
+    let indices: Vec<usize> = (0..count).map(|i| i * total / count).collect();
     let preparation = Preparation::new(size);
     let batch = load_batch(dataset.as_ref(), Split::Test, &indices, &preparation, on_bad)?;
     if batch.is_empty() {

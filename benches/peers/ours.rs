@@ -114,7 +114,7 @@ fn train_case(name: &str, n: usize) -> Result<Run> {
     let preset = preset(name)?;
     let config = TrainConfig { batch_size: n, ..TrainConfig::preset(preset) };
     let pictures = pictures(n, preset.config().image_size)?;
-    let mut trainer = Trainer::new(&preset.config(), &config, &Device::Cpu)
-        .map_err(candle_core::Error::wrap)?;
+    let mut trainer =
+        Trainer::new(&preset.config(), &config, &Device::Cpu).map_err(candle_core::Error::wrap)?;
     Ok(Box::new(move || trainer.step(&pictures).map(drop).map_err(candle_core::Error::wrap)))
 }

@@ -100,8 +100,19 @@ pub(crate) fn parse<T: Parser>() -> Result<T, ExitCode> {
 /// clap's message without the usage that follows it, on one line.
 fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);
-    let lines = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    let lines =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let mut text = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        let between = match text.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => "; ",
+        };
+        text += between;
+        text += line;
+    }
+    text
 }
 
 /// Runs a program: prints the error's whole chain on one line and maps it to an exit code.
@@ -182,8 +193,13 @@ impl NetworkArgs {
             return Ok(Some(preset.config()));
         }
         let Some(path) = &self.config else { return Ok(None) };
-        let config = VdvaeConfig::read(path)?;
-        config.validate().with_context(|| path.display().to_string())?;
+        let config = VdvaeConfig::read(path).map_err(|error| match error {
+            // What is wrong with a value is said without the file it came from.
+            vdvae_model::Error::Config { .. } => {
+                anyhow::Error::new(error).context(path.display().to_string())
+            }
+            other => other.into(),
+        })?;
         Ok(Some(config))
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use candle_core::Tensor;
-use image::imageops::{FilterType, replace, resize};
 use image::RgbImage;
+use image::imageops::{FilterType, replace, resize};
 
 use crate::common::save_png;
 

@@ -87,7 +87,8 @@ fn parts(
             if selection == LayerSelection::All {
                 // The decoder may skip resolutions that the encoder passes through.
                 let blocks = config.encoder_blocks();
-                resolutions.extend(blocks.iter().flat_map(|b| [b.resolution, b.output_resolution()]));
+                resolutions
+                    .extend(blocks.iter().flat_map(|b| [b.resolution, b.output_resolution()]));
             }
             resolutions.sort_unstable();
             resolutions.dedup();

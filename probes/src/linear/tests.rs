@@ -191,7 +191,7 @@ fn mismatched_tables_are_errors() {
     );
     let mut broken = test.clone();
     broken.features[[3, 2]] = f32::NAN;
-    assert!(failing(&valid, &broken).starts_with("test table: feature table: 3, column 2"));
+    assert!(failing(&valid, &broken).starts_with("test table: features of 3: column 2:"));
     let unlabelled = FeatureTable { targets: Targets::None, ..test.clone() };
     assert!(failing(&valid, &unlabelled).contains("kind of targets"));
     let nothing = probe.evaluate(&unlabelled, &unlabelled, &unlabelled).unwrap_err();

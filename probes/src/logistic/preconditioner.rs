@@ -15,6 +15,11 @@ use super::gemm::product;
 /// what couples them is left to the quasi-Newton steps: a factor of 4096 columns takes 134 MB.
 const WIDEST: usize = 4096;
 
+/// Below this many rows `XᵀX` of a wide design has a low rank, which the quasi-Newton steps learn
+/// sooner than a wide factor is made: blocks stay narrow.
+const FEW_ROWS: usize = 512;
+const WIDEST_OF_FEW: usize = 256;
+
 /// Columns of `XᵀX` computed at a time; only its lower half is needed.
 const PANEL: usize = 512;
 
@@ -30,7 +35,8 @@ pub(super) struct Preconditioner {
 impl Preconditioner {
     /// `design`: `(N, D + 1)`, ones last.
     pub(super) fn new(design: ArrayView2<'_, f64>) -> Self {
-        Self::with_widest(design, WIDEST)
+        let few = design.nrows() < FEW_ROWS;
+        Self::with_widest(design, if few { WIDEST_OF_FEW } else { WIDEST })
     }
 
     fn with_widest(design: ArrayView2<'_, f64>, widest: usize) -> Self {

@@ -89,11 +89,11 @@ fn run(args: &Args) -> Result<()> {
     for name in ["results.json", "results.csv"] {
         check_writable(&args.out.join(name))?;
     }
-    let plan = Plan::new(args).inspect_err(|_| {
-        // Nothing was begun: a folder that is still empty goes again, any other stays.
+    let outcome = Plan::new(args).and_then(|plan| run::run(&plan, args));
+    let (report, details) = outcome.inspect_err(|_| {
+        // A folder that is still empty goes again; one with results is no empty folder and stays.
         let _ = std::fs::remove_dir(&args.out);
     })?;
-    let (report, details) = run::run(&plan, args)?;
     if args.common.json {
         return print(&results_json(&report)?);
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Split};
 use vdvae_features::{FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
-use vdvae_probes::{LinearProbe, Source};
+use vdvae_probes::{LinearProbe, Solver, Source};
 
 use super::Args;
 use crate::common::{LoadedModel, usage};
@@ -105,6 +105,24 @@ fn probe(args: &Args) -> Result<LinearProbe> {
     })
 }
 
+/// Fails where there is nothing to predict, or the solver cannot.
+fn check_labels(dataset: &dyn Dataset, probe: &LinearProbe) -> Result<()> {
+    let name = dataset.name();
+    match dataset.labels(Split::Train) {
+        Labels::None => Err(usage(format!(
+            "{name}: expected labels to predict, found none; put the pictures of each class into a \
+             folder of its name"
+        ))),
+        Labels::Classes { names, .. } if names.len() < 2 => {
+            Err(usage(format!("{name}: expected at least 2 classes, found {}", names.join(", "))))
+        }
+        Labels::Classes { .. } if probe.solver == Solver::Linfa => Err(usage(format!(
+            "--solver linfa: cannot fit the classes of {name}, only binary targets; use batched"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl Plan {
     pub(super) fn new(args: &Args) -> Result<Self> {
         let dataset = dataset_of(&args.task)?;
@@ -125,13 +143,7 @@ impl Plan {
         let selections = selections(args, &config)?;
         let dataset = args.data.open(&dataset)?;
         dataset.require(&Split::ALL)?;
-        if matches!(dataset.labels(Split::Train), Labels::None) {
-            return Err(usage(format!(
-                "{}: expected labels to predict, found none; put the pictures of each class into a \
-                 folder of its name",
-                dataset.name()
-            )));
-        }
+        check_labels(dataset.as_ref(), &probe)?;
         let random = controls.contains(&Source::RandomInit).then(|| {
             let weights = Weights::initialise(&config, args.common.seed);
             Vdvae::new(&config, &weights, loaded.model.device())

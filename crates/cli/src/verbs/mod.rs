@@ -17,7 +17,7 @@ use crate::train;
 
 /// Train, evaluate, read, sample and convert Very Deep VAEs.
 #[derive(Parser)]
-#[command(name = "vdvae", version, about, max_term_width = 100)]
+#[command(name = "vdvae", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     common: Common,

@@ -123,13 +123,31 @@ macro_rules! x86_lanes {
 
 #[cfg(target_arch = "x86_64")]
 x86_lanes!(
-    Avx512, __m512, 16, 3, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps,
-    _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps
+    Avx512,
+    __m512,
+    16,
+    3,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps
 );
 #[cfg(target_arch = "x86_64")]
 x86_lanes!(
-    Avx2, __m256, 8, 2, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps,
-    _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps
+    Avx2,
+    __m256,
+    8,
+    2,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
 );
 
 /// Defines `$name(set, argument)`, which calls the generic `$kernel` with the registers of an

@@ -83,7 +83,13 @@ pub(crate) struct Product<'a> {
 }
 
 /// `out = start + a · panels`.
-pub(crate) fn multiply(a: Matrix<'_, f32>, panels: &Panels, start: Start<'_>, out: &mut [f32], out_stride: usize) {
+pub(crate) fn multiply(
+    a: Matrix<'_, f32>,
+    panels: &Panels,
+    start: Start<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+) {
     let (a, rows, a_stride) = a.rows_of(panels.k);
     if rows == 0 || panels.columns == 0 {
         return;
@@ -234,7 +240,12 @@ pub(crate) struct Outer<'a> {
 ///
 /// Registers run along `b`'s columns. Where they are no whole number of registers, the last ones
 /// must exist in memory all the same (rows padded to whole registers), whatever they hold.
-pub(crate) fn add_outer(set: InstructionSet, a: Matrix<'_, f32>, b: Matrix<'_, f32>, out: &mut [f32]) {
+pub(crate) fn add_outer(
+    set: InstructionSet,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    out: &mut [f32],
+) {
     let (m, n) = (a.columns(), b.columns());
     let (a, rows, a_stride) = a.rows_of(m);
     let (b, b_rows, b_stride) = b.rows_of(n);
@@ -274,9 +285,12 @@ unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
             // SAFETY: `a` has a number and `b` whole registers for every row, as checked.
             unsafe {
                 match count.div_ceil(L::N) {
-                    1 => columns::<L, 1>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
-                    2 => columns::<L, 2>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
-                    _ => columns::<L, 3>(lines, a_stride, b, b_stride, rows).finish(target, None, true),
+                    1 => columns::<L, 1>(lines, a_stride, b, b_stride, rows)
+                        .finish(target, None, true),
+                    2 => columns::<L, 2>(lines, a_stride, b, b_stride, rows)
+                        .finish(target, None, true),
+                    _ => columns::<L, 3>(lines, a_stride, b, b_stride, rows)
+                        .finish(target, None, true),
                 }
             }
         }

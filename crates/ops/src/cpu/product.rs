@@ -187,17 +187,20 @@ impl Kernels for f64 {
         finish: Finish<'_, f64>,
     ) {
         let size = block_size(out.len() / outputs);
-        out.par_chunks_mut(size * outputs).enumerate().for_each_init(Vec::new, |scratch, (i, out)| {
-            let (first, count) = (i * size, out.len() / outputs);
-            if let Some(bias) = bias {
-                out.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(bias));
-            }
-            for (j, (rows, weights)) in operands.iter().enumerate() {
-                let accumulate = j > 0 || bias.is_some();
-                matmul(rows.block(first, count, scratch), *weights, out, outputs, accumulate);
-            }
-            finish(first, out);
-        });
+        out.par_chunks_mut(size * outputs).enumerate().for_each_init(
+            Vec::new,
+            |scratch, (i, out)| {
+                let (first, count) = (i * size, out.len() / outputs);
+                if let Some(bias) = bias {
+                    out.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(bias));
+                }
+                for (j, (rows, weights)) in operands.iter().enumerate() {
+                    let accumulate = j > 0 || bias.is_some();
+                    matmul(rows.block(first, count, scratch), *weights, out, outputs, accumulate);
+                }
+                finish(first, out);
+            },
+        );
     }
 
     fn convolve(

@@ -34,8 +34,7 @@ const TILES: usize = 16;
 pub(crate) fn suits(grid: Grid, input: usize, output: usize) -> bool {
     let whole = |size: usize| size.is_multiple_of(TILE) && size >= 2 * TILE;
     let lanes = |channels: usize| channels.is_multiple_of(MAX_LANES);
-    whole(grid.height) && whole(grid.width) && lanes(input) && lanes(output)
-        && grid.pixels() >= 512
+    whole(grid.height) && whole(grid.width) && lanes(input) && lanes(output) && grid.pixels() >= 512
 }
 
 /// Which way a convolution carries its input.
@@ -233,10 +232,7 @@ fn point_gradients(
         patches.resize(POINTS * tiles * input, 0.0);
         spread.resize(POINTS * tiles * output, 0.0);
         let upstream = &upstream[rows.pixels(first) * output..];
-        transform_patches(
-            set,
-            Patches { rows, range, x, channels: input, out: &mut patches },
-        );
+        transform_patches(set, Patches { rows, range, x, channels: input, out: &mut patches });
         let per_row = rows.per_row();
         transform_upstream(
             set,

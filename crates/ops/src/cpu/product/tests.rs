@@ -42,15 +42,27 @@ fn products_of_two_operands() {
         let mut expected = vec![0.0; pixels * output];
         let stride = input + 2;
         let operands = [
-            (Rows::Gelu { x: &x64, channels: input }, Matrix::new(&w64, output, input, input).transposed()),
-            (Rows::Plain { x: &y64, channels: input, stride }, Matrix::new(&v64, input, output, output)),
+            (
+                Rows::Gelu { x: &x64, channels: input },
+                Matrix::new(&w64, output, input, input).transposed(),
+            ),
+            (
+                Rows::Plain { x: &y64, channels: input, stride },
+                Matrix::new(&v64, input, output, output),
+            ),
         ];
         f64::product(&operands, Some(&b64), output, &mut expected, &|first, block| {
             block.iter_mut().for_each(|v| *v += first as f64);
         });
         let operands = [
-            (Rows::Gelu { x: &x, channels: input }, Matrix::new(&w, output, input, input).transposed()),
-            (Rows::Plain { x: &y, channels: input, stride }, Matrix::new(&v, input, output, output)),
+            (
+                Rows::Gelu { x: &x, channels: input },
+                Matrix::new(&w, output, input, input).transposed(),
+            ),
+            (
+                Rows::Plain { x: &y, channels: input, stride },
+                Matrix::new(&v, input, output, output),
+            ),
         ];
         for set in sets() {
             let mut found = vec![f32::NAN; pixels * output];
@@ -77,8 +89,7 @@ fn convolutions_both_ways() {
         let (weights, weights64) = wave(output * 9 * input, 0.3);
         for direction in [Direction::Forward, Direction::Backward] {
             let convolution = |weights| Convolution { grid, weights, input, output, direction };
-            let reference =
-                Convolution { grid, weights: &weights64[..], input, output, direction };
+            let reference = Convolution { grid, weights: &weights64[..], input, output, direction };
             let (read, written) = reference.channels();
             let (x, x64) = wave(grid.pixels() * read, 0.6);
             let (b, b64) = wave(written, 0.8);

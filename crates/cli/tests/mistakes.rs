@@ -1,0 +1,160 @@
+//! What is wrong is one line that says what would be right, before any work: exit code 2 for the
+//! command line, 1 for files.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fs;
+
+use support::{add_tiny_model, faces_npy, names, npy, probe, vdvae};
+
+#[test]
+fn bad_usage_of_vdvae() {
+    let folder = tempfile::tempdir().unwrap();
+    add_tiny_model(folder.path());
+    fs::write(folder.path().join("im.npy"), faces_npy(2)).unwrap();
+    let before = names(folder.path());
+    let cases = [
+        ("--layers 7x7", "expected 1x1, 4x4, 8x8, 16x16, all, 0 to 8, or first:1 to first:9"),
+        ("--layers 9", "found `9`"),
+        ("--layers first:0", "first:1 to first:9"),
+        ("--statistic median", "expected mean, z, log-std, state, activation"),
+        ("--pool max", "expected none, mean, grid:K"),
+        ("--batch-size 0", "0 is not in 1.."),
+        ("--shard 5/4", "expected I/N with I from 0 to N-1"),
+        ("--split dev", "expected one of train, valid, test"),
+        ("--data nothing", "toy-faces, celeba[:PATH]"),
+        ("--data cifar10", "--data-root"),
+        ("--out f.txt", ".npz, .npy or .safetensors"),
+        ("--out .", "ends in"),
+        ("--on-bad-image ignore", "fail, skip"),
+        ("--threads 99999999", "0..=1024"),
+        ("--device tpu", "expected cpu, cuda or cuda:N"),
+        ("--preset huge", "tiny, toy-faces"),
+        ("--layers", "a value is required"),
+        ("--laiers 3", "similar argument exists: '--layers'"),
+    ];
+    for (flags, expected) in cases {
+        let base = match flags.split_whitespace().next().unwrap() {
+            "--data" => "extract --checkpoint model.safetensors --out f.npz",
+            "--out" => "extract --checkpoint model.safetensors --data npy:im.npy",
+            _ => "extract --checkpoint model.safetensors --data npy:im.npy --out f.npz",
+        };
+        let line = vdvae(folder.path(), &format!("{base} {flags}")).error(2);
+        assert!(line.contains(expected), "{flags}: {line}");
+    }
+    let cases = [
+        ("info model.th", "--preset NAME or --config FILE"),
+        ("convert model.th x.th --config config.json", "ends in .safetensors"),
+        ("sample --temperature nan", "expected 0 or more"),
+        ("eval --posterior mode", "expected sample or mean"),
+        ("train --preset cifer10 --out t", "cifar10"),
+        ("train --steps 0 --out t", "steps"),
+        ("train --data nothing --out t", "toy-faces"),
+        ("train --preset tiny --out .", "--resume"),
+    ];
+    for (args, expected) in cases {
+        let line = vdvae(folder.path(), args).error(2);
+        assert!(line.contains(expected), "{args}: {line}");
+    }
+    assert_eq!(names(folder.path()), before);
+}
+
+#[test]
+fn bad_usage_of_the_probe() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("flat")).unwrap();
+    for index in 0..12 {
+        let picture = image::RgbImage::from_pixel(4, 4, image::Rgb([index, 0, 0]));
+        picture.save(folder.path().join(format!("flat/{index}.png"))).unwrap();
+    }
+    let cases = [
+        ("--layer 7x7", "expected 1x1, 4x4"),
+        ("--task faces", "toy-faces, celeba-attrs, cifar10, mnist or folder:PATH"),
+        ("--task folder:flat", "a folder of its name"),
+        ("--task celeba-attrs", "--data-root"),
+        ("--controls noise", "pixels, random-init, shuffled-labels or none"),
+        ("--strengths 0", "positive"),
+        ("--replicates 0", "1..=1000000"),
+        ("--solver newton", "batched, linfa"),
+        ("--preset tiny", "--checkpoint"),
+    ];
+    for (flags, expected) in cases {
+        let line = probe(folder.path(), flags).error(2);
+        assert!(line.contains(expected), "{flags}: {line}");
+    }
+    assert_eq!(names(folder.path()), ["flat"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    add_tiny_model(folder.path());
+    let before = names(folder.path());
+    // A file in place of the folder: not even a superuser can write below it.
+    let cases = [
+        "extract --checkpoint model.safetensors --out model.th/x.npz",
+        "convert model.th model.th/x.safetensors --config config.json",
+        "sample --checkpoint model.safetensors --out model.th/x.png",
+        "train --preset tiny --steps 1 --out model.th/x",
+    ];
+    for args in cases {
+        let line = vdvae(folder.path(), args).error(1);
+        assert!(line.contains("model.th/x"), "{args}: {line}");
+    }
+    assert!(probe(folder.path(), "--out model.th/x").error(1).contains("model.th/x"));
+    assert_eq!(names(folder.path()), before);
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    add_tiny_model(folder.path());
+    let file = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let info = |args: &str| vdvae(folder.path(), &format!("info {args}")).error(1);
+    for name in ["model.th", "model-legacy.th", "model.safetensors"] {
+        let whole = fs::read(folder.path().join(name)).unwrap();
+        for length in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+            file("cut", &whole[..length]);
+            assert!(info("cut --config config.json").contains("cut: "));
+        }
+        if name == "model-legacy.th" {
+            continue; // it has no checksum that could show a flipped bit
+        }
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 4;
+        file("flipped", &flipped);
+        assert!(info("flipped --config config.json").contains("flipped: "));
+    }
+    file("text", b"not a checkpoint at all");
+    assert!(info("text").contains("expected a safetensors file or a PyTorch checkpoint"));
+    assert!(info(".").contains("found a folder"));
+    let line = info("model.th --preset cifar10");
+    assert!(line.contains("model.th do not fit the configuration: wrong shape"), "{line}");
+    let line = info("model.safetensors --preset cifar10");
+    assert!(line.contains("image_size: expected 32 as given, found 16"), "{line}");
+    let config = fs::read_to_string(folder.path().join("config.json")).unwrap();
+    file("wide.json", config.replace("\"width\": 24", "\"width\": 0").as_bytes());
+    let line = info("model.th --config wide.json");
+    assert!(line.contains("wide.json: config: width: expected 1 to"), "{line}");
+}
+
+#[test]
+fn arrays_that_are_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    add_tiny_model(folder.path());
+    let cases = [
+        (npy("<f4", &[1, 16, 16, 3], &[0; 3072]), "expected descr '|u1' (uint8), found <f4"),
+        (npy("|u1", &[2, 3, 16, 16], &[0; 1536]), "expected a shape (N, H, W, 3)"),
+        (npy("|u1", &[2, 16, 16, 3], &[0; 1535]), "expected 1536 bytes of pixels, found 1535"),
+        (npy("|u1", &[0, 16, 16, 3], &[]), "empty"),
+        (b"PK\x03\x04".to_vec(), "expected a .npy header"),
+    ];
+    for (bytes, expected) in cases {
+        fs::write(folder.path().join("a.npy"), bytes).unwrap();
+        let args = "eval --checkpoint model.safetensors --data npy:a.npy";
+        let line = vdvae(folder.path(), args).error(1);
+        assert!(line.contains("a.npy") && line.contains(expected), "{line}");
+    }
+}

@@ -116,6 +116,6 @@ mod tests {
     fn tensors_of_another_size_are_refused() {
         let pixels = Tensor::zeros((1, 8, 8, 3), DType::U8, &Device::Cpu).unwrap();
         let message = pixels.to_pixels(4, &Device::Cpu).unwrap_err().to_string();
-        assert!(message.contains("[1, 8, 8, 3]"), "{message}");
+        assert!(message.contains("(1, 8, 8, 3)"), "{message}");
     }
 }

@@ -6,7 +6,7 @@
 Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benches/peers/ours.rs`
 in release, and then runs each case on both sides alternately on the same cores, PyTorch in both
 memory layouts. Ratios are ours over PyTorch's better layout, of medians over the rounds; below 1
-is faster. Peak memory is that of fresh processes.
+is faster.
 """
 
 import argparse
@@ -138,25 +138,11 @@ def compare(case, sides, rounds):
     return [statistics.median(found) for found in times]
 
 
-def memory(command):
-    """Peak resident MiB of a fresh process."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"failed: {command}")
-    return usage.ru_maxrss / 1024
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="cases that begin with this")
-    parser.add_argument("--once", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.once:
-        for _ in range(2):
-            Torch(channels_last=True).run(args.once)
-        return
     program = build()
     import torch
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
@@ -169,11 +155,6 @@ def main():
         ours, first, last = compare(case, sides, args.rounds)
         ratio = ours / min(first, last)
         print(f"{case:28} {ours:10.2f} {first:10.2f} {last:10.2f} {ratio:7.2f}", flush=True)
-    case = "train cifar10 8 step"
-    if case.startswith(args.only):
-        ours = memory([program, "once", case])
-        theirs = memory([sys.executable, __file__, "--once", case])
-        print(f"{'peak MiB, ' + case:28} {ours:10.0f} {'':10} {theirs:10.0f} {ours / theirs:7.2f}")
 
 
 if __name__ == "__main__":

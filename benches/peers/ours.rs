@@ -1,7 +1,7 @@
 //! Our side of `cpu.py`: answers each case it reads with the milliseconds of one run.
 //!
-//! `peers serve` reads cases from standard input; `peers once CASE` runs one twice, for its peak
-//! memory. Without arguments it does nothing, so that `cargo bench` passes over it.
+//! `peers serve` reads cases from standard input. Without arguments it does nothing, so that
+//! `cargo bench` passes over it.
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -27,11 +27,6 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => serve(),
-        ["once", case] => {
-            let mut run = prepare(case)?;
-            run()?;
-            run()
-        }
         _ => Ok(()),
     }
 }

@@ -34,7 +34,8 @@ fn celeba_from_pictures_to_results() {
         celeba_args("--layer 16x16 --layer all --controls pixels,random-init,shuffled-labels");
     let table = probe(folder.path(), &format!("{flags} --out out")).ok();
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[0].starts_with("source"), "{table}");
+    assert!(lines[0].ends_with(": 32 train, 16 valid, 16 test pictures"), "{table}");
+    assert!(lines[2].starts_with("source"), "{table}");
     let json = fs::read_to_string(folder.path().join("out/results.json")).unwrap();
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["task"], "celeba-attrs");

@@ -13,7 +13,7 @@ mod table;
 pub use csv::{results_csv, write_csv};
 pub use error::{Error, Result};
 pub use json::{results_json, write_json};
-pub use table::{results_table, targets_table};
+pub use table::{report_table, results_table, targets_table};
 
 #[cfg(test)]
 mod fixture;

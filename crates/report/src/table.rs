@@ -1,12 +1,49 @@
 //! Tables for the terminal: columns as wide as their widest cell, numbers flush right.
 
-use vdvae_probes::{ProbeResult, TargetResult};
+use vdvae_probes::{ProbeReport, ProbeResult, Source, TargetResult};
 
 /// Which side a column is flush with.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Left,
     Right,
+}
+
+/// A report for the terminal: what was measured, [`results_table`], and what its columns and
+/// controls mean.
+pub fn report_table(report: &ProbeReport) -> String {
+    let data = &report.data;
+    let mut text = format!(
+        "{} with model {}: {} train, {} valid, {} test pictures\n\n{}\n",
+        report.task,
+        report.model.name,
+        data.n_train,
+        data.n_valid,
+        data.n_test,
+        results_table(&report.results)
+    );
+    for line in legend(&report.results) {
+        text += line;
+        text.push('\n');
+    }
+    text
+}
+
+/// One line for each thing in the table that needs a word.
+fn legend(results: &[ProbeResult]) -> Vec<&'static str> {
+    let mut lines = vec![if results.iter().any(|result| result.metric == "auroc") {
+        "scores on test, means over the targets; AUROC of 0.5 is chance; intervals are 95% bootstrap"
+    } else {
+        "scores on test; accuracy is top-1 of all classes; intervals are 95% bootstrap"
+    }];
+    let controls = [
+        (Source::RandomInit, "control random-init: the same network with random weights"),
+        (Source::Pixels, "control pixels: what the network sees, without the network"),
+        (Source::ShuffledLabels, "control shuffled-labels: the latents, labels of other pictures"),
+    ];
+    let present = |source| results.iter().any(|result| result.source == source);
+    lines.extend(controls.into_iter().filter(|(source, _)| present(*source)).map(|(_, line)| line));
+    lines
 }
 
 /// One line a result: where the features came from and what they score, means over the targets
@@ -112,6 +149,19 @@ latents  32x32       512       0.750  [0.700, 0.812]     0.500    0.625     0.93
 pixels   -          3072           -               -         -        -         -
 ";
         assert_eq!(results_table(&fixture::report().results), expected);
+    }
+
+    #[test]
+    fn a_report_says_what_it_measured_and_explains_the_controls_it_has() {
+        let text = report_table(&fixture::report());
+        let table = results_table(&fixture::report().results);
+        let expected = format!(
+            "celeba-attrs with model builtin: 80 train, 10 valid, 10 test pictures\n\n{table}\n\
+             scores on test, means over the targets; AUROC of 0.5 is chance; intervals are 95% \
+             bootstrap\n\
+             control pixels: what the network sees, without the network\n"
+        );
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use vdvae_report::{results_json, results_table, targets_table};
+use vdvae_report::{report_table, results_json, targets_table};
 
 use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
 use plan::Plan;
@@ -97,7 +97,7 @@ fn run(args: &Args) -> Result<()> {
     if args.common.json {
         return print(&results_json(&report)?);
     }
-    let mut text = results_table(&report.results);
+    let mut text = report_table(&report);
     // One selection is a question about its targets.
     if let Some(result) = details {
         text += &format!("\n{}", targets_table(&result));

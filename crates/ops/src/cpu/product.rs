@@ -26,7 +26,7 @@ const BLOCK: usize = 128;
 static EXACT: AtomicBool = AtomicBool::new(false);
 
 /// Computes every convolution directly, without Winograd's transforms, from now on in the whole
-/// process: results differ by up to 2e-5 of the largest, and large resolutions take twice as long.
+/// process: more arithmetic, and results that the transforms change by up to 2e-5 of the largest.
 pub fn set_exact(exact: bool) {
     EXACT.store(exact, Ordering::Relaxed);
 }

@@ -1,9 +1,13 @@
-//! The operators beside the block, forward, at the shapes of the CIFAR-10 preset. The id is
-//! channels@height×width×batch.
+//! The operators beside the block at the shapes of the CIFAR-10 preset: forward, and for those with
+//! a gradient of their own forward and backward. The id is channels@height×width×batch.
 
-use candle_core::{Device, Result, Tensor};
-use criterion::Criterion;
-use vdvae_ops::{ConvShape, avg_pool, conv, mixture_nll, sample_and_kl, upsample_add};
+use candle_core::{Device, Result, Tensor, Var};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
+use vdvae_ops::{
+    ConvShape, avg_pool, conv, gain_bias, kl_sum, mixture_nll, project_add, sample_and_kl,
+    upsample_add,
+};
 
 const BATCH: usize = 8;
 /// Width of the CIFAR-10 preset.
@@ -17,35 +21,63 @@ fn normal(shape: &[usize]) -> Result<Tensor> {
     Tensor::randn(0f32, 1.0, shape, &Device::Cpu)
 }
 
+/// Times an operator on its inputs, and again with the gradients of all of them.
+fn bench(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: &str,
+    inputs: &[Tensor],
+    run: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<()> {
+    group.bench_function(format!("{id}/forward"), |bencher| {
+        bencher.iter(|| run(inputs).expect("the shapes fit"));
+    });
+    let variables = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
+    let variables: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    group.bench_function(format!("{id}/both"), |bencher| {
+        bencher.iter(|| run(&variables).and_then(|y| y.backward()).expect("the shapes fit"));
+    });
+    Ok(())
+}
+
 fn operators(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("operators");
-    group.sample_size(20);
-    let mut bench = |id: &str, run: &dyn Fn() -> Result<Tensor>| {
-        group.bench_function(id, |bencher| bencher.iter(|| run().expect("the shapes fit")));
-    };
+    let group = group.sample_size(20);
 
     let pictures = normal(&[BATCH, 32, 32, 3])?;
     let stem = ConvShape { input: 3, output: WIDTH, kernel: 3 };
-    let weights = normal(&[stem.parameters()])?;
-    bench("conv_3x3/3to384@32x32x8", &|| conv(&pictures, &weights, stem));
+    let inputs = [pictures, normal(&[stem.parameters()])?];
+    bench(group, "conv_3x3/3to384@32x32x8", &inputs, |x| conv(&x[0], &x[1], stem))?;
 
-    let wide = normal(&[BATCH, 32, 32, WIDTH])?;
-    bench("avg_pool/384@32x32x8", &|| avg_pool(&wide, 2, WIDTH));
-    let low = normal(&[BATCH, 16, 16, WIDTH])?;
-    let bias = normal(&[32, 32, WIDTH])?;
-    bench("upsample_add/384@16x16x8", &|| upsample_add(&low, Some(&bias), 2, WIDTH));
+    let state = normal(&[BATCH, 32, 32, WIDTH])?;
+    bench(group, "avg_pool/384@32x32x8", std::slice::from_ref(&state), |x| {
+        avg_pool(&x[0], 2, WIDTH)
+    })?;
+    let inputs = [state, normal(&[2 * WIDTH])?];
+    bench(group, "gain_bias/384@32x32x8", &inputs, |x| gain_bias(&x[0], &x[1]))?;
+    let inputs = [normal(&[BATCH, 16, 16, WIDTH])?, normal(&[32, 32, WIDTH])?];
+    bench(group, "upsample_add/384@16x16x8", &inputs, |x| {
+        upsample_add(&x[0], Some(&x[1]), 2, WIDTH)
+    })?;
 
-    let posterior = normal(&[BATCH, 32, 32, 2 * Z])?;
     let prior = normal(&[BATCH, 32, 32, 2 * Z + WIDTH])?;
     let noise = normal(&[BATCH, 32, 32, Z])?;
-    bench("sample_and_kl/16@32x32x8", &|| sample_and_kl(&posterior, &prior, Some(noise.clone())));
+    let inputs = [normal(&[BATCH, 32, 32, 2 * Z])?, prior.clone()];
+    bench(group, "sample_and_kl/16@32x32x8", &inputs, |x| {
+        sample_and_kl(&x[0], &x[1], Some(noise.clone()))
+    })?;
+    let latent = normal(&[BATCH, 32, 32, 2 * Z])?;
+    bench(group, "kl_sum/16@32x32x8", std::slice::from_ref(&latent), |x| kl_sum(&x[0]))?;
+    let shape = ConvShape { input: Z, output: WIDTH, kernel: 1 };
+    let inputs = [prior, latent, normal(&[shape.parameters()])?];
+    bench(group, "project_add/16to384@32x32x8", &inputs, |x| {
+        project_add(&x[0], &x[1], &x[2], shape)
+    })?;
 
-    let logits = normal(&[BATCH, 32, 32, 10 * MIXTURES])?;
     let bytes = (0..BATCH * 32 * 32 * 3).map(|i| (i * 37) as u8).collect();
     let pixels = Tensor::from_vec(bytes, (BATCH, 32, 32, 3), &Device::Cpu)?;
-    bench("mixture_nll/10@32x32x8", &|| mixture_nll(&logits, &pixels, false));
-    group.finish();
-    Ok(())
+    bench(group, "mixture_nll/10@32x32x8", &[normal(&[BATCH, 32, 32, 10 * MIXTURES])?], |x| {
+        mixture_nll(&x[0], &pixels, false)
+    })
 }
 
 fn main() -> Result<()> {

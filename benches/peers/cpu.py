@@ -2,11 +2,13 @@
 """Times our operators and networks beside PyTorch's, in turn, and prints the ratios.
 
     python3 benches/peers/cpu.py [--rounds 7] [--only block]
+    python3 benches/peers/cpu.py --only peak
 
 Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benches/peers/ours.rs`
 in release, and then runs each case on both sides alternately on the same cores, PyTorch in both
 memory layouts. Ratios are ours over PyTorch's better layout, of medians over the rounds; below 1
-is faster.
+is faster. `peak` cases give the highest memory of a process of its own that runs the case three
+times, in MiB, above what the process held before (libraries, mostly).
 """
 
 import argparse
@@ -28,6 +30,7 @@ CASES = [
     "extract cifar10 8 all", "extract cifar10 1 all", "train cifar10 8 step",
     "extract imagenet64 4 31",
 ]
+PEAKS = ["train cifar10 8 step"]
 
 
 def reexecute():
@@ -138,11 +141,44 @@ def compare(case, sides, rounds):
     return [statistics.median(found) for found in times]
 
 
+def memory(name):
+    """A figure of this process, in MiB."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines()
+                if line.startswith(name))
+
+
+def peak_of_torch(case, layout):
+    """Prints memory before and at its highest; runs in a process of its own."""
+    side = Torch(channels_last=layout == "NHWC")
+    before = memory("VmRSS")
+    for _ in range(3):
+        side.run(case)
+    print(before, memory("VmHWM"))
+
+
+def peaks(program, case):
+    """Prints a line of peaks above what each process held before."""
+    here = [sys.executable, __file__, "--peak-of-torch", case]
+    commands = [[program, "peak", case], here + ["NCHW"], here + ["NHWC"]]
+    found = []
+    for command in commands:
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        before, highest = map(float, out.split())
+        found.append(highest - before)
+    ours, first, last = found
+    print(f"{'peak ' + case:28} {ours:10.0f} {first:10.0f} {last:10.0f} "
+          f"{ours / min(first, last):7.2f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="cases that begin with this")
+    parser.add_argument("--peak-of-torch", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.peak_of_torch:
+        return peak_of_torch(*args.peak_of_torch)
     program = build()
     import torch
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
@@ -155,6 +191,9 @@ def main():
         ours, first, last = compare(case, sides, args.rounds)
         ratio = ours / min(first, last)
         print(f"{case:28} {ours:10.2f} {first:10.2f} {last:10.2f} {ratio:7.2f}", flush=True)
+    for case in PEAKS:
+        if ("peak " + case).startswith(args.only):
+            peaks(program, case)
 
 
 if __name__ == "__main__":

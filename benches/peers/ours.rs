@@ -1,7 +1,8 @@
 //! Our side of `cpu.py`: answers each case it reads with the milliseconds of one run.
 //!
-//! `peers serve` reads cases from standard input. Without arguments it does nothing, so that
-//! `cargo bench` passes over it.
+//! `peers serve` reads cases from standard input; `peers peak CASE` runs one case three times and
+//! prints the process's memory before it and at its highest, in MiB. Without arguments it does
+//! nothing, so that `cargo bench` passes over it.
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -27,6 +28,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve"] => serve(),
+        ["peak", case] => peak(case),
         _ => Ok(()),
     }
 }
@@ -46,6 +48,24 @@ fn serve() -> Result<()> {
         std::io::stdout().flush()?;
     }
     Ok(())
+}
+
+fn peak(case: &str) -> Result<()> {
+    let before = memory("VmRSS:")?;
+    let mut run = prepare(case)?;
+    for _ in 0..3 {
+        run()?;
+    }
+    println!("{before} {}", memory("VmHWM:")?);
+    Ok(())
+}
+
+/// A figure of this process, in MiB, as Linux keeps it.
+fn memory(name: &str) -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let kib = line.trim().trim_end_matches(" kB").parse::<f64>();
+    kib.map(|kib| kib / 1024.0).map_err(candle_core::Error::wrap)
 }
 
 fn number(text: &str) -> Result<usize> {

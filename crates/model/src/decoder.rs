@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
-    BlockShape, ConvShape, block, gain_bias, joined_block, project_add, sample_and_kl,
-    sample_prior, upsample_add,
+    BlockShape, BlockWeights, ConvShape, gain_bias, project_add, sample_and_kl, sample_prior,
+    upsample_add,
 };
 
 use crate::config::VdvaeConfig;
@@ -32,10 +32,10 @@ struct DecoderBlock {
     mix_from: Option<usize>,
     width: usize,
     latent_channels: usize,
-    prior: (BlockShape, Tensor),
-    posterior: (BlockShape, Tensor),
+    prior: BlockWeights,
+    posterior: BlockWeights,
     project: (ConvShape, Tensor),
-    resnet: (BlockShape, Tensor),
+    resnet: BlockWeights,
 }
 
 /// Where the latents of a walk down the decoder come from.
@@ -74,17 +74,21 @@ impl DecoderBlock {
             kernel: config.kernel_at(resolution),
             residual,
         };
-        let unit = |part: &str| parameters.unit(&format!("decoder.dec_blocks.{index}.{part}"));
+        let name = |part: &str| format!("decoder.dec_blocks.{index}.{part}");
+        let block = |part: &str, shape| parameters.block(&name(part), shape);
         Self {
             resolution,
             mix_from: spec.mix_from,
             width,
             latent_channels: z,
             // The prior's features are added to the state: a residual behind its statistics.
-            prior: (shape(width, 2 * z + width, true), unit("prior")),
-            posterior: (shape(2 * width, 2 * z, false), unit("enc")),
-            project: (ConvShape { input: z, output: width, kernel: 1 }, unit("z_proj")),
-            resnet: (shape(width, width, true), unit("resnet")),
+            prior: block("prior", shape(width, 2 * z + width, true)),
+            posterior: block("enc", shape(2 * width, 2 * z, false)),
+            project: (
+                ConvShape { input: z, output: width, kernel: 1 },
+                parameters.unit(&name("z_proj")),
+            ),
+            resnet: block("resnet", shape(width, width, true)),
         }
     }
 
@@ -100,8 +104,7 @@ impl DecoderBlock {
         match source {
             LatentSource::Posterior { activations, noise } => {
                 let activation = &activations[&self.resolution];
-                let posterior =
-                    joined_block(state, activation, &self.posterior.1, self.posterior.0)?;
+                let posterior = self.posterior.apply_joined(state, activation)?;
                 let noise = noise.draw(index, shape, state.device())?;
                 let latent = sample_and_kl(&posterior, prior, noise)?;
                 Ok((Some(posterior), latent))
@@ -158,11 +161,11 @@ impl Decoder {
         let mut states: BTreeMap<usize, Tensor> = BTreeMap::new();
         for (index, b) in self.blocks.iter().enumerate() {
             let x = self.input(b, n, &states)?;
-            let prior = block(&x, &b.prior.1, b.prior.0)?;
+            let prior = b.prior.apply(&x)?;
             let (posterior, latent) = b.latent(index, &x, &prior, source)?;
             drop(x);
             let x = project_add(&prior, &latent, &b.project.1, b.project.0)?;
-            let state = block(&x, &b.resnet.1, b.resnet.0)?;
+            let state = b.resnet.apply(&x)?;
             states.insert(b.resolution, state.clone());
             let output = BlockOutput { index, prior, posterior, latent, state };
             if visit(output)?.is_break() {

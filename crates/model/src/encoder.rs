@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use vdvae_ops::{BlockShape, ConvShape, avg_pool, block, conv};
+use vdvae_ops::{BlockShape, BlockWeights, ConvShape, avg_pool, conv};
 
 use crate::Result;
 use crate::config::VdvaeConfig;
@@ -21,8 +21,7 @@ pub(crate) struct Encoder {
 
 #[derive(Debug, Clone)]
 struct EncoderBlock {
-    shape: BlockShape,
-    parameters: Tensor,
+    weights: BlockWeights,
     /// Rate and width of the average pooling that follows.
     pool: Option<(usize, usize)>,
 }
@@ -32,15 +31,15 @@ impl Encoder {
         let stem = ConvShape { input: 3, output: config.width, kernel: 3 };
         let blocks = config.encoder_blocks().into_iter().enumerate().map(|(i, spec)| {
             let width = config.width_at(spec.resolution);
+            let shape = BlockShape {
+                input: width,
+                middle: config.mid_at(spec.resolution),
+                output: width,
+                kernel: config.kernel_at(spec.resolution),
+                residual: true,
+            };
             EncoderBlock {
-                shape: BlockShape {
-                    input: width,
-                    middle: config.mid_at(spec.resolution),
-                    output: width,
-                    kernel: config.kernel_at(spec.resolution),
-                    residual: true,
-                },
-                parameters: parameters.unit(&format!("encoder.enc_blocks.{i}")),
+                weights: parameters.block(&format!("encoder.enc_blocks.{i}"), shape),
                 pool: spec.down.map(|rate| (rate, config.width_at(spec.resolution / rate))),
             }
         });
@@ -53,7 +52,7 @@ impl Encoder {
         let mut x = conv(x, &self.stem.1, self.stem.0)?;
         let mut activations = Activations::from([(x.dim(1)?, x.clone())]);
         for b in &self.blocks {
-            x = block(&x, &b.parameters, b.shape)?;
+            x = b.weights.apply(&x)?;
             if let Some((rate, width)) = b.pool {
                 x = avg_pool(&x, rate, width)?;
             }

@@ -7,6 +7,7 @@
 //! once, in both directions.
 
 use candle_core::{Device, Tensor};
+use vdvae_ops::{BlockShape, BlockWeights};
 
 use crate::checkpoint::{Array, Weights};
 use crate::config::{ParameterSpec, VdvaeConfig};
@@ -94,6 +95,8 @@ pub fn units(config: &VdvaeConfig) -> Vec<Unit> {
 pub struct Parameters {
     units: Vec<Unit>,
     tensors: Vec<Tensor>,
+    /// Whether nothing else can write to the tensors.
+    frozen: bool,
 }
 
 impl Parameters {
@@ -113,7 +116,7 @@ impl Parameters {
                 Ok(Tensor::from_vec(flat, unit.parameters(), device)?)
             })
             .collect::<Result<_>>()?;
-        Ok(Self { units, tensors })
+        Ok(Self { units, tensors, frozen: true })
     }
 
     /// The same units with other tensors, one a unit: variables to train, say, or another average.
@@ -123,7 +126,7 @@ impl Parameters {
         if !matches {
             return Err(Error::Units { expected: self.units.len(), found: tensors.len() });
         }
-        Ok(Self { units: self.units.clone(), tensors })
+        Ok(Self { units: self.units.clone(), tensors, frozen: false })
     }
 
     /// Weights under published names, in published shapes and order.
@@ -155,5 +158,13 @@ impl Parameters {
     pub(crate) fn unit(&self, name: &str) -> Tensor {
         let index = self.units.iter().position(|u| u.name == name);
         self.tensors[index.unwrap_or_else(|| panic!("unit {name} is part of the layout"))].clone()
+    }
+
+    /// The weights of a block of this configuration.
+    pub(crate) fn block(&self, name: &str, shape: BlockShape) -> BlockWeights {
+        match self.frozen {
+            true => BlockWeights::frozen(shape, self.unit(name)),
+            false => BlockWeights::new(shape, self.unit(name)),
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! pixels is in cache, the residual is added in the last product's epilogue, and only the three
 //! narrow hidden states are kept for the gradient, which recomputes the activations.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
@@ -12,9 +12,10 @@ use rayon::prelude::*;
 
 use crate::Real;
 use crate::conv::{ConvShape, check_parameters, grid_of, run_conv};
+use crate::cpu::buffer::Buffer;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matmul::Matrix;
-use crate::cpu::product::{Rows, bias_gradient, product};
+use crate::cpu::product::{Packed, Rows, bias_gradient, product};
 use crate::cpu::winograd::Direction;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
@@ -71,9 +72,7 @@ impl BlockShape {
 /// - `parameters`: (`shape.parameters()`), each convolution as [`ConvShape`] lays it out
 /// - result: (N, H, W, `shape.output`)
 pub fn block(x: &Tensor, parameters: &Tensor, shape: BlockShape) -> Result<Tensor> {
-    let x = x.contiguous()?;
-    let op = Block::new(shape, x.track_op() || parameters.track_op());
-    x.apply_op2(parameters, op)
+    BlockWeights::new(shape, parameters.clone()).apply(x)
 }
 
 /// A block on two inputs side by side, without joining them in memory: the first 1×1 convolution
@@ -89,19 +88,72 @@ pub fn joined_block(
     parameters: &Tensor,
     shape: BlockShape,
 ) -> Result<Tensor> {
-    let (x, y) = (x.contiguous()?, y.contiguous()?);
-    let op = Block::new(shape, x.track_op() || y.track_op() || parameters.track_op());
-    x.apply_op3(&y, parameters, op)
+    BlockWeights::new(shape, parameters.clone()).apply_joined(x, y)
+}
+
+/// The parameters of a block.
+///
+/// Those that never change are laid out for the kernels once instead of in every call, which is
+/// what a call on one small picture spends most of its time on. What is kept takes up to about four
+/// times the memory of the parameters themselves.
+#[derive(Debug, Clone)]
+pub struct BlockWeights {
+    shape: BlockShape,
+    parameters: Tensor,
+    packed: Option<Arc<[Packed; 4]>>,
+}
+
+impl BlockWeights {
+    /// Parameters that may change between calls.
+    ///
+    /// # Shapes
+    /// - `parameters`: (`shape.parameters()`)
+    pub fn new(shape: BlockShape, parameters: Tensor) -> Self {
+        Self { shape, parameters, packed: None }
+    }
+
+    /// Parameters whose numbers never change, whatever the tensor shares its storage with.
+    ///
+    /// # Shapes
+    /// - `parameters`: (`shape.parameters()`)
+    pub fn frozen(shape: BlockShape, parameters: Tensor) -> Self {
+        Self { shape, parameters, packed: Some(Arc::default()) }
+    }
+
+    /// See [`block`].
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.contiguous()?;
+        let op = self.op(x.track_op());
+        x.apply_op2(&self.parameters, op)
+    }
+
+    /// See [`joined_block`].
+    pub fn apply_joined(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        let (x, y) = (x.contiguous()?, y.contiguous()?);
+        let op = self.op(x.track_op() || y.track_op());
+        x.apply_op3(&y, &self.parameters, op)
+    }
+
+    fn op(&self, input_tracked: bool) -> Block {
+        Block {
+            shape: self.shape,
+            keep: input_tracked || self.parameters.track_op(),
+            hidden: Mutex::new(None),
+            packed: self.packed.clone(),
+        }
+    }
 }
 
 /// Hidden states (pixels × middle), before GELU, in the number type of the call.
-type Hidden<T> = [Vec<T>; 3];
+type Hidden<T> = [Buffer<T>; 3];
 
 struct Block {
     shape: BlockShape,
     /// Keeps the hidden states for the gradient; without them it computes them again.
     keep: bool,
     hidden: Mutex<Option<HiddenStates>>,
+    /// What is known of parameters that never change.
+    packed: Option<Arc<[Packed; 4]>>,
 }
 
 enum HiddenStates {
@@ -164,9 +216,9 @@ fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
 type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
 
 /// `gelu(x)` of a whole batch.
-fn gelu_all<T: Real>(x: &[T]) -> Vec<T> {
+fn gelu_all<T: Real>(x: &[T]) -> Buffer<T> {
     const CHUNK: usize = 1 << 14;
-    let mut y = vec![T::zero(); x.len()];
+    let mut y = Buffer::stale(x.len());
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| T::gelu(x, y));
     y
 }
@@ -174,8 +226,8 @@ fn gelu_all<T: Real>(x: &[T]) -> Vec<T> {
 impl Block {
     const NAME: &'static str = "residual block";
 
-    fn new(shape: BlockShape, keep: bool) -> Self {
-        Self { shape, keep, hidden: Mutex::new(None) }
+    fn packed(&self, convolution: usize) -> Option<&Packed> {
+        self.packed.as_ref().map(|packed| &packed[convolution])
     }
 
     fn split<'a, T>(&self, mut flat: &'a [T]) -> [Parameters<'a, T>; 4] {
@@ -192,16 +244,18 @@ impl Block {
         let (first, weights, bias) = parameters[0];
         let operands: Vec<_> = inputs
             .iter()
-            .map(|i| {
+            .enumerate()
+            .map(|(index, i)| {
                 let weights =
                     Matrix::new(&weights[i.offset..], first.output, i.channels, first.input);
-                (Rows::Gelu { x: i.x, channels: i.channels }, weights.transposed())
+                let cell = self.packed(0).map(|packed| &packed.panels[index]);
+                (Rows::Gelu { x: i.x, channels: i.channels }, weights.transposed().kept_in(cell))
             })
             .collect();
-        let mut h1 = vec![T::zero(); grid.pixels() * first.output];
+        let mut h1 = Buffer::stale(grid.pixels() * first.output);
         product(&operands, Some(bias), first.output, &mut h1, |_, _| ());
-        let h2 = self.middle(grid, parameters[1], &h1);
-        let h3 = self.middle(grid, parameters[2], &h2);
+        let h2 = self.middle(grid, parameters[1], self.packed(1), &h1);
+        let h3 = self.middle(grid, parameters[2], self.packed(2), &h2);
         [h1, h2, h3]
     }
 
@@ -209,16 +263,18 @@ impl Block {
         &self,
         grid: Grid,
         (conv, weights, bias): Parameters<'_, T>,
+        packed: Option<&Packed>,
         h: &[T],
-    ) -> Vec<T> {
-        let mut out = vec![T::zero(); h.len()];
+    ) -> Buffer<T> {
+        let mut out = Buffer::stale(h.len());
         if conv.kernel == 1 {
             let rows = Rows::Gelu { x: h, channels: conv.input };
             let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
+            let weights = weights.kept_in(packed.map(|packed| &packed.panels[0]));
             product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
         } else {
             let how = (grid, &conv, Direction::Forward);
-            run_conv(how, (&gelu_all(h), weights, Some(bias)), &mut out, |_, _| ());
+            run_conv(how, (&gelu_all(h), weights, Some(bias)), packed, &mut out, |_, _| ());
         }
         out
     }
@@ -230,6 +286,7 @@ impl Block {
         let mut out = vec![T::zero(); grid.pixels() * last.output];
         let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
         let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
+        let weights = weights.kept_in(self.packed(3).map(|packed| &packed.panels[0]));
         product(&[(rows, weights)], Some(bias), last.output, &mut out, |first, block| {
             if self.shape.residual {
                 let channels = self.shape.input;
@@ -297,10 +354,10 @@ impl Block {
         (conv, weights, _): &Parameters<'_, T>,
         upstream: &[T],
         h: &[T],
-    ) -> Vec<T> {
-        let mut out = vec![T::zero(); h.len()];
+    ) -> Buffer<T> {
+        let mut out = Buffer::stale(h.len());
         let how = (grid, conv, Direction::Backward);
-        run_conv(how, (upstream, weights, None), &mut out, |first, block| {
+        run_conv(how, (upstream, weights, None), None, &mut out, |first, block| {
             T::gelu_backward(&h[first * conv.input..][..block.len()], block);
         });
         out

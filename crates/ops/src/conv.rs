@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use crate::Real;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matmul::Matrix;
-use crate::cpu::product::{Convolution, Rows, bias_gradient, convolve, product};
+use crate::cpu::product::{Convolution, Packed, Rows, bias_gradient, convolve, product};
 use crate::cpu::winograd::Direction;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
@@ -74,17 +74,21 @@ pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) 
 pub(crate) fn run_conv<T: Real>(
     (grid, shape, direction): (Grid, &ConvShape, Direction),
     (x, weights, bias): (&[T], &[T], Option<&[T]>),
+    packed: Option<&Packed>,
     out: &mut [T],
     finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let ConvShape { input, output, kernel } = *shape;
     if kernel == 3 {
-        let convolution = Convolution { grid, weights, input, output, direction };
+        let convolution = Convolution { grid, weights, input, output, direction, packed };
         return convolve(convolution, x, bias, out, finish);
     }
     let matrix = Matrix::new(weights, output, input, input);
     let (matrix, read, written) = match direction {
-        Direction::Forward => (matrix.transposed(), input, output),
+        Direction::Forward => {
+            let cell = packed.map(|packed| &packed.panels[0]);
+            (matrix.transposed().kept_in(cell), input, output)
+        }
         Direction::Backward => (matrix, output, input),
     };
     let rows = Rows::Plain { x, channels: read, stride: read };
@@ -112,7 +116,7 @@ impl Conv {
         let (weights, bias) = parameters.split_at(self.shape.weights());
         let mut out = vec![T::zero(); grid.pixels() * self.shape.output];
         let how = (grid, &self.shape, Direction::Forward);
-        run_conv(how, (x, weights, Some(bias)), &mut out, |_, _| ());
+        run_conv(how, (x, weights, Some(bias)), None, &mut out, |_, _| ());
         out
     }
 
@@ -127,7 +131,7 @@ impl Conv {
             let mut dx = vec![T::zero(); x.len()];
             let weights = &parameters[..self.shape.weights()];
             let how = (grid, &self.shape, Direction::Backward);
-            run_conv(how, (upstream, weights, None), &mut dx, |_, _| ());
+            run_conv(how, (upstream, weights, None), None, &mut dx, |_, _| ());
             dx
         });
         let dp = want_parameters.then(|| {

@@ -4,7 +4,7 @@
 //! Abramowitz and Stegun 7.1.26, whose exponential is the density the derivative needs too
 //! (absolute error below 4e-7); in float64 from `libm::erf`.
 
-use crate::simd::multiversion;
+use crate::simd::{mul_add, multiversion};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
@@ -15,7 +15,7 @@ const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 /// processors handle a hundred times slower than others; 2^-40 is far below float32's resolution
 /// of anything it is added to.
 #[inline(always)]
-fn exp2_tail_free(y: f32) -> f32 {
+fn exp2_tail_free<const FMA: bool>(y: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer in every vector width.
     const ROUND: f32 = 12_582_912.0;
     let clamped = if y < -41.0 { -41.0 } else { y };
@@ -23,12 +23,12 @@ fn exp2_tail_free(y: f32) -> f32 {
     let f = clamped - (shifted - ROUND);
     // Taylor coefficients of 2^f, ln(2)^k / k!, good to 1e-8 relative on [-0.5, 0.5].
     let mut p = 1.540_353e-4_f32;
-    p = p * f + 1.333_355_8e-3;
-    p = p * f + 9.618_129e-3;
-    p = p * f + 5.550_411e-2;
-    p = p * f + 2.402_265e-1;
-    p = p * f + std::f32::consts::LN_2;
-    p = p * f + 1.0;
+    p = mul_add::<FMA>(p, f, 1.333_355_8e-3);
+    p = mul_add::<FMA>(p, f, 9.618_129e-3);
+    p = mul_add::<FMA>(p, f, 5.550_411e-2);
+    p = mul_add::<FMA>(p, f, 2.402_265e-1);
+    p = mul_add::<FMA>(p, f, std::f32::consts::LN_2);
+    p = mul_add::<FMA>(p, f, 1.0);
     // The integer lies in the low bits of `shifted`; all that lies above is shifted out.
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if y > -40.0 { p * scale } else { 0.0 }
@@ -36,14 +36,15 @@ fn exp2_tail_free(y: f32) -> f32 {
 
 /// `(Φ(x), exp(-x²/2))`.
 #[inline(always)]
-fn normal_f32(x: f32) -> (f32, f32) {
-    let e = exp2_tail_free(x * x * (-0.5 * LOG2_E));
-    let t = 1.0 / (x.abs() * (0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2) + 1.0);
+fn normal_f32<const FMA: bool>(x: f32) -> (f32, f32) {
+    let e = exp2_tail_free::<FMA>(x * x * (-0.5 * LOG2_E));
+    const P: f32 = 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / mul_add::<FMA>(x.abs(), P, 1.0);
     let mut q = 1.061_405_4_f32;
-    q = q * t - 1.453_152;
-    q = q * t + 1.421_413_7;
-    q = q * t - 0.284_496_74;
-    q = q * t + 0.254_829_6;
+    q = mul_add::<FMA>(q, t, -1.453_152);
+    q = mul_add::<FMA>(q, t, 1.421_413_7);
+    q = mul_add::<FMA>(q, t, -0.284_496_74);
+    q = mul_add::<FMA>(q, t, 0.254_829_6);
     let upper_tail = q * t * e * 0.5;
     (if x < 0.0 { upper_tail } else { 1.0 - upper_tail }, e)
 }
@@ -51,7 +52,7 @@ fn normal_f32(x: f32) -> (f32, f32) {
 multiversion! {
     fn forward_f32(x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * normal_f32(x).0;
+            *y = x * normal_f32::<FMA>(x).0;
         }
     }
 }
@@ -59,8 +60,8 @@ multiversion! {
 multiversion! {
     fn backward_f32(x: &[f32], gradient: &mut [f32]) {
         for (g, &x) in gradient.iter_mut().zip(x) {
-            let (cdf, e) = normal_f32(x);
-            *g *= x * e * INV_SQRT_TAU as f32 + cdf;
+            let (cdf, e) = normal_f32::<FMA>(x);
+            *g *= mul_add::<FMA>(x * e, INV_SQRT_TAU as f32, cdf);
         }
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, Wi
 pub trait Real:
     WithDType
     + crate::gelu::Gelu
+    + crate::cpu::buffer::Pooled
     + crate::cpu::product::Kernels
     + Default
     + num_traits::Float

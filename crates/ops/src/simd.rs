@@ -59,18 +59,19 @@ macro_rules! multiversion {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
         $vis fn $name($($arg: $ty),*) {
+            // `FMA` says whether a fused multiply-add is one instruction, see `mul_add`.
             #[inline(always)]
-            fn body($($arg: $ty),*) $body
+            fn body<const FMA: bool>($($arg: $ty),*) $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             fn avx512($($arg: $ty),*) {
-                body($($arg),*)
+                body::<true>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2($($arg: $ty),*) {
-                body($($arg),*)
+                body::<true>($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
             match $crate::simd::instruction_set() {
@@ -78,14 +79,20 @@ macro_rules! multiversion {
                 $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::simd::InstructionSet::Baseline => body($($arg),*),
+                $crate::simd::InstructionSet::Baseline => body::<false>($($arg),*),
             }
             #[cfg(not(target_arch = "x86_64"))]
-            body($($arg),*)
+            body::<false>($($arg),*)
         }
     };
 }
 pub(crate) use multiversion;
+
+/// `a * b + c`, in one instruction where there is one; elsewhere fusing would be a library call.
+#[inline(always)]
+pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
 
 #[cfg(test)]
 mod tests {

@@ -165,6 +165,28 @@ fn float32_agrees_with_float64() {
     }
 }
 
+/// Also where the calls differ in what is kept: sizes that go through Winograd's transforms and
+/// sizes that do not, one input and two.
+#[test]
+fn frozen_weights_change_nothing() {
+    let random = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+    let shape = BlockShape { input: 48, middle: 16, output: 48, kernel: 3, residual: true };
+    let joined = BlockShape { residual: false, ..shape };
+    let parameters = (random(&[shape.parameters()]) * 0.1).unwrap();
+    let plain = BlockWeights::new(shape, parameters.clone());
+    let frozen = BlockWeights::frozen(shape, parameters.clone());
+    let plain_joined = BlockWeights::new(joined, parameters.clone());
+    let frozen_joined = BlockWeights::frozen(joined, parameters);
+    let bits = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for r in [4, 32, 4, 32] {
+        let (x, y) = (random(&[1, r, r, 48]), random(&[1, r, r, 32]));
+        assert_eq!(bits(frozen.apply(&x).unwrap()), bits(plain.apply(&x).unwrap()));
+        let x = x.narrow(3, 0, 16).unwrap();
+        let (a, b) = (frozen_joined.apply_joined(&x, &y), plain_joined.apply_joined(&x, &y));
+        assert_eq!(bits(a.unwrap()), bits(b.unwrap()));
+    }
+}
+
 #[test]
 fn wrong_shapes_are_refused() {
     let (shape, [n, h, w]) = cases()[0];

@@ -11,9 +11,11 @@
 pub(crate) trait Lanes: Copy {
     /// Numbers in a register.
     const N: usize;
-    /// Registers of a result tile: columns, then rows. The tile, one row of the right-hand side
-    /// and one broadcast number of the left must fit the register file.
+    /// Registers of a result tile along its rows. The tile, one row of the right-hand side and one
+    /// broadcast number of the left must fit the register file, or every step spills.
     const TILE_COLUMNS: usize;
+    /// Rows of a result tile.
+    const TILE_ROWS: usize;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -38,6 +40,7 @@ impl Portable {
 impl Lanes for Portable {
     const N: usize = 8;
     const TILE_COLUMNS: usize = 1;
+    const TILE_ROWS: usize = 6;
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; 8])
@@ -74,7 +77,7 @@ impl Lanes for Portable {
 /// Registers of one instruction set, by the names of its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_lanes {
-    ($name:ident, $register:ident, $n:literal, $columns:literal, $splat:ident, $load:ident,
+    ($name:ident, $register:ident, $n:literal, $rows:literal x $columns:literal, $splat:ident, $load:ident,
      $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name(std::arch::x86_64::$register);
@@ -82,6 +85,7 @@ macro_rules! x86_lanes {
         impl Lanes for $name {
             const N: usize = $n;
             const TILE_COLUMNS: usize = $columns;
+            const TILE_ROWS: usize = $rows;
             #[inline(always)]
             unsafe fn splat(value: f32) -> Self {
                 // SAFETY: the caller's promise: the instruction set is present (so below).
@@ -126,7 +130,7 @@ x86_lanes!(
     Avx512,
     __m512,
     16,
-    3,
+    8 x 3,
     _mm512_set1_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
@@ -140,7 +144,7 @@ x86_lanes!(
     Avx2,
     __m256,
     8,
-    2,
+    6 x 2,
     _mm256_set1_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,

@@ -1,5 +1,8 @@
 //! Single-threaded matrix products; callers split the work between threads.
 
+use std::sync::OnceLock;
+
+use super::panels::Panels;
 use crate::Real;
 
 /// A matrix inside a slice: element (i, j) lies at `offset + i * row_stride + j * column_stride`.
@@ -10,6 +13,7 @@ pub struct Matrix<'a, T> {
     columns: usize,
     row_stride: usize,
     column_stride: usize,
+    packed: Option<&'a OnceLock<Panels>>,
 }
 
 impl<'a, T> Matrix<'a, T> {
@@ -17,7 +21,7 @@ impl<'a, T> Matrix<'a, T> {
     pub(crate) fn new(data: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         let needed = if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row_stride + columns };
         assert!(data.len() >= needed, "matrix of {needed} elements in a slice of {}", data.len());
-        Self { data, rows, columns, row_stride, column_stride: 1 }
+        Self { data, rows, columns, row_stride, column_stride: 1, packed: None }
     }
 
     /// Rows of the matrix.
@@ -38,7 +42,19 @@ impl<'a, T> Matrix<'a, T> {
             columns: self.rows,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
+            packed: None,
         }
+    }
+
+    /// The same matrix, whose packed form is kept in `cell` from its first product on; the numbers
+    /// must be the same in every call.
+    pub(crate) fn kept_in(self, cell: Option<&'a OnceLock<Panels>>) -> Self {
+        Self { packed: cell, ..self }
+    }
+
+    /// Where its packed form is kept.
+    pub(crate) fn packed(&self) -> Option<&'a OnceLock<Panels>> {
+        self.packed
     }
 }
 
@@ -54,13 +70,22 @@ impl<'a, T: Copy> Matrix<'a, T> {
 
     /// Copies `count` columns from `first` on, row by row, into rows `width` apart.
     pub(crate) fn copy_block(&self, first: usize, count: usize, width: usize, to: &mut [T]) {
-        for (row, to) in to.chunks_exact_mut(width).enumerate() {
-            let start = row * self.row_stride + first * self.column_stride;
-            if self.column_stride == 1 {
-                to[..count].copy_from_slice(&self.data[start..][..count]);
-            } else {
-                let column = self.data[start..].iter().step_by(self.column_stride);
-                to[..count].iter_mut().zip(column).for_each(|(to, &from)| *to = from);
+        if self.column_stride == 1 {
+            for (row, to) in to.chunks_exact_mut(width).enumerate() {
+                let from = &self.data[row * self.row_stride + first..];
+                to[..count].copy_from_slice(&from[..count]);
+            }
+            return;
+        }
+        // A few rows at a time, so that what is read along columns stays in cache until it is
+        // written along rows.
+        const ROWS: usize = 8;
+        for (block, to) in to.chunks_mut(ROWS * width).enumerate() {
+            for column in 0..count {
+                let start = block * ROWS * self.row_stride + (first + column) * self.column_stride;
+                let from = self.data[start..].iter().step_by(self.row_stride);
+                let to = to[column..].iter_mut().step_by(width);
+                to.zip(from).for_each(|(to, &from)| *to = from);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! CPU kernels on plain slices.
 
+pub(crate) mod buffer;
 pub(crate) mod im2col;
 pub(crate) mod lanes;
 pub(crate) mod matmul;

@@ -1,20 +1,23 @@
 //! float32 matrix products whose inner loops live in registers.
 //!
-//! A result tile of eight rows and a few registers of columns stays in registers while the inner
-//! dimension runs; every step loads one row of the right-hand side's panel and broadcasts eight
-//! numbers of the left. Weights are packed into such panels once a call, padded with zeros to whole
+//! A result tile of a few rows and a few registers of columns stays in registers while the inner
+//! dimension runs; every step loads one row of the right-hand side's panel and broadcasts one number
+//! a row of the left. Weights are packed into such panels once a call, padded with zeros to whole
 //! registers, so no kernel knows about odd channel counts except where it stores.
 
 // Kernels use plain loops: a closure is a function of its own, which does not inherit the
 // instruction set and so keeps its vector operations from being inlined.
 #![allow(clippy::needless_range_loop)]
 
+use rayon::prelude::*;
+
 use super::lanes::{Lanes, for_each_set};
 use super::matmul::Matrix;
 use crate::simd::InstructionSet;
 
-/// Rows of a result tile.
-const ROWS: usize = 8;
+/// Rows of the tallest result tile; each instruction set uses its first [`Lanes::TILE_ROWS`], and
+/// the others, never read, are no registers.
+const MAX_ROWS: usize = 8;
 
 /// Columns of a panel: registers times lanes of the widest tile an instruction set has.
 fn panel_width(set: InstructionSet) -> usize {
@@ -29,6 +32,9 @@ fn panel_width(set: InstructionSet) -> usize {
         _ => width::<super::lanes::Portable>(),
     }
 }
+
+/// Numbers from which packing is shared between threads.
+const PARALLEL: usize = 1 << 14;
 
 /// A (k × columns) matrix in panels of whole registers: panel by panel, row by row.
 #[derive(Debug, Clone)]
@@ -46,10 +52,15 @@ impl Panels {
         let (k, columns) = (matrix.rows(), matrix.columns());
         let width = panel_width(set);
         let mut data = vec![0.0; columns.div_ceil(width) * width * k];
-        for (panel, data) in data.chunks_exact_mut((width * k).max(1)).enumerate() {
+        let pack = |(panel, data): (usize, &mut [f32])| {
             let first = panel * width;
-            let count = width.min(columns - first);
-            matrix.copy_block(first, count, width, data);
+            matrix.copy_block(first, width.min(columns - first), width, data);
+        };
+        let panel = (width * k).max(1);
+        if data.len() < PARALLEL {
+            data.chunks_exact_mut(panel).enumerate().for_each(pack);
+        } else {
+            data.par_chunks_exact_mut(panel).enumerate().for_each(pack);
         }
         Self { set, k, columns, width, data }
     }
@@ -114,11 +125,11 @@ unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
     for (panel, b) in data.chunks_exact(width * k).enumerate() {
         let first = panel * width;
         let count = width.min(columns - first);
-        for row in (0..rows).step_by(ROWS) {
-            let live = ROWS.min(rows - row);
+        for row in (0..rows).step_by(L::TILE_ROWS) {
+            let live = L::TILE_ROWS.min(rows - row);
             // Rows past the end repeat the last one; they are computed and not stored.
-            let mut lines = [a.as_ptr(); ROWS];
-            for (i, line) in lines.iter_mut().enumerate() {
+            let mut lines = [a.as_ptr(); MAX_ROWS];
+            for (i, line) in lines.iter_mut().enumerate().take(L::TILE_ROWS) {
                 *line = a[(row + i.min(live - 1)) * a_stride..].as_ptr();
             }
             let out = &mut out[row * out_stride + first..];
@@ -140,8 +151,8 @@ unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
     }
 }
 
-/// `ROWS × C` registers.
-struct Tile<L, const C: usize>([[L; C]; ROWS]);
+/// `TILE_ROWS × C` registers.
+struct Tile<L, const C: usize>([[L; C]; MAX_ROWS]);
 
 /// Where a tile goes: `live` rows of `count` numbers.
 struct Target<'a> {
@@ -157,20 +168,20 @@ struct Target<'a> {
 /// Each `a[i]` must be valid for `k` numbers, each row of `b` for `C` registers.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const C: usize>(
-    a: [*const f32; ROWS],
+    a: [*const f32; MAX_ROWS],
     k: usize,
     b: *const f32,
     b_stride: usize,
 ) -> Tile<L, C> {
     // SAFETY: the caller's promise covers every pointer; `k` bounds the offsets.
     unsafe {
-        let mut sums = [[L::splat(0.0); C]; ROWS];
+        let mut sums = [[L::splat(0.0); C]; MAX_ROWS];
         for step in 0..k {
             let mut row = [L::splat(0.0); C];
             for j in 0..C {
                 row[j] = L::load(b.add(step * b_stride + j * L::N));
             }
-            for i in 0..ROWS {
+            for i in 0..L::TILE_ROWS {
                 let left = L::splat(*a[i].add(step));
                 for j in 0..C {
                     sums[i][j] = left.mul_add(row[j], sums[i][j]);
@@ -274,10 +285,10 @@ unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
     let width = L::N * L::TILE_COLUMNS;
     for first in (0..n).step_by(width) {
         let count = width.min(n - first);
-        for row in (0..m).step_by(ROWS) {
-            let live = ROWS.min(m - row);
-            let mut lines = [a.as_ptr(); ROWS];
-            for (i, line) in lines.iter_mut().enumerate() {
+        for row in (0..m).step_by(L::TILE_ROWS) {
+            let live = L::TILE_ROWS.min(m - row);
+            let mut lines = [a.as_ptr(); MAX_ROWS];
+            for (i, line) in lines.iter_mut().enumerate().take(L::TILE_ROWS) {
                 *line = a[row + i.min(live - 1)..].as_ptr();
             }
             let target = Target { out: &mut out[row * n + first..], stride: n, live, count };
@@ -303,7 +314,7 @@ unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
 /// Each `a[i]` must be valid for one number, and `b` for `C` registers, at every row.
 #[inline(always)]
 unsafe fn columns<L: Lanes, const C: usize>(
-    a: [*const f32; ROWS],
+    a: [*const f32; MAX_ROWS],
     a_stride: usize,
     b: *const f32,
     b_stride: usize,
@@ -311,13 +322,13 @@ unsafe fn columns<L: Lanes, const C: usize>(
 ) -> Tile<L, C> {
     // SAFETY: the caller's promise covers every pointer; `rows` bounds the offsets.
     unsafe {
-        let mut sums = [[L::splat(0.0); C]; ROWS];
+        let mut sums = [[L::splat(0.0); C]; MAX_ROWS];
         for step in 0..rows {
             let mut row = [L::splat(0.0); C];
             for j in 0..C {
                 row[j] = L::load(b.add(step * b_stride + j * L::N));
             }
-            for i in 0..ROWS {
+            for i in 0..L::TILE_ROWS {
                 let left = L::splat(*a[i].add(step * a_stride));
                 for j in 0..C {
                     sums[i][j] = left.mul_add(row[j], sums[i][j]);

@@ -8,10 +8,13 @@
 //! float32 goes through register tiles ([`super::panels`]) and, where it pays, Winograd's minimal
 //! filtering ([`super::winograd`]); float64, the tests' oracle, through the `gemm` crate.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::im2col::{Grid, im2col_3x3};
 use super::matmul::{Matrix, matmul};
 use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
@@ -21,12 +24,14 @@ use crate::simd::{InstructionSet, instruction_set};
 
 /// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
 /// cache, and that every thread finds work.
-const BLOCK: usize = 128;
+const BLOCK: usize = 120;
+/// Blocks are multiples of this: whole result tiles of six and of eight rows.
+const BLOCK_STEP: usize = 24;
 
 static EXACT: AtomicBool = AtomicBool::new(false);
 
 /// Computes every convolution directly, without Winograd's transforms, from now on in the whole
-/// process: more arithmetic, and results that the transforms change by up to 2e-5 of the largest.
+/// process: more arithmetic, and results that the transforms change by up to 1e-5 of the largest.
 pub fn set_exact(exact: bool) {
     EXACT.store(exact, Ordering::Relaxed);
 }
@@ -51,20 +56,26 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
+    /// Numbers of scratch that [`Self::block`] needs for `count` pixels.
+    fn scratch(&self, count: usize) -> usize {
+        match self {
+            Self::Plain { .. } => 0,
+            Self::Gelu { .. } | Self::Neighbours { .. } => count * self.width(),
+        }
+    }
+
     /// The rows of pixels `first..first + count`, in place or written to `scratch`.
-    fn block<'s>(&'s self, first: usize, count: usize, scratch: &'s mut Vec<T>) -> Matrix<'s, T> {
+    fn block<'s>(&'s self, first: usize, count: usize, scratch: &'s mut [T]) -> Matrix<'s, T> {
         let width = self.width();
         match *self {
             Self::Plain { x, stride, .. } => {
                 return Matrix::new(&x[first * stride..], count, width, stride);
             }
             Self::Gelu { x, .. } => {
-                scratch.resize(count * width, T::zero());
-                T::gelu(&x[first * width..][..count * width], scratch);
+                T::gelu(&x[first * width..][..count * width], &mut scratch[..count * width]);
             }
             Self::Neighbours { grid, x, channels } => {
-                scratch.resize(count * width, T::zero());
-                im2col_3x3(grid, x, channels, first, count, scratch);
+                im2col_3x3(grid, x, channels, first, count, &mut scratch[..count * width]);
             }
         }
         Matrix::new(scratch, count, width, width)
@@ -79,6 +90,17 @@ pub struct Convolution<'a, T> {
     pub(crate) input: usize,
     pub(crate) output: usize,
     pub(crate) direction: Direction,
+    /// Where what is computed from the weights is kept, if they are the same in every call.
+    pub(crate) packed: Option<&'a Packed>,
+}
+
+/// What is computed once from the weights of a convolution that never change, for its forward pass.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    /// The weights as a matrix, one for each input.
+    pub(crate) panels: [OnceLock<Panels>; 2],
+    /// Their Winograd transforms.
+    winograd: OnceLock<winograd::Weights>,
 }
 
 impl<T: Real> Convolution<'_, T> {
@@ -95,7 +117,8 @@ impl<T: Real> Convolution<'_, T> {
         let (read, written) = self.channels();
         match self.direction {
             Direction::Forward => {
-                f(Matrix::new(self.weights, written, 9 * read, 9 * read).transposed())
+                let weights = Matrix::new(self.weights, written, 9 * read, 9 * read).transposed();
+                f(weights.kept_in(self.packed.map(|packed| &packed.panels[0])))
             }
             Direction::Backward => {
                 let mut reversed = Vec::with_capacity(self.weights.len());
@@ -173,9 +196,15 @@ pub(crate) fn convolve<T: Real>(
     T::convolve(convolution, x, bias, out, &finish);
 }
 
+/// Room for a block of any operand's rows.
+fn scratch<T: Real>(operands: &[Operand<'_, T>], pixels: usize) -> Buffer<T> {
+    Buffer::stale(operands.iter().map(|(rows, _)| rows.scratch(pixels)).max().unwrap_or(0))
+}
+
 /// Pixels a task takes at once.
 fn block_size(pixels: usize) -> usize {
-    pixels.div_ceil(4 * rayon::current_num_threads()).clamp(32, BLOCK)
+    let each = pixels.div_ceil(4 * rayon::current_num_threads());
+    each.next_multiple_of(BLOCK_STEP).min(BLOCK)
 }
 
 impl Kernels for f64 {
@@ -188,7 +217,7 @@ impl Kernels for f64 {
     ) {
         let size = block_size(out.len() / outputs);
         out.par_chunks_mut(size * outputs).enumerate().for_each_init(
-            Vec::new,
+            || scratch(operands, size),
             |scratch, (i, out)| {
                 let (first, count) = (i * size, out.len() / outputs);
                 if let Some(bias) = bias {
@@ -226,7 +255,8 @@ impl Kernels for f64 {
     ) {
         let width = rows.width();
         let parts = by_share(upstream.len() / outputs, |range| {
-            let (mut sum, mut scratch) = (vec![0.0; outputs * width], Vec::new());
+            let mut sum = Buffer::zeros(outputs * width);
+            let mut scratch = Buffer::stale(rows.scratch(BLOCK));
             for first in range.clone().step_by(BLOCK) {
                 let count = BLOCK.min(range.end - first);
                 let upstream = Matrix::new(&upstream[first * outputs..], count, outputs, outputs);
@@ -283,20 +313,28 @@ fn product_f32(
     finish: Finish<'_, f32>,
 ) {
     let size = block_size(out.len() / outputs);
-    let packed: Vec<Panels> =
-        operands.iter().map(|(_, weights)| Panels::pack(set, *weights)).collect();
-    out.par_chunks_mut(size * outputs).enumerate().for_each_init(Vec::new, |scratch, (i, out)| {
-        let (first, count) = (i * size, out.len() / outputs);
-        for (j, ((rows, _), panels)) in operands.iter().zip(&packed).enumerate() {
-            let start = match (j, bias) {
-                (0, Some(bias)) => Start::Bias(bias),
-                (0, None) => Start::Zero,
-                _ => Start::Result,
-            };
-            multiply(rows.block(first, count, scratch), panels, start, out, outputs);
-        }
-        finish(first, out);
-    });
+    let packed: Vec<Cow<'_, Panels>> = operands
+        .iter()
+        .map(|(_, weights)| match weights.packed() {
+            Some(cell) => Cow::Borrowed(cell.get_or_init(|| Panels::pack(set, *weights))),
+            None => Cow::Owned(Panels::pack(set, *weights)),
+        })
+        .collect();
+    out.par_chunks_mut(size * outputs).enumerate().for_each_init(
+        || scratch(operands, size),
+        |scratch, (i, out)| {
+            let (first, count) = (i * size, out.len() / outputs);
+            for (j, ((rows, _), panels)) in operands.iter().zip(&packed).enumerate() {
+                let start = match (j, bias) {
+                    (0, Some(bias)) => Start::Bias(bias),
+                    (0, None) => Start::Zero,
+                    _ => Start::Result,
+                };
+                multiply(rows.block(first, count, scratch), panels, start, out, outputs);
+            }
+            finish(first, out);
+        },
+    );
 }
 
 fn convolve_f32(
@@ -307,10 +345,14 @@ fn convolve_f32(
     out: &mut [f32],
     finish: Finish<'_, f32>,
 ) {
-    let Convolution { grid, weights, input, output, direction } = convolution;
+    let Convolution { grid, weights, input, output, direction, packed } = convolution;
     let (read, written) = convolution.channels();
     if !direct && winograd::suits(grid, read, written) {
-        let weights = winograd::Weights::new(set, weights, (input, output), direction);
+        let transform = || winograd::Weights::new(set, weights, (input, output), direction);
+        let weights = match packed {
+            Some(packed) => Cow::Borrowed(packed.winograd.get_or_init(transform)),
+            None => Cow::Owned(transform()),
+        };
         return winograd::convolve(grid, x, &weights, bias, out, finish);
     }
     let rows = Rows::Neighbours { grid, x, channels: read };
@@ -336,8 +378,9 @@ fn weight_gradient_f32(
         return winograd::weight_gradient(set, grid, x, upstream, gradient);
     }
     let parts = by_share(upstream.len() / outputs, |range| {
-        let mut sum = vec![0.0; outputs * width];
-        let (mut scratch, mut padded) = (Vec::new(), Vec::new());
+        let mut sum = Buffer::zeros(outputs * width);
+        let mut scratch = Buffer::stale(rows.scratch(BLOCK));
+        let mut padded = Buffer::stale(BLOCK * width.next_multiple_of(MAX_LANES));
         for first in range.clone().step_by(BLOCK) {
             let count = BLOCK.min(range.end - first);
             let upstream = Matrix::new(&upstream[first * outputs..], count, outputs, outputs);
@@ -350,13 +393,13 @@ fn weight_gradient_f32(
 }
 
 /// The same matrix in rows that end with a whole register, copied where they do not.
-fn whole_registers<'a>(rows: Matrix<'a, f32>, padded: &'a mut Vec<f32>) -> Matrix<'a, f32> {
+fn whole_registers<'a>(rows: Matrix<'a, f32>, padded: &'a mut [f32]) -> Matrix<'a, f32> {
     let (count, width) = (rows.rows(), rows.columns());
     if width.is_multiple_of(MAX_LANES) {
         return rows;
     }
     let stride = width.next_multiple_of(MAX_LANES);
-    padded.resize(count * stride, 0.0);
+    let padded = &mut padded[..count * stride];
     rows.copy_block(0, width, stride, padded);
     Matrix::new(padded, count, width, stride)
 }
@@ -365,7 +408,7 @@ fn whole_registers<'a>(rows: Matrix<'a, f32>, padded: &'a mut Vec<f32>) -> Matri
 pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
     let outputs = gradient.len();
     let parts = by_share(upstream.len() / outputs, |range| {
-        let mut sum = vec![T::zero(); outputs];
+        let mut sum = Buffer::zeros(outputs);
         for pixel in upstream[range.start * outputs..range.end * outputs].chunks_exact(outputs) {
             sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += p);
         }
@@ -385,7 +428,7 @@ fn by_share<R: Send>(
 }
 
 /// Adds parts of rows of `width` numbers, in order, into rows `row_stride` apart.
-fn add_parts<T: Real>(parts: &[Vec<T>], width: usize, gradient: &mut [T], row_stride: usize) {
+fn add_parts<T: Real>(parts: &[Buffer<T>], width: usize, gradient: &mut [T], row_stride: usize) {
     let rows = parts[0].len() / width;
     for (row, out) in gradient.chunks_mut(row_stride).take(rows).enumerate() {
         let out = &mut out[..width];

@@ -14,7 +14,7 @@ use std::error::Error;
 
 use vdvae::datasets::{OnBadImage, Preparation, Split, ToyFaces};
 use vdvae::features::{Extraction, FeatureSpec, FeatureTable, LayerSelection, Source};
-use vdvae::probes::LinearProbe;
+use vdvae::probes::{Bootstrap, LinearProbe, evaluate};
 use vdvae::{Device, Vdvae};
 
 /// Characters of a bar that stands for an AUROC of 1.
@@ -32,15 +32,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Fewer penalties than the default, and no interval, so that it takes seconds.
     let strengths = vec![100.0, 1e4];
-    let probe = LinearProbe { strengths, replicates: 1, ..LinearProbe::default() };
+    let probe = LinearProbe { strengths, ..LinearProbe::default() };
+    let no_interval = Bootstrap { replicates: 0, seed: 0 };
     println!("layer  grid   columns  mean AUROC");
     for layer in model.config().latent_layers() {
         let only = |table: &FeatureTable| table.select_columns(|c| c.layer == Some(layer.index));
-        let outcome = probe.evaluate(&only(&train), &only(&valid), &only(&test))?;
-        let auroc = outcome.value.ok_or("no attribute has both kinds of test pictures")?;
+        let [train, valid, test] = [&train, &valid, &test].map(only);
+        let result = evaluate(&probe, &train, &valid, &test, no_interval)?.result;
+        let auroc = result.value.ok_or("no attribute has both kinds of test pictures")?;
         let bar = "█".repeat(((2.0 * auroc - 1.0).max(0.0) * WIDTH).round() as usize);
         let grid = format!("{0}x{0}", layer.resolution);
-        println!("{:5}  {grid:5}  {:7}  {auroc:.3} {bar}", layer.index, outcome.columns);
+        println!("{:5}  {grid:5}  {:7}  {auroc:.3} {bar}", layer.index, result.columns);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::error::Error;
 use ndarray::Axis;
 use vdvae::datasets::{Attribute, OnBadImage, Preparation, Split, ToyFaces};
 use vdvae::features::{Extraction, FeatureSpec, FeatureTable, LayerSelection, Source, Targets};
-use vdvae::probes::LinearProbe;
+use vdvae::probes::{Bootstrap, LinearProbe, evaluate};
 use vdvae::{Device, Vdvae};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,17 +29,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Fewer penalties than the default, so that it takes seconds.
     let probe = LinearProbe { strengths: vec![10.0, 1e3, 1e5], ..LinearProbe::default() };
-    let outcome = probe.evaluate(&train, &valid, &test)?;
+    let result = evaluate(&probe, &train, &valid, &test, Bootstrap::default())?.result;
     println!("attribute            AUROC  average precision");
-    for target in &outcome.per_target {
+    for target in &result.per_target {
         let (auroc, precision) = (number(target.auroc), number(target.average_precision));
         println!("{:20} {auroc}  {precision}", target.target);
     }
-    let [low, high] = outcome.ci95.unwrap_or([f64::NAN; 2]);
+    let [low, high] = result.ci95.unwrap_or([f64::NAN; 2]);
     println!(
         "mean AUROC {}, 95% interval {low:.3} to {high:.3}, {} columns, {} test pictures",
-        number(outcome.value),
-        outcome.columns,
+        number(result.value),
+        result.columns,
         test.rows()
     );
     Ok(())

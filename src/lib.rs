@@ -26,7 +26,7 @@
 //! | train | [`train::train`], or [`train::Trainer`] for single steps |
 //! | open pictures | [`datasets::open`] |
 //! | pool latents into a table | [`features::Extraction`] |
-//! | score a table | [`probes::LinearProbe`] |
+//! | score a table | [`probes::evaluate`] with [`probes::LinearProbe`] or another |
 
 pub use vdvae_datasets as datasets;
 pub use vdvae_features as features;

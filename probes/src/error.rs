@@ -1,10 +1,12 @@
-//! What can go wrong while a probe is fitted or scored.
+//! What can go wrong while a probe is fitted, scored or kept.
+
+use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A name that no [`Solver`](crate::Solver) or [`Source`](crate::Source) has.
+    /// A name that stands for nothing, such as a solver's or a source's.
     #[error("{what}: expected one of {expected}, found {found:?}")]
     UnknownName {
         /// What was being named.
@@ -61,6 +63,50 @@ pub enum Error {
         what: &'static str,
         /// The solver that does it.
         instead: &'static str,
+    },
+    /// A probe asked for targets that only other probes predict.
+    #[error("probe {probe}: cannot predict {what}; use --probe {instead}")]
+    UnsupportedTargets {
+        /// The probe.
+        probe: &'static str,
+        /// What it was asked to predict.
+        what: &'static str,
+        /// Probes that do.
+        instead: &'static str,
+    },
+    /// A matrix that has no factor or no eigenvectors in float64.
+    #[error(
+        "{what}: expected a well-conditioned matrix, found a singular one; is the strength too small?"
+    )]
+    Singular {
+        /// What needed it.
+        what: &'static str,
+    },
+    /// A probe that has no file form.
+    #[error("probe {probe}: cannot be saved; use --probe logistic or ridge")]
+    NotSavable {
+        /// The probe.
+        probe: &'static str,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// linfa failed, or returned something that is not a fit.
     #[error("linfa-logistic at strength {strength}: {what}; are the features standardised?")]

@@ -1,14 +1,21 @@
-//! Probes that measure what a representation knows: linear classifiers, metrics, intervals and
-//! controls.
+//! Probes that measure what a representation knows: classifiers, regressions, metrics, intervals
+//! and controls.
 //!
-//! A probe reads [`FeatureTable`](vdvae_features::FeatureTable)s only. [`LinearProbe`] is the
-//! protocol: it standardises with training statistics, chooses the strength of the L2 penalty on
-//! validation, refits on train and validation, and reads the test rows once.
+//! A probe reads [`FeatureTable`](vdvae_features::FeatureTable)s only. Every [`Probe`] follows one
+//! protocol: it standardises with training statistics, chooses on validation, refits on train and
+//! validation, and [`evaluate`] reads the test rows once.
+//!
+//! | probe | predicts | chooses |
+//! |---|---|---|
+//! | [`LinearProbe`] | binary, classes | strength of the penalty |
+//! | [`RidgeProbe`] | binary, classes, real | strength of the penalty |
+//! | [`KnnProbe`] | binary, classes, real | number of neighbours |
+//! | [`CentroidProbe`] | binary, classes | nothing |
 //!
 //! ```
 //! use ndarray::Array2;
 //! use vdvae_features::{FeatureColumn, FeatureTable, Targets};
-//! use vdvae_probes::LinearProbe;
+//! use vdvae_probes::{Bootstrap, LinearProbe, evaluate};
 //!
 //! // Sixty rows of two columns; the target is the sign of the first column.
 //! let table = |offset: usize| {
@@ -26,26 +33,56 @@
 //!             .collect(),
 //!     }
 //! };
-//! let outcome = LinearProbe::default().evaluate(&table(0), &table(60), &table(120))?;
-//! assert!(outcome.value.expect("both classes are present") > 0.99);
+//! let [train, valid, test] = [0, 60, 120].map(table);
+//! let probe = LinearProbe::default();
+//! let evaluated = evaluate(&probe, &train, &valid, &test, Bootstrap::default())?;
+//! assert!(evaluated.result.value.expect("both classes are present") > 0.99);
 //! # Ok::<(), vdvae_probes::Error>(())
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bootstrap;
+mod centroid;
+mod compare;
 mod controls;
 mod error;
+mod evaluate;
 mod linear;
 pub mod logistic;
+mod matrix;
 pub mod metrics;
+mod neighbours;
+mod probe;
+mod reduce;
 mod result;
+mod ridge;
+mod saved;
+mod select;
+mod standardise;
+mod subset;
 
 pub use bootstrap::{
-    MeanAccuracy, MeanAuroc, PairedDifference, Resamples, Statistic, interval, paired_difference,
+    Bootstrap, Counts, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference, Replicated,
+    Resamples, Statistic, TestScores,
 };
+pub use centroid::CentroidProbe;
+pub use compare::{compare, set_selectivity};
 pub use controls::shuffle_targets;
 pub use error::{Error, Result};
-pub use linear::{LinearOutcome, LinearProbe, TestScores};
+pub use evaluate::{Evaluated, Origin, evaluate};
+pub use linear::LinearProbe;
 pub use logistic::Solver;
-pub use result::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
+pub use neighbours::{KnnProbe, nearest_rows};
+pub use probe::{Choice, Fitted, Probe};
+pub use reduce::{Reduction, ReductionKind};
+pub use result::{
+    Compared, Comparison, DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
+};
+pub use ridge::RidgeProbe;
+pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
+pub use standardise::Standardiser;
+pub use subset::nested_order;
+
+#[cfg(test)]
+mod fixture;

@@ -2,20 +2,16 @@
 //!
 //! Columns are standardised with the statistics of the training rows, for all three splits and for
 //! the refit too: the refit on train and validation so keeps the coordinates, and the meaning, of
-//! the strength that was chosen. Every strength is fitted on train, each target takes the one with
-//! the best validation AUROC (the better balanced accuracy of equals; for classes: top-1 accuracy;
-//! then the stronger), and is refitted on train and validation. The test rows are read once, after
-//! that.
+//! the strength that was chosen. Every strength is fitted on train, each target takes the one that
+//! is best on validation (the stronger of equals), and is refitted on train and validation.
 
-mod choose;
-mod score;
-
+use ndarray::{Array1, Array2, Axis, concatenate};
 use vdvae_features::{FeatureTable, Targets};
 
-use self::choose::Labels;
-use crate::bootstrap::{MeanAccuracy, MeanAuroc, Statistic};
-use crate::logistic::{Scaling, Settings, Solver};
-use crate::{Error, ProbeResult, Result, Source, TargetResult};
+use crate::logistic::{Design, Fit, Job, Response, Settings, Solver, decisions, fit};
+use crate::probe::{Choice, Fitted, Linear, Model, Probe, check_fit, without_rows};
+use crate::standardise::Standardiser;
+use crate::{Error, Result, select};
 
 /// Logistic regression with the strength of its penalty chosen on validation.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,158 +22,221 @@ pub struct LinearProbe {
     pub settings: Settings,
     /// Penalties to choose from: alpha of the summed loss, `1 / C`.
     pub strengths: Vec<f64>,
-    /// Bootstrap replicates of the interval.
-    pub replicates: usize,
-    /// Seed of the bootstrap.
-    pub seed: u64,
 }
 
 impl Default for LinearProbe {
-    /// The batched solver, strengths 10⁰ … 10⁶, 1000 replicates, seed 0.
+    /// The batched solver, strengths 10⁰ … 10⁶.
     fn default() -> Self {
         Self {
             solver: Solver::default(),
             settings: Settings::default(),
             strengths: (0..7).map(|power| 10f64.powi(power)).collect(),
-            replicates: 1000,
-            seed: 0,
         }
     }
 }
 
-/// What a linear probe found on one set of features.
+impl Probe for LinearProbe {
+    fn name(&self) -> &'static str {
+        "logistic"
+    }
+
+    fn solver(&self) -> &'static str {
+        self.solver.name()
+    }
+
+    fn fit(&self, train: &FeatureTable, valid: &FeatureTable) -> Result<Fitted> {
+        check_fit(train, valid)?;
+        let strengths = strongest_first(&self.strengths)?;
+        let labels = Labels::of(&train.targets)?;
+        let standardiser = Standardiser::of(train.view())?;
+        let features = [standardiser.apply(train.view())?, standardiser.apply(valid.view())?];
+        let sweep = self.sweep(&features[0], &labels, &strengths)?;
+        let candidates = candidates(&sweep, strengths.len(), &features[1]);
+        let best = select::best(&candidates, &valid.targets);
+        let chosen =
+            self.refit(&features, &labels, &Labels::of(&valid.targets)?, &|regression| {
+                (strengths[best[regression]], sweep[regression][best[regression]].as_ref())
+            })?;
+        let classes = matches!(train.targets, Targets::Classes { .. });
+        let converged = |regression: usize, refit: &Fit| {
+            refit.converged && sweep[regression].iter().flatten().all(|fit| fit.converged)
+        };
+        let choices = chosen.iter().enumerate().flat_map(|(regression, refit)| {
+            let choice = refit.as_ref().map(|refit| Choice {
+                strength: Some(strengths[best[regression]]),
+                neighbours: None,
+                converged: Some(converged(regression, refit)),
+            });
+            std::iter::repeat_n(choice, labels[regression].outputs())
+        });
+        Ok(Fitted {
+            probe: self.name(),
+            solver: self.solver(),
+            columns: train.features.ncols(),
+            n_train: train.rows(),
+            targets: without_rows(&train.targets),
+            choices: choices.collect(),
+            model: Model::Linear(linear(&chosen, &labels, standardiser, classes)),
+        })
+    }
+}
+
+/// Strengths in falling order, so that the first of equals is the strongest.
+pub(crate) fn strongest_first(strengths: &[f64]) -> Result<Vec<f64>> {
+    if strengths.is_empty() {
+        let (expected, found) = ("at least one", "none".to_owned());
+        return Err(Error::OutOfRange { what: "strengths", expected, found });
+    }
+    let mut strengths = strengths.to_vec();
+    strengths.sort_unstable_by(|a, b| b.total_cmp(a));
+    Ok(strengths)
+}
+
+/// What one regression predicts: a binary target, or all classes together.
 #[derive(Debug, Clone)]
-pub struct LinearOutcome {
-    /// Columns of the features.
-    pub columns: usize,
-    /// The solver used.
-    pub solver: Solver,
-    /// `auroc` for binary targets, `accuracy` for classes.
-    pub metric: &'static str,
-    /// Mean over the targets that are defined; top-1 accuracy for classes.
-    pub value: Option<f64>,
-    /// 95% bootstrap interval of `value`.
-    pub ci95: Option<[f64; 2]>,
-    /// One entry a target; for classes one a class, against all others.
-    pub per_target: Vec<TargetResult>,
-    /// The test rows' scores, for [`paired_difference`](crate::paired_difference).
-    pub scores: TestScores,
+enum Labels {
+    Binary(Vec<i8>),
+    Classes { labels: Vec<u32>, classes: usize },
 }
 
-impl LinearOutcome {
-    /// The entry of `results.json`.
-    pub fn result(
-        self,
-        source: Source,
-        layers: Option<String>,
-        resolution: Option<usize>,
-    ) -> ProbeResult {
-        ProbeResult {
-            source,
-            layers,
-            resolution,
-            columns: self.columns,
-            matched_columns: None,
-            probe: "logistic".to_owned(),
-            solver: self.solver.name().to_owned(),
-            metric: self.metric.to_owned(),
-            value: self.value,
-            ci95: self.ci95,
-            per_target: self.per_target,
-        }
-    }
-}
-
-/// Scores of the test rows in the form the bootstrap reads.
-#[derive(Debug, Clone)]
-pub enum TestScores {
-    /// Binary targets.
-    Auroc(MeanAuroc),
-    /// Classes.
-    Accuracy(MeanAccuracy),
-}
-
-impl Statistic for TestScores {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Auroc(statistic) => statistic.rows(),
-            Self::Accuracy(statistic) => statistic.rows(),
+impl Labels {
+    /// One entry a regression.
+    fn of(targets: &Targets) -> Result<Vec<Self>> {
+        match targets {
+            Targets::None => Ok(Vec::new()),
+            Targets::Binary { values, .. } => {
+                Ok(values.columns().into_iter().map(|c| Self::Binary(c.to_vec())).collect())
+            }
+            Targets::Classes { names, labels } => {
+                Ok(vec![Self::Classes { labels: labels.clone(), classes: names.len() }])
+            }
+            Targets::Real { .. } => Err(Error::UnsupportedTargets {
+                probe: "logistic",
+                what: "real-valued targets",
+                instead: "ridge or knn",
+            }),
         }
     }
 
-    fn weighted(&self, counts: &[u32]) -> Option<f64> {
+    fn outputs(&self) -> usize {
         match self {
-            Self::Auroc(statistic) => statistic.weighted(counts),
-            Self::Accuracy(statistic) => statistic.weighted(counts),
+            Self::Binary(_) => 1,
+            Self::Classes { classes, .. } => *classes,
+        }
+    }
+
+    fn response(&self) -> Response<'_> {
+        match self {
+            Self::Binary(labels) => Response::Binary(labels),
+            Self::Classes { labels, classes } => Response::Classes { labels, classes: *classes },
+        }
+    }
+
+    /// The rows of `self`, then those of `other`; both predict the same thing.
+    fn followed_by(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Binary(a), Self::Binary(b)) => Self::Binary([&a[..], &b[..]].concat()),
+            (Self::Classes { labels: a, classes }, Self::Classes { labels: b, .. }) => {
+                Self::Classes { labels: [&a[..], &b[..]].concat(), classes: *classes }
+            }
+            _ => unreachable!("tables were checked to have the same kind of targets"),
         }
     }
 }
 
 impl LinearProbe {
-    /// Fits on `train`, chooses on `valid`, refits on both and scores `test`.
-    ///
-    /// Groups of `test`, where there are any, are resampled as wholes for the interval.
-    ///
-    /// # Errors
-    /// [`Error::Table`] and [`Error::Targets`] where a table contradicts itself or its targets or
-    /// columns differ from those of `train`; [`Error::OutOfRange`] for a split without rows or no
-    /// strengths; what [`logistic::fit`](crate::logistic::fit) returns.
-    pub fn evaluate(
+    /// Every regression at every strength, `[regression][strength]`; `None` where train has rows
+    /// of fewer than two classes.
+    fn sweep(
         &self,
-        train: &FeatureTable,
-        valid: &FeatureTable,
-        test: &FeatureTable,
-    ) -> Result<LinearOutcome> {
-        for (split, table) in [("train", train), ("valid", valid), ("test", test)] {
-            check(split, table, train)?;
+        train: &Array2<f64>,
+        labels: &[Labels],
+        strengths: &[f64],
+    ) -> Result<Vec<Vec<Option<Fit>>>> {
+        let mut jobs = Vec::with_capacity(labels.len() * strengths.len());
+        for labels in labels {
+            let response = labels.response();
+            jobs.extend(strengths.iter().map(|&strength| Job { response, strength, start: None }));
         }
-        if self.strengths.is_empty() {
-            return Err(Error::OutOfRange {
-                what: "strengths",
-                expected: "at least one",
-                found: "none".to_owned(),
-            });
+        let fits = fit(&Design::new(&[train.view()])?, &jobs, self.solver, self.settings)?;
+        Ok(fits.chunks(strengths.len()).map(<[_]>::to_vec).collect())
+    }
+
+    /// One fit a regression on train and validation, at the strength and from the start `chosen`;
+    /// `None` where there is no start.
+    fn refit<'f>(
+        &self,
+        features: &[Array2<f64>; 2],
+        train: &[Labels],
+        valid: &[Labels],
+        chosen: &dyn Fn(usize) -> (f64, Option<&'f Fit>),
+    ) -> Result<Vec<Option<Fit>>> {
+        let both: Vec<Labels> = train.iter().zip(valid).map(|(a, b)| a.followed_by(b)).collect();
+        let (mut regressions, mut jobs) = (Vec::new(), Vec::new());
+        for (regression, labels) in both.iter().enumerate() {
+            let (strength, start) = chosen(regression);
+            if start.is_some() {
+                jobs.push(Job { response: labels.response(), strength, start });
+                regressions.push(regression);
+            }
         }
-        let scaling = Scaling::of(train.view())?;
-        let chosen = {
-            let features = [scaling.apply(train.view())?, scaling.apply(valid.view())?];
-            let labels = [Labels::of(&train.targets), Labels::of(&valid.targets)];
-            self.choose(&features, &labels)?
-        };
-        // The only place that reads the test rows.
-        self.score(&chosen, scaling.apply(test.view())?.view(), test)
+        let [train, valid] = features;
+        let design = Design::new(&[train.view(), valid.view()])?;
+        let mut fits = vec![None; both.len()];
+        let refits = fit(&design, &jobs, self.solver, self.settings)?;
+        for (regression, refit) in regressions.into_iter().zip(refits) {
+            fits[regression] = refit;
+        }
+        Ok(fits)
     }
 }
 
-/// Checks one split against itself and against train.
-fn check(split: &'static str, table: &FeatureTable, train: &FeatureTable) -> Result<()> {
-    table.validate().map_err(|source| Error::Table { split, source: Box::new(source) })?;
-    let differs = |expected: String, found: String| Err(Error::Targets { split, expected, found });
-    if table.rows() == 0 {
-        return differs("at least one row".into(), "none".into());
+/// Decisions on validation, one `(M, outputs)` a strength; columns of NaN where nothing was
+/// fitted.
+fn candidates(
+    sweep: &[Vec<Option<Fit>>],
+    strengths: usize,
+    valid: &Array2<f64>,
+) -> Vec<Array2<f64>> {
+    let fits: Vec<&Fit> = sweep.iter().flatten().flatten().collect();
+    let mut decisions = decisions(&fits, valid.view()).into_iter();
+    let missing = || Array2::from_elem((valid.nrows(), 1), f64::NAN);
+    // In the order of the sweep: all strengths of a regression follow one another.
+    let mut by_strength = vec![Vec::with_capacity(sweep.len()); strengths];
+    for fits in sweep {
+        for (fit, blocks) in fits.iter().zip(&mut by_strength) {
+            let decision = fit.as_ref().and_then(|_| decisions.next());
+            blocks.push(decision.unwrap_or_else(missing));
+        }
     }
-    let columns = [train, table].map(|table| table.features.ncols());
-    if columns[0] != columns[1] {
-        return differs(format!("{} columns", columns[0]), columns[1].to_string());
-    }
-    match (&train.targets, &table.targets) {
-        (Targets::Binary { names: a, values: _ }, Targets::Binary { names: b, values }) => {
-            if a != b || values.ncols() != a.len() {
-                return differs(format!("targets {a:?}"), format!("{} of {b:?}", values.ncols()));
+    let join = |blocks: Vec<Array2<f64>>| {
+        let views: Vec<_> = blocks.iter().map(Array2::view).collect();
+        concatenate(Axis(1), &views).expect("one decision a validation row")
+    };
+    by_strength.into_iter().map(join).collect()
+}
+
+/// The chosen fits as one model.
+fn linear(
+    chosen: &[Option<Fit>],
+    labels: &[Labels],
+    standardiser: Standardiser,
+    softmax: bool,
+) -> Linear {
+    let outputs = labels.iter().map(Labels::outputs).sum();
+    let mut weights = Array2::zeros((outputs, standardiser.mean.len()));
+    let mut intercept = Array1::from_elem(outputs, f64::NAN);
+    let mut at = 0;
+    for (fit, labels) in chosen.iter().zip(labels) {
+        for (output, index) in (at..at + labels.outputs()).enumerate() {
+            if let Some(fit) = fit {
+                weights.row_mut(index).assign(&fit.weights.row(output));
+                intercept[index] = fit.intercept[output];
             }
         }
-        (Targets::Classes { names: a, .. }, Targets::Classes { names: b, labels }) => {
-            if a != b {
-                return differs(format!("{} classes as in train", a.len()), format!("{b:?}"));
-            }
-            if let Some(label) = labels.iter().find(|&&label| label as usize >= a.len()) {
-                return differs(format!("classes below {}", a.len()), label.to_string());
-            }
-        }
-        (Targets::None, _) => return differs("labels".into(), "none".into()),
-        _ => return differs("the kind of targets that train has".into(), "another".into()),
+        at += labels.outputs();
     }
-    Ok(())
+    Linear { standardiser, weights, intercept, softmax }
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
-//! Scores of binary decisions, as scikit-learn defines them.
+//! Scores of binary decisions and of real values, as scikit-learn defines them.
 //!
 //! Labels are 1 (positive), 0 (negative) or -1 (missing, skipped). A score that the data do not
 //! define (no rows, only one class) is `None`, never a number. Scores must not be NaN.
 //!
 //! # Panics
 //! Every function panics when labels and scores differ in length.
+
+mod regression;
+
+pub use regression::{pearson, r2, spearman};
 
 /// Rows with a label, as (score, positive).
 fn observed<'a>(labels: &'a [i8], scores: &'a [f64]) -> impl Iterator<Item = (f64, bool)> + 'a {
@@ -114,7 +118,7 @@ mod tests {
     /// `roc_auc_score(y, s)`, `average_precision_score(y, s)`,
     /// `balanced_accuracy_score(y, np.array(s) > 0.5)`, `accuracy_score(y, np.array(s) > 0.5)`.
     type Golden = (&'static [i8], &'static [f64], [f64; 4]);
-    const GOLDEN: [Golden; 4] = [
+    const GOLDEN: [Golden; 6] = [
         (
             &[0, 1, 0, 1, 1, 0, 1, 0],
             &[0.1, 0.4, 0.35, 0.8, 0.4, 0.4, 0.9, 0.2],
@@ -127,6 +131,17 @@ mod tests {
         ),
         (&[0, 0, 1, 1], &[0.1, 0.4, 0.35, 0.8], [0.75, 0.833_333_333_333_333_3, 0.75, 0.75]),
         (&[1, 0, 1, 0], &[1.0; 4], [0.5; 4]),
+        // The largest finite scores, and ties of zeros of either sign.
+        (
+            &[1, 0, 0, 0, 1],
+            &[-f64::MAX, -f64::MAX, 2.0, -1e300, 1e300],
+            [0.583_333_333_333_333_3, 0.7, 0.583_333_333_333_333_3, 0.6],
+        ),
+        (
+            &[1, 0, 1, 0, 0, 0],
+            &[0.0, -0.0, 0.6, 0.6, 1e-320, -1.0],
+            [0.625, 0.45, 0.625, 0.666_666_666_666_666_6],
+        ),
     ];
 
     /// Sums of a few dozen terms in another order: a few units in the last place.

@@ -20,8 +20,41 @@ pub struct ProbeReport {
     pub data: DataInfo,
     /// Seed of the bootstrap, the controls and the data.
     pub seed: u64,
-    /// One entry a set of features.
+    /// One entry a set of features and probe.
     pub results: Vec<ProbeResult>,
+    /// Paired differences between results of one probe.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
+}
+
+/// The difference of two results of one probe on the same test rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What was better, or asked about.
+    pub a: Compared,
+    /// What it is compared with.
+    pub b: Compared,
+    /// Value of `a` less that of `b`.
+    pub difference: f64,
+    /// 95% interval of the difference over replicates that both share.
+    pub ci95: Option<[f64; 2]>,
+    /// Two-sided p-value of no difference; not corrected for the number of comparisons.
+    pub p_value: Option<f64>,
+}
+
+/// One side of a [`Comparison`]: a result, or the mean of those that differ in their label seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Where the features came from.
+    pub source: Source,
+    /// The layers; none for pixels and their components.
+    pub layers: Option<String>,
+    /// Name of the probe.
+    pub probe: String,
+    /// Columns the features were projected to.
+    pub matched_columns: Option<usize>,
+    /// Share of the training rows that were used.
+    pub train_fraction: f64,
 }
 
 /// The network the latents came from.
@@ -49,10 +82,11 @@ pub struct DataInfo {
 }
 
 /// Where features came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Latents of the network.
+    #[default]
     Latents,
     /// Control: the pixels the network sees.
     Pixels,
@@ -100,7 +134,7 @@ impl FromStr for Source {
 }
 
 /// How well one probe did on one set of features.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProbeResult {
     /// Where the features came from.
     pub source: Source,
@@ -112,22 +146,42 @@ pub struct ProbeResult {
     pub columns: usize,
     /// Columns they were projected to, where sizes were matched.
     pub matched_columns: Option<usize>,
+    /// Share of the training and validation rows that were used.
+    #[serde(default = "whole")]
+    pub train_fraction: f64,
+    /// Training rows that were used, without those of validation.
+    #[serde(default)]
+    pub n_train: usize,
+    /// Seed by which they were drawn; none where all were used.
+    #[serde(default)]
+    pub label_seed: Option<u64>,
     /// Name of the probe, such as `logistic`.
     pub probe: String,
     /// Name of its solver, such as `batched`.
     pub solver: String,
-    /// What `value` is: `auroc` for binary targets, `accuracy` for classes.
+    /// What `value` is: `auroc` for binary targets, `accuracy` for classes, `r2` for real values.
     pub metric: String,
     /// Mean over the targets that are defined.
     pub value: Option<f64>,
     /// 95% bootstrap interval of `value` over the test rows, or over their groups.
     pub ci95: Option<[f64; 2]>,
+    /// `value` less that of the same features with shuffled labels, where that control was run.
+    #[serde(default)]
+    pub selectivity: Option<f64>,
+    /// Whether every fit behind the result converged.
+    #[serde(default)]
+    pub converged: bool,
     /// One entry a target; for classes one a class, against all others.
     pub per_target: Vec<TargetResult>,
 }
 
+/// The share of rows in a file from before there were shares.
+fn whole() -> f64 {
+    1.0
+}
+
 /// How well one target, or one class against all others, is predicted on test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TargetResult {
     /// Name of the target.
     pub target: String,
@@ -141,9 +195,23 @@ pub struct TargetResult {
     pub accuracy: Option<f64>,
     /// Accuracy of always answering the more frequent side.
     pub base_rate: Option<f64>,
-    /// Strength of the penalty chosen on validation; none where nothing could be fitted.
+    /// Coefficient of determination of a real target.
+    #[serde(default)]
+    pub r2: Option<f64>,
+    /// Pearson's correlation of a real target with its prediction.
+    #[serde(default)]
+    pub pearson: Option<f64>,
+    /// Spearman's rank correlation of a real target with its prediction.
+    #[serde(default)]
+    pub spearman: Option<f64>,
+    /// Strength of the penalty chosen on validation; none where there is none, or nothing could be
+    /// fitted.
     pub strength: Option<f64>,
-    /// Whether the refit and every fit of the sweep converged; none where nothing was fitted.
+    /// Neighbours chosen on validation, for probes that have some.
+    #[serde(default)]
+    pub neighbours: Option<usize>,
+    /// Whether the refit and every fit of the sweep converged; none where nothing was fitted, or
+    /// in closed form.
     pub converged: Option<bool>,
 }
 
@@ -154,6 +222,18 @@ fn mean(targets: &[TargetResult], column: impl Fn(&TargetResult) -> Option<f64>)
 }
 
 impl ProbeResult {
+    /// What a [`Comparison`] calls this result; results that differ in their label seed alone
+    /// share it.
+    pub fn side(&self) -> Compared {
+        Compared {
+            source: self.source,
+            layers: self.layers.clone(),
+            probe: self.probe.clone(),
+            matched_columns: self.matched_columns,
+            train_fraction: self.train_fraction,
+        }
+    }
+
     /// Mean AUROC over the targets where it is defined.
     pub fn mean_auroc(&self) -> Option<f64> {
         mean(&self.per_target, |target| target.auroc)
@@ -173,6 +253,26 @@ impl ProbeResult {
     /// accuracy, which is [`value`](Self::value).
     pub fn mean_accuracy(&self) -> Option<f64> {
         mean(&self.per_target, |target| target.accuracy)
+    }
+
+    /// The score of one target that `value` is the mean of; for classes, of one against all others.
+    pub fn score_of(&self, target: &TargetResult) -> Option<f64> {
+        if self.metric == "r2" { target.r2 } else { target.auroc }
+    }
+
+    /// Targets without a score: one value only in train or in test.
+    pub fn undefined(&self) -> impl Iterator<Item = &TargetResult> {
+        self.per_target.iter().filter(|target| self.score_of(target).is_none())
+    }
+
+    /// Mean Pearson correlation over the targets where it is defined.
+    pub fn mean_pearson(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.pearson)
+    }
+
+    /// Mean Spearman correlation over the targets where it is defined.
+    pub fn mean_spearman(&self) -> Option<f64> {
+        mean(&self.per_target, |target| target.spearman)
     }
 
     /// Targets of which some fit did not converge.
@@ -200,21 +300,43 @@ mod tests {
                 resolution: Some(32),
                 columns: 512,
                 matched_columns: None,
+                train_fraction: 0.1,
+                n_train: 3,
+                label_seed: Some(2),
                 probe: "logistic".into(),
                 solver: "batched".into(),
                 metric: "auroc".into(),
                 value: Some(0.75),
                 ci95: Some([0.5, 1.0]),
+                selectivity: None,
+                converged: true,
                 per_target: vec![TargetResult {
                     target: "Hat".into(),
-                    auroc: None,
-                    average_precision: None,
-                    balanced_accuracy: None,
                     accuracy: Some(1.0),
                     base_rate: Some(1.0),
                     strength: Some(100.0),
                     converged: Some(true),
+                    ..TargetResult::default()
                 }],
+            }],
+            comparisons: vec![Comparison {
+                a: Compared {
+                    source: Source::Latents,
+                    layers: Some("all".into()),
+                    probe: "logistic".into(),
+                    matched_columns: None,
+                    train_fraction: 0.1,
+                },
+                b: Compared {
+                    source: Source::Pixels,
+                    layers: None,
+                    probe: "logistic".into(),
+                    matched_columns: None,
+                    train_fraction: 0.1,
+                },
+                difference: 0.25,
+                ci95: None,
+                p_value: Some(0.5),
             }],
         };
         let expected = json!({
@@ -224,13 +346,23 @@ mod tests {
             "seed": 7,
             "results": [{
                 "source": "random-init", "layers": "32x32", "resolution": 32, "columns": 512,
-                "matched_columns": null, "probe": "logistic", "solver": "batched",
+                "matched_columns": null, "train_fraction": 0.1, "n_train": 3, "label_seed": 2,
+                "probe": "logistic", "solver": "batched",
                 "metric": "auroc", "value": 0.75, "ci95": [0.5, 1.0],
+                "selectivity": null, "converged": true,
                 "per_target": [{
                     "target": "Hat", "auroc": null, "average_precision": null,
                     "balanced_accuracy": null, "accuracy": 1.0, "base_rate": 1.0,
-                    "strength": 100.0, "converged": true,
+                    "r2": null, "pearson": null, "spearman": null,
+                    "strength": 100.0, "neighbours": null, "converged": true,
                 }],
+            }],
+            "comparisons": [{
+                "a": {"source": "latents", "layers": "all", "probe": "logistic",
+                      "matched_columns": null, "train_fraction": 0.1},
+                "b": {"source": "pixels", "layers": null, "probe": "logistic",
+                      "matched_columns": null, "train_fraction": 0.1},
+                "difference": 0.25, "ci95": null, "p_value": 0.5,
             }],
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
@@ -248,16 +380,8 @@ mod tests {
 
     #[test]
     fn means_skip_what_is_undefined() {
-        let target = |auroc| TargetResult {
-            target: String::new(),
-            auroc,
-            average_precision: None,
-            balanced_accuracy: None,
-            accuracy: None,
-            base_rate: None,
-            strength: None,
-            converged: None,
-        };
+        let target =
+            |auroc| TargetResult { target: String::new(), auroc, ..TargetResult::default() };
         let targets = [target(Some(0.5)), target(None), target(Some(1.0))];
         assert_eq!(mean(&targets, |t| t.auroc), Some(0.75));
         assert_eq!(mean(&targets, |t| t.accuracy), None);

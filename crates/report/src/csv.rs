@@ -7,7 +7,7 @@ use vdvae_probes::{ProbeReport, ProbeResult, TargetResult};
 use crate::{Result, atomic};
 
 /// The columns, in order.
-const HEADER: [&str; 24] = [
+const HEADER: [&str; 32] = [
     "task",
     "model",
     "sha256",
@@ -18,19 +18,27 @@ const HEADER: [&str; 24] = [
     "resolution",
     "columns",
     "matched_columns",
+    "train_fraction",
+    "n_train",
+    "label_seed",
     "probe",
     "solver",
     "metric",
     "value",
     "ci95_low",
     "ci95_high",
+    "selectivity",
     "target",
     "auroc",
     "average_precision",
     "balanced_accuracy",
     "accuracy",
     "base_rate",
+    "r2",
+    "pearson",
+    "spearman",
     "strength",
+    "neighbours",
     "converged",
 ];
 
@@ -64,7 +72,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
 }
 
 /// One line, in the order of the header.
-fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> [String; 24] {
+fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> [String; 32] {
     [
         report.task.clone(),
         report.model.name.clone(),
@@ -76,19 +84,27 @@ fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> 
         optional(result.resolution),
         result.columns.to_string(),
         optional(result.matched_columns),
+        result.train_fraction.to_string(),
+        result.n_train.to_string(),
+        optional(result.label_seed),
         result.probe.clone(),
         result.solver.clone(),
         result.metric.clone(),
         optional(result.value),
         optional(result.ci95.map(|[low, _]| low)),
         optional(result.ci95.map(|[_, high]| high)),
+        optional(result.selectivity),
         target.target.clone(),
         optional(target.auroc),
         optional(target.average_precision),
         optional(target.balanced_accuracy),
         optional(target.accuracy),
         optional(target.base_rate),
+        optional(target.r2),
+        optional(target.pearson),
+        optional(target.spearman),
         optional(target.strength),
+        optional(target.neighbours),
         optional(target.converged),
     ]
 }
@@ -101,14 +117,14 @@ mod tests {
     #[test]
     fn one_line_a_result_and_target() {
         let expected = "\
-task,model,sha256,data,seed,source,layers,resolution,columns,matched_columns,probe,solver,metric,\
-value,ci95_low,ci95_high,target,auroc,average_precision,balanced_accuracy,accuracy,base_rate,\
-strength,converged
-celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,logistic,batched,auroc,0.75,0.7,0.8125,\
-Smiling,0.75,0.5,0.625,0.875,0.5,100,true
-celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,logistic,batched,auroc,0.75,0.7,0.8125,\
-\"Hat, red\",,,,1,1,,
-celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,logistic,batched,auroc,,,,Smiling,,,,,,,
+task,model,sha256,data,seed,source,layers,resolution,columns,matched_columns,train_fraction,n_train,\
+label_seed,probe,solver,metric,value,ci95_low,ci95_high,selectivity,target,auroc,average_precision,\
+balanced_accuracy,accuracy,base_rate,r2,pearson,spearman,strength,neighbours,converged
+celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
+0.8125,0.25,Smiling,0.75,0.5,0.625,0.875,0.5,,,,100,,true
+celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
+0.8125,0.25,\"Hat, red\",,,,1,1,,,,,,
+celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,,,Smiling,,,,,,,,,,,
 ";
         assert_eq!(results_csv(&fixture::report()).unwrap(), expected);
     }

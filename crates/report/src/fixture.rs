@@ -13,6 +13,7 @@ fn target(name: &str, scores: [Option<f64>; 5], strength: Option<f64>) -> Target
         base_rate,
         strength,
         converged: strength.map(|_| true),
+        ..TargetResult::default()
     }
 }
 
@@ -24,11 +25,16 @@ pub(crate) fn report() -> ProbeReport {
         resolution: Some(32),
         columns: 512,
         matched_columns: None,
+        train_fraction: 1.0,
+        n_train: 80,
+        label_seed: None,
         probe: "logistic".into(),
         solver: "batched".into(),
         metric: "auroc".into(),
         value: Some(0.75),
         ci95: Some([0.7, 0.8125]),
+        selectivity: Some(0.25),
+        converged: true,
         per_target: vec![
             target("Smiling", [0.75, 0.5, 0.625, 0.875, 0.5].map(Some), Some(100.0)),
             target("Hat, red", [None, None, None, Some(1.0), Some(1.0)], None),
@@ -41,6 +47,7 @@ pub(crate) fn report() -> ProbeReport {
         columns: 3072,
         value: None,
         ci95: None,
+        selectivity: None,
         per_target: vec![target("Smiling", [None; 5], None)],
         ..latents.clone()
     };
@@ -54,5 +61,6 @@ pub(crate) fn report() -> ProbeReport {
         data: DataInfo { name: "celeba".into(), n_train: 80, n_valid: 10, n_test: 10 },
         seed: 7,
         results: vec![latents, pixels],
+        comparisons: vec![],
     }
 }

@@ -1,16 +1,20 @@
 //! Tables for the terminal: columns as wide as their widest cell, numbers flush right.
 
-use vdvae_probes::{ProbeReport, ProbeResult, Source, TargetResult};
+pub(crate) mod layout;
+mod rows;
 
-/// Which side a column is flush with.
-#[derive(Clone, Copy, PartialEq)]
-enum Side {
-    Left,
-    Right,
-}
+use std::collections::BTreeSet;
 
-/// A report for the terminal: what was measured, [`results_table`], and what its columns and
-/// controls mean.
+use vdvae_probes::{Compared, Comparison, ProbeReport, ProbeResult, Source, TargetResult};
+
+use layout::{Column, align};
+use rows::Row;
+
+/// Comparisons printed; the rest stand in results.json.
+const MOST_COMPARISONS: usize = 24;
+
+/// A report for the terminal: what was measured, [`results_table`], [`comparisons_table`], and
+/// what their columns and controls mean.
 pub fn report_table(report: &ProbeReport) -> String {
     let data = &report.data;
     let mut text = format!(
@@ -22,167 +26,219 @@ pub fn report_table(report: &ProbeReport) -> String {
         data.n_test,
         results_table(&report.results)
     );
-    for line in legend(&report.results) {
-        text += line;
+    if !report.comparisons.is_empty() {
+        text += &comparisons_table(&report.comparisons);
+        text.push('\n');
+    }
+    for line in legend(report) {
+        text += &line;
         text.push('\n');
     }
     text
 }
 
-/// One line for each thing in the table that needs a word.
-fn legend(results: &[ProbeResult]) -> Vec<&'static str> {
-    let mut lines = vec![if results.iter().any(|result| result.metric == "auroc") {
-        "scores on test, means over the targets; AUROC of 0.5 is chance; intervals are 95% bootstrap"
-    } else {
-        "scores on test; accuracy is top-1 of all classes; intervals are 95% bootstrap"
-    }];
+/// One line for each thing in the tables that needs a word.
+fn legend(report: &ProbeReport) -> Vec<String> {
+    let results = &report.results;
+    let metric = results.first().map_or("auroc", |result| &result.metric);
+    let scores = match metric {
+        "accuracy" => "scores on test; accuracy is top-1 of all classes",
+        "r2" => "scores on test, means over the targets; R² of 0 is the mean of the test pictures",
+        _ => "scores on test, means over the targets; AUROC of 0.5 is chance",
+    };
+    let mut lines = vec![format!("{scores}; intervals are 95% bootstrap")];
+    if !report.comparisons.is_empty() {
+        let note = "differences are paired on the same replicates; p is two-sided, not corrected \
+                    for the number of comparisons";
+        lines.push(note.into());
+    }
+    if let Some(columns) = results.iter().filter_map(|result| result.matched_columns).max() {
+        let note = "selections with fewer columns stay as they are, on one line for both";
+        lines.push(format!("matched to {columns} columns where there were more; {note}"));
+    }
+    if results.iter().any(|result| result.label_seed.is_some()) {
+        let note = "lines of several seeds are means, of values and of the ends of intervals";
+        lines.push(format!("train rows were drawn at random where not all were used; {note}"));
+    }
     let controls = [
         (Source::RandomInit, "control random-init: the same network with random weights"),
         (Source::Pixels, "control pixels: what the network sees, without the network"),
+        (Source::Pca, "control pca: principal components of the pixels"),
         (Source::ShuffledLabels, "control shuffled-labels: the latents, labels of other pictures"),
     ];
     let present = |source| results.iter().any(|result| result.source == source);
-    lines.extend(controls.into_iter().filter(|(source, _)| present(*source)).map(|(_, line)| line));
+    let present = controls.into_iter().filter(|(source, _)| present(*source));
+    lines.extend(present.map(|(_, line)| line.to_owned()));
     lines
 }
 
 /// One line a result: where the features came from and what they score, means over the targets
-/// that are defined. `AUROC [95% interval]` is the headline; tasks of classes head it `accuracy`.
+/// that are defined, and over label seeds. Columns that say nothing new are left out.
 ///
-/// A note follows where fits did not converge.
+/// Notes follow where fits did not converge or targets have no score.
 pub fn results_table(results: &[ProbeResult]) -> String {
-    let classes = results.iter().any(|result| result.metric != "auroc");
-    let value = if classes { "accuracy" } else { "mean AUROC" };
-    let accuracy = if classes { "1-vs-rest acc" } else { "accuracy" };
-    let header =
-        ["source", "layers", "columns", value, "95% interval", "avg prec", "bal acc", accuracy];
-    let mut sides = [Side::Right; 8];
-    sides[..2].fill(Side::Left);
-    let rows: Vec<[String; 8]> = results.iter().map(result_row).collect();
-    let mut text = align(&header, &sides, &rows);
+    let rows = Row::of(results);
+    let any = |of: &dyn Fn(&ProbeResult) -> bool| results.iter().any(of);
+    let metric = results.first().map_or("auroc", |result| &result.metric);
+    let mut columns = vec![
+        Column::left("source", rows.iter().map(|row| row.first().source.to_string())),
+        Column::left("layers", rows.iter().map(|row| layers(row.first()))),
+        Column::right(
+            "columns",
+            rows.iter()
+                .map(|row| row.first().matched_columns.unwrap_or(row.first().columns).to_string()),
+        ),
+    ];
+    if any(&|result| result.probe != "logistic") {
+        columns.push(Column::left("probe", rows.iter().map(|row| row.first().probe.clone())));
+    }
+    if any(&|result| result.train_fraction < 1.0) {
+        columns
+            .push(Column::right("train rows", rows.iter().map(|r| r.first().n_train.to_string())));
+        columns.push(Column::right("seeds", rows.iter().map(Row::seeds)));
+    }
+    let value = match metric {
+        "accuracy" => "accuracy",
+        "r2" => "mean R²",
+        _ => "mean AUROC",
+    };
+    columns.push(Column::right(value, rows.iter().map(|row| score(row.mean(|r| r.value)))));
+    columns.push(Column::right("95% interval", rows.iter().map(Row::interval)));
+    if any(&|result| result.selectivity.is_some()) {
+        let selectivity = |row: &Row<'_>| signed(row.mean(|result| result.selectivity));
+        columns.push(Column::right("selectivity", rows.iter().map(selectivity)));
+    }
+    for (name, of) in further(metric) {
+        columns.push(Column::right(name, rows.iter().map(|row| score(row.mean(of)))));
+    }
+    align(&columns) + &notes(results)
+}
+
+/// The columns after the headline.
+type Further = (&'static str, fn(&ProbeResult) -> Option<f64>);
+
+fn further(metric: &str) -> Vec<Further> {
+    if metric == "r2" {
+        return vec![
+            ("pearson", ProbeResult::mean_pearson),
+            ("spearman", ProbeResult::mean_spearman),
+        ];
+    }
+    let accuracy = if metric == "accuracy" { "1-vs-rest acc" } else { "accuracy" };
+    vec![
+        ("avg prec", ProbeResult::mean_average_precision),
+        ("bal acc", ProbeResult::mean_balanced_accuracy),
+        (accuracy, ProbeResult::mean_accuracy),
+    ]
+}
+
+/// What the numbers above do not say.
+fn notes(results: &[ProbeResult]) -> String {
+    let mut text = String::new();
     for result in results {
         let names: Vec<&str> = result.not_converged().map(|target| &target.target[..]).collect();
         if !names.is_empty() {
-            let place = result.layers.as_deref().unwrap_or("-");
+            let place = layers(result);
             text += &format!("not converged: {} {place}: {}\n", result.source, names.join(", "));
         }
+    }
+    let undefined: BTreeSet<&str> =
+        results.iter().flat_map(ProbeResult::undefined).map(|target| &target.target[..]).collect();
+    if !undefined.is_empty() {
+        let names: Vec<&str> = undefined.into_iter().collect();
+        text += &format!("undefined, one value in train or test: {}\n", names.join(", "));
     }
     text
 }
 
 /// One line a target of one result, with everything the probe measured.
 pub fn targets_table(result: &ProbeResult) -> String {
-    let header =
-        ["target", "AUROC", "avg prec", "bal acc", "accuracy", "base rate", "strength", ""];
-    let mut sides = [Side::Right; 8];
-    sides[0] = Side::Left;
-    sides[7] = Side::Left;
-    align(&header, &sides, &result.per_target.iter().map(target_row).collect::<Vec<_>>())
+    let targets = &result.per_target;
+    let numbers = |of: fn(&TargetResult) -> Option<f64>| targets.iter().map(move |t| score(of(t)));
+    let mut columns = vec![Column::left("target", targets.iter().map(|t| t.target.clone()))];
+    if result.metric == "r2" {
+        columns.push(Column::right("R²", numbers(|t| t.r2)));
+        columns.push(Column::right("pearson", numbers(|t| t.pearson)));
+        columns.push(Column::right("spearman", numbers(|t| t.spearman)));
+    } else {
+        columns.push(Column::right("AUROC", numbers(|t| t.auroc)));
+        columns.push(Column::right("avg prec", numbers(|t| t.average_precision)));
+        columns.push(Column::right("bal acc", numbers(|t| t.balanced_accuracy)));
+        columns.push(Column::right("accuracy", numbers(|t| t.accuracy)));
+        columns.push(Column::right("base rate", numbers(|t| t.base_rate)));
+    }
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    if targets.iter().any(|target| target.neighbours.is_some()) {
+        let of = |t: &TargetResult| or_dash(t.neighbours.map(|k| k.to_string()));
+        columns.push(Column::right("neighbours", targets.iter().map(of)));
+    } else if result.probe != "centroid" {
+        let of = |t: &TargetResult| or_dash(t.strength.map(|strength| format!("{strength:e}")));
+        columns.push(Column::right("strength", targets.iter().map(of)));
+    }
+    let converged =
+        |t: &TargetResult| if t.converged == Some(false) { "not converged" } else { "" }.to_owned();
+    columns.push(Column::left("", targets.iter().map(converged)));
+    align(&columns)
 }
 
-fn result_row(result: &ProbeResult) -> [String; 8] {
-    let interval = result.ci95.map_or_else(
-        || "-".to_owned(),
-        |[low, high]| format!("[{}, {}]", score(Some(low)), score(Some(high))),
-    );
-    [
-        result.source.to_string(),
-        result.layers.clone().unwrap_or_else(|| "-".to_owned()),
-        result.matched_columns.unwrap_or(result.columns).to_string(),
-        score(result.value),
-        interval,
-        score(result.mean_average_precision()),
-        score(result.mean_balanced_accuracy()),
-        score(result.mean_accuracy()),
-    ]
-}
-
-fn target_row(target: &TargetResult) -> [String; 8] {
-    [
-        target.target.clone(),
-        score(target.auroc),
-        score(target.average_precision),
-        score(target.balanced_accuracy),
-        score(target.accuracy),
-        score(target.base_rate),
-        target.strength.map_or_else(|| "-".to_owned(), |strength| format!("{strength:e}")),
-        if target.converged == Some(false) { "not converged" } else { "" }.to_owned(),
-    ]
-}
-
-/// Three digits, or a dash where undefined.
-fn score(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
-}
-
-/// Pads every cell to its column, two spaces between columns, nothing at the end of a line.
-fn align<const N: usize>(header: &[&str; N], sides: &[Side; N], rows: &[[String; N]]) -> String {
-    let width = |cell: &str| cell.chars().count();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| width(&row[column])).fold(width(header[column]), usize::max)
-    });
-    let mut text = String::new();
-    for row in std::iter::once(&header.map(str::to_owned)).chain(rows) {
-        let mut line = String::new();
-        for ((cell, side), width) in row.iter().zip(sides).zip(widths) {
-            line += &match side {
-                Side::Left => format!("{cell:<width$}  "),
-                Side::Right => format!("{cell:>width$}  "),
-            };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
+/// One line a difference, the first few of many.
+pub fn comparisons_table(comparisons: &[Comparison]) -> String {
+    let shown = &comparisons[..comparisons.len().min(MOST_COMPARISONS)];
+    let interval = |c: &Comparison| {
+        c.ci95.map_or_else(dash, |[low, high]| {
+            format!("[{}, {}]", signed(Some(low)), signed(Some(high)))
+        })
+    };
+    let p_value = |c: &Comparison| c.p_value.map_or_else(dash, |p| format!("{p:.3}"));
+    let columns = [
+        Column::left("difference of", shown.iter().map(|c| side(&c.a))),
+        Column::left("and", shown.iter().map(|c| side(&c.b))),
+        Column::right("", shown.iter().map(|c| signed(Some(c.difference)))),
+        Column::right("95% interval", shown.iter().map(interval)),
+        Column::right("p", shown.iter().map(p_value)),
+    ];
+    let mut text = align(&columns);
+    if comparisons.len() > shown.len() {
+        text += &format!("and {} more in results.json\n", comparisons.len() - shown.len());
     }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixture;
-
-    #[test]
-    fn results_of_fixed_numbers() {
-        let expected = "\
-source   layers  columns  mean AUROC    95% interval  avg prec  bal acc  accuracy
-latents  32x32       512       0.750  [0.700, 0.812]     0.500    0.625     0.938
-pixels   -          3072           -               -         -        -         -
-";
-        assert_eq!(results_table(&fixture::report().results), expected);
+/// One side of a comparison.
+fn side(side: &Compared) -> String {
+    let mut text = side.source.to_string();
+    if let Some(layers) = &side.layers {
+        text += &format!(" {layers}");
     }
-
-    #[test]
-    fn a_report_says_what_it_measured_and_explains_the_controls_it_has() {
-        let text = report_table(&fixture::report());
-        let table = results_table(&fixture::report().results);
-        let expected = format!(
-            "celeba-attrs with model builtin: 80 train, 10 valid, 10 test pictures\n\n{table}\n\
-             scores on test, means over the targets; AUROC of 0.5 is chance; intervals are 95% \
-             bootstrap\n\
-             control pixels: what the network sees, without the network\n"
-        );
-        assert_eq!(text, expected);
+    if let Some(columns) = side.matched_columns {
+        text += &format!(" ({columns} columns)");
     }
-
-    #[test]
-    fn fits_that_did_not_converge_are_named() {
-        let mut result = fixture::report().results.remove(0);
-        result.per_target[0].converged = Some(false);
-        let text = results_table(std::slice::from_ref(&result));
-        assert!(text.ends_with("\nnot converged: latents 32x32: Smiling\n"), "{text}");
-        let expected = "\
-target    AUROC  avg prec  bal acc  accuracy  base rate  strength
-Smiling   0.750     0.500    0.625     0.875      0.500       1e2  not converged
-Hat, red      -         -        -     1.000      1.000         -
-";
-        assert_eq!(targets_table(&result), expected);
+    if side.probe != "logistic" {
+        text += &format!(" {}", side.probe);
     }
-
-    #[test]
-    fn classes_are_headed_by_accuracy() {
-        let mut result = fixture::report().results.remove(0);
-        result.metric = "accuracy".into();
-        let text = results_table(&[result]);
-        assert!(text.starts_with("source   layers  columns  accuracy"), "{text}");
+    if side.train_fraction < 1.0 {
+        text += &format!(" at {}", side.train_fraction);
     }
+    text
 }
+
+fn layers(result: &ProbeResult) -> String {
+    result.layers.clone().unwrap_or_else(dash)
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// Three digits, or a dash where undefined.
+fn score(value: Option<f64>) -> String {
+    value.map_or_else(dash, |value| format!("{value:.3}"))
+}
+
+/// Three digits and a sign, or a dash where undefined.
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(dash, |value| format!("{value:+.3}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,28 +1,50 @@
-//! `vdvae-probe`: linear probes on the latents of each resolution, beside controls.
+//! `vdvae-probe`: probes on the latents of each resolution, beside controls.
 
+mod lines;
 mod plan;
+mod predict;
 mod run;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use vdvae_report::{report_table, results_json, targets_table};
 
 use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
 use plan::Plan;
 
-/// What do the latents of each resolution know? Linear probes, beside the pixels and the same
-/// network with random weights.
+/// What do the latents of each resolution know? Probes, beside the pixels and the same network
+/// with random weights.
 ///
 /// Without arguments: the built-in model on the built-in faces, a line for each resolution and one
 /// for all layers together.
 #[derive(Debug, Parser)]
-#[command(name = "vdvae-probe", version, max_term_width = 100)]
-struct Args {
+#[command(
+    name = "vdvae-probe",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
     #[command(flatten)]
     common: Common,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    args: Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Predict targets of pictures with a saved probe
+    Predict(predict::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, or folder:PATH
@@ -31,40 +53,10 @@ struct Args {
     task: String,
     #[command(flatten)]
     data: DataArgs,
-    /// Layers to read: all, of one resolution, one, or the first from the top; may be repeated.
-    /// Without it: every resolution, and all together [example: --layer 32x32]
-    #[arg(long, alias = "layers", value_name = "all|RxR|N|first:N")]
-    layer: Vec<String>,
-    /// Each layer alone, too [example: --per-layer]
-    #[arg(long)]
-    per_layer: bool,
-    /// Controls to run beside the latents: pixels, random-init, shuffled-labels, or none
-    /// [example: --controls pixels]
-    #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST")]
-    controls: Vec<String>,
-    /// What is read from each layer [example: --statistic log-std]
-    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
-    statistic: String,
-    /// How a layer's grid becomes columns [example: --pool mean]
-    #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
-    pool: String,
-    /// Which code fits: batched takes every target and strength at once; linfa one after another,
-    /// far slower [example: --solver linfa]
-    #[arg(long, default_value = "batched", value_name = "batched|linfa")]
-    solver: String,
-    /// Penalties to choose from on validation: alpha of the summed loss, which is 1 / C
-    /// [example: --strengths 1,10,100]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "LIST",
-        default_value = "1,10,100,1000,10000,100000,1000000"
-    )]
-    strengths: Vec<f64>,
-    /// Bootstrap replicates of the 95% intervals [example: --replicates 200]
-    #[arg(long, default_value_t = 1000, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    replicates: u32,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    probing: ProbingArgs,
     /// Pictures that pass through the network at once, on each thread [example: --batch-size 8]
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -72,35 +64,110 @@ struct Args {
     /// Folder for results.json and results.csv [example: --out probes/celeba]
     #[arg(long, default_value = "vdvae-probe-out", value_name = "DIR")]
     out: PathBuf,
+    /// Write the probe of the one selection asked for, for `vdvae-probe predict`
+    /// [example: --save-probe smiling.safetensors]
+    #[arg(long, value_name = "FILE")]
+    save_probe: Option<PathBuf>,
+}
+
+/// Which features are read.
+#[derive(Debug, clap::Args)]
+struct SelectionArgs {
+    /// Layers to read: all, of one resolution, one, or the first from the top; may be repeated.
+    /// Without it: every resolution, and all together [example: --layer 32x32]
+    #[arg(long, alias = "layers", value_name = "all|RxR|N|first:N")]
+    layer: Vec<String>,
+    /// Each layer alone, too [example: --per-layer]
+    #[arg(long)]
+    per_layer: bool,
+    /// All layers from the top to the end of each resolution, too [example: --cumulative]
+    #[arg(long)]
+    cumulative: bool,
+    /// Controls to run beside the latents: pixels, pca (of pixels), random-init, shuffled-labels,
+    /// or none [example: --controls pixels,shuffled-labels]
+    #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST")]
+    controls: Vec<String>,
+    /// Components of control pca [example: --pca-columns 64]
+    #[arg(long, default_value_t = 256, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pca_columns: u32,
+    /// Selections with more columns once more, reduced to N by principal components or by a random
+    /// projection [example: --match-columns 256,projection]
+    #[arg(long, value_name = "N[,pca|projection]")]
+    match_columns: Option<String>,
+    /// What is read from each layer [example: --statistic log-std]
+    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
+    statistic: String,
+    /// How a layer's grid becomes columns [example: --pool mean]
+    #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
+    pool: String,
+}
+
+/// How they are probed.
+#[derive(Debug, clap::Args)]
+struct ProbingArgs {
+    /// Probes to run: logistic, ridge, knn (10 or 20 neighbours by cosine), centroid. Without it:
+    /// logistic, or ridge where targets are real numbers [example: --probe logistic,knn]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    probe: Vec<String>,
+    /// Which code fits logistic probes: batched takes every target and strength at once; linfa one
+    /// after another, far slower [example: --solver linfa]
+    #[arg(long, default_value = "batched", value_name = "batched|linfa")]
+    solver: String,
+    /// Penalties of logistic and ridge to choose from on validation: alpha of the summed loss,
+    /// which is 1 / C [example: --strengths 1,10,100]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        default_value = "1,10,100,1000,10000,100000,1000000"
+    )]
+    strengths: Vec<f64>,
+    /// Shares of the training and validation pictures to use, each subset part of the larger ones
+    /// [example: --train-fraction 0.01,0.1,1]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "LIST")]
+    train_fraction: Vec<f64>,
+    /// How many times such subsets are drawn, from --seed up; lines of the table are their means
+    /// [example: --label-seeds 5]
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    label_seeds: u32,
+    /// Bootstrap replicates of the 95% intervals [example: --replicates 200]
+    #[arg(long, default_value_t = 1000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    replicates: u32,
 }
 
 /// Entry point of `vdvae-probe`.
 pub fn main() -> ExitCode {
-    match parse::<Args>() {
-        Ok(args) => exit_with(run(&args)),
+    match parse::<Cli>() {
+        Ok(Cli { common, verb: Some(Verb::Predict(args)), .. }) => {
+            exit_with(predict::run(&args, &common))
+        }
+        Ok(Cli { common, verb: None, args }) => exit_with(run(&args, &common)),
         Err(code) => code,
     }
 }
 
-fn run(args: &Args) -> Result<()> {
-    args.common.set_up()?;
+fn run(args: &Args, common: &Common) -> Result<()> {
+    common.set_up()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot create", args.out.display()))?;
     for name in ["results.json", "results.csv"] {
         check_writable(&args.out.join(name))?;
     }
-    let outcome = Plan::new(args).and_then(|plan| run::run(&plan, args));
-    let (report, details) = outcome.inspect_err(|_| {
+    let outcome = Plan::new(args, common).and_then(|plan| run::run(&plan, args));
+    let run::Outcome { report, evaluated } = outcome.inspect_err(|_| {
         // A folder that is still empty goes again; one with results is no empty folder and stays.
         let _ = std::fs::remove_dir(&args.out);
     })?;
-    if args.common.json {
+    if common.json {
         return print(&results_json(&report)?);
     }
     let mut text = report_table(&report);
     // One selection is a question about its targets.
-    if let Some(result) = details {
-        text += &format!("\n{}", targets_table(&result));
+    if let Some(result) = run::only_latents(&evaluated) {
+        text += &format!("\n{}", targets_table(result));
     }
     print(&text)
 }

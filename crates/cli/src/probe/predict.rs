@@ -1,0 +1,137 @@
+//! `vdvae-probe predict`: a saved probe on pictures.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use image::RgbImage;
+use ndarray::Array2;
+use serde_json::json;
+use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, read_picture};
+use vdvae_features::{Extraction, FeatureSpec, LayerSelection, Source};
+use vdvae_probes::{Prediction, SavedProbe};
+use vdvae_report::{predictions_csv, predictions_table};
+
+use crate::common::{Common, LoadedModel, ModelArgs, print, usage};
+
+/// Predict targets of pictures with a probe that --save-probe wrote.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The saved probe [example: --probe smiling.safetensors]
+    #[arg(long, value_name = "FILE")]
+    probe: PathBuf,
+    /// The network it was trained on
+    #[command(flatten)]
+    model: ModelArgs,
+    /// JPEG or PNG files
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Print comma-separated values instead of the table [example: --csv]
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Pictures that pass through the network at once, on each thread [example: --batch-size 8]
+    #[arg(long, default_value_t = 32, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+}
+
+pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
+    common.set_up()?;
+    let probe = SavedProbe::load(&args.probe)?;
+    let loaded = args.model.load(&common.device()?)?;
+    let (found, features) = (&loaded.sha256, &probe.info.features);
+    if *found != features.sha256 {
+        return Err(usage(format!(
+            "{}: expected the network {} with sha256 {}, found {} with {found}; use --checkpoint",
+            args.probe.display(),
+            features.network,
+            features.sha256,
+            loaded.name
+        )));
+    }
+    let predictions = predict(args, &probe, &loaded)?;
+    let images: Vec<String> = args.images.iter().map(|path| path.display().to_string()).collect();
+    let targets = &probe.info.targets;
+    if common.json {
+        return print(&as_json(&probe, &images, &predictions)?);
+    }
+    match args.csv {
+        true => print(&predictions_csv(&images, targets, &predictions)?),
+        false => print(&predictions_table(&images, targets, &predictions)),
+    }
+}
+
+/// `(images, targets)`.
+fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Array2<Prediction>> {
+    let features = &probe.info.features;
+    let layers: LayerSelection = features.layers.parse()?;
+    let spec = FeatureSpec {
+        statistic: features.statistic.parse()?,
+        pooling: features.pooling.parse()?,
+        seed: features.seed,
+    };
+    let extraction = Extraction {
+        dataset: &Pictures { paths: args.images.clone() },
+        split: Split::Test,
+        preparation: Preparation::new(loaded.model.config().image_size),
+        on_bad_image: OnBadImage::Fail,
+        batch_size: args.batch_size as usize,
+    };
+    let source = Source::Latents { model: &loaded.model, spec, layers };
+    let table = extraction.run(&[source], |_| ())?.tables.remove(0);
+    if table.features.ncols() != probe.columns() {
+        let (columns, found) = (probe.columns(), table.features.ncols());
+        bail!("{}: expected {columns} columns, found {found}", args.probe.display());
+    }
+    Ok(probe.predict(table.view())?)
+}
+
+fn as_json(
+    probe: &SavedProbe,
+    images: &[String],
+    predictions: &Array2<Prediction>,
+) -> Result<String> {
+    let of_image = |(image, row): (&String, ndarray::ArrayView1<'_, Prediction>)| {
+        let one = |(target, p): (&String, &Prediction)| json!({"target": target, "score": p.score, "probability": p.probability});
+        let all: Vec<_> = probe.info.targets.iter().zip(row).map(one).collect();
+        json!({"image": image, "predictions": all})
+    };
+    let all: Vec<_> = images.iter().zip(predictions.rows()).map(of_image).collect();
+    Ok(serde_json::to_string_pretty(&json!({"probe": probe.info, "images": all}))?)
+}
+
+/// Files as a data set, so that they become features exactly as those the probe was fitted on.
+struct Pictures {
+    paths: Vec<PathBuf>,
+}
+
+impl Dataset for Pictures {
+    fn name(&self) -> &str {
+        "pictures"
+    }
+
+    fn len(&self, _split: Split) -> usize {
+        self.paths.len()
+    }
+
+    fn key(&self, _split: Split, index: usize) -> String {
+        self.paths[index].display().to_string()
+    }
+
+    fn labels(&self, _split: Split) -> Labels {
+        Labels::None
+    }
+
+    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
+        None
+    }
+
+    fn image(&self, split: Split, index: usize) -> vdvae_datasets::Result<RgbImage> {
+        self.check_index(split, index)?;
+        read_picture(&self.paths[index])
+    }
+
+    fn fingerprint(&self) -> String {
+        // Nothing is cached by it: the files are named anew every time.
+        String::new()
+    }
+}

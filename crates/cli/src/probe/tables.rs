@@ -1,0 +1,106 @@
+//! One pass of the network over the pictures fills the tables of every source.
+
+use anyhow::Result;
+use vdvae_datasets::{Preparation, Split};
+use vdvae_features::{Extraction, FeatureTable, LayerSelection, Source as Features, Statistic};
+use vdvae_model::{LayerShape, VdvaeConfig};
+use vdvae_probes::{Reduction, ReductionKind, Source};
+
+use super::plan::Plan;
+use crate::common::{progress, report_skipped};
+
+/// Train, validation and test tables of one source.
+pub(super) type Splits = [FeatureTable; 3];
+
+/// The layers of a selection.
+pub(super) fn selected(config: &VdvaeConfig, selection: LayerSelection) -> Vec<LayerShape> {
+    config.latent_layers().into_iter().filter(|layer| selection.contains(layer)).collect()
+}
+
+/// The smallest selection that holds every column a line needs.
+fn union(plan: &Plan) -> LayerSelection {
+    match plan.selections[..] {
+        [only] => only,
+        _ if plan.spec.statistic == Statistic::Activation => LayerSelection::All,
+        _ => {
+            let config = plan.loaded.model.config();
+            let last = plan.selections.iter().flat_map(|&s| selected(config, s)).map(|l| l.index);
+            LayerSelection::First(last.max().map_or(0, |last| last + 1))
+        }
+    }
+}
+
+/// Latents first, then the controls that have features of their own.
+pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Splits)>> {
+    let (spec, layers) = (plan.spec, union(plan));
+    let mut sources =
+        vec![(Source::Latents, Features::Latents { model: &plan.loaded.model, spec, layers })];
+    if let Some(random) = &plan.random {
+        sources.push((Source::RandomInit, Features::Latents { model: random, spec, layers }));
+    }
+    let wants = |source| plan.controls.contains(&source);
+    if wants(Source::Pixels) || wants(Source::Pca) {
+        sources.push((Source::Pixels, Features::Pixels));
+    }
+    let features: Vec<Features<'_>> = sources.iter().map(|(_, features)| *features).collect();
+    let total: usize = Split::ALL.iter().map(|&split| plan.dataset.len(split)).sum();
+    let bar = progress(total as u64, "reading latents");
+    let mut splits = Vec::new();
+    for split in Split::ALL {
+        let extraction = Extraction {
+            dataset: plan.dataset.as_ref(),
+            split,
+            preparation: Preparation::new(plan.loaded.model.config().image_size),
+            on_bad_image: plan.on_bad_image,
+            batch_size,
+        };
+        let extracted = extraction.run(&features, |n| bar.inc(n as u64))?;
+        bar.suspend(|| report_skipped(&extracted.skipped));
+        if extracted.tables[0].rows() == 0 {
+            anyhow::bail!("{}: no picture of split `{split}` could be read", plan.dataset.name());
+        }
+        splits.push(extracted.tables);
+    }
+    bar.finish_and_clear();
+    let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
+    add_components(plan, &mut tables)?;
+    Ok(tables)
+}
+
+/// Turns the tables of each split around: those of each source.
+fn by_source(
+    sources: impl Iterator<Item = Source>,
+    splits: Vec<Vec<FeatureTable>>,
+) -> Vec<(Source, Splits)> {
+    let mut splits: Vec<_> = splits.into_iter().map(Vec::into_iter).collect();
+    let mut tables = || -> Splits {
+        let tables: Vec<_> = splits.iter_mut().filter_map(Iterator::next).collect();
+        tables.try_into().expect("one table a split and source")
+    };
+    sources.map(|source| (source, tables())).collect()
+}
+
+/// Adds the principal components of the pixels where they are asked for, and drops the pixels
+/// where they are not.
+fn add_components(plan: &Plan, tables: &mut Vec<(Source, Splits)>) -> Result<()> {
+    if plan.controls.contains(&Source::Pca)
+        && let Some((_, pixels)) = tables.iter().find(|(source, _)| *source == Source::Pixels)
+    {
+        let components = reduce(pixels, ReductionKind::Pca, plan.pca_columns, plan.bootstrap.seed)?;
+        tables.push((Source::Pca, components));
+    }
+    tables.retain(|(source, _)| *source != Source::Pixels || plan.controls.contains(source));
+    Ok(())
+}
+
+/// The same rows with fewer columns, by what the training rows teach.
+pub(super) fn reduce(
+    splits: &Splits,
+    kind: ReductionKind,
+    columns: usize,
+    seed: u64,
+) -> Result<Splits> {
+    let reduction = Reduction::fit(&splits[0], kind, columns, seed)?;
+    let [train, valid, test] = splits;
+    Ok([reduction.apply(train)?, reduction.apply(valid)?, reduction.apply(test)?])
+}

@@ -1,0 +1,60 @@
+//! Results that differ in their label seed alone, as one line.
+
+use vdvae_probes::ProbeResult;
+
+use super::{dash, score};
+
+/// One line of the table: at least one result.
+pub(super) struct Row<'a> {
+    members: Vec<&'a ProbeResult>,
+}
+
+impl<'a> Row<'a> {
+    /// Gathers results in the order of their first members.
+    pub(super) fn of(results: &'a [ProbeResult]) -> Vec<Self> {
+        let mut rows: Vec<Self> = Vec::new();
+        for result in results {
+            let found = rows.iter_mut().find(|row| {
+                result.label_seed.is_some() && is_same_but_for_the_seed(row.first(), result)
+            });
+            match found {
+                Some(row) => row.members.push(result),
+                None => rows.push(Self { members: vec![result] }),
+            }
+        }
+        rows
+    }
+
+    pub(super) fn first(&self) -> &'a ProbeResult {
+        self.members[0]
+    }
+
+    /// How many seeds were averaged; a dash where no rows were drawn.
+    pub(super) fn seeds(&self) -> String {
+        self.first().label_seed.map_or_else(dash, |_| self.members.len().to_string())
+    }
+
+    /// Mean of a number over the members where it is defined.
+    pub(super) fn mean(&self, of: impl Fn(&ProbeResult) -> Option<f64>) -> Option<f64> {
+        let defined: Vec<f64> = self.members.iter().filter_map(|result| of(result)).collect();
+        (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+    }
+
+    /// The interval, or the mean of the members' ends.
+    pub(super) fn interval(&self) -> String {
+        let end = |index: usize| self.mean(|result| result.ci95.map(|ends| ends[index]));
+        match (end(0), end(1)) {
+            (Some(low), Some(high)) => format!("[{}, {}]", score(Some(low)), score(Some(high))),
+            _ => dash(),
+        }
+    }
+}
+
+fn is_same_but_for_the_seed(a: &ProbeResult, b: &ProbeResult) -> bool {
+    a.label_seed.is_some()
+        && a.source == b.source
+        && a.layers == b.layers
+        && a.probe == b.probe
+        && a.matched_columns == b.matched_columns
+        && a.train_fraction == b.train_fraction
+}

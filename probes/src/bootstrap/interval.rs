@@ -1,0 +1,188 @@
+//! Intervals and p-values from replicates.
+//!
+//! The interval is the expanded percentile interval (Hesterberg 2015, "What Teachers Should Know
+//! about the Bootstrap", section 5): percentiles further out than 2.5 and 97.5, by what the normal
+//! quantile and the missing factor n / (n - 1) of the variance leave short of Student's t with
+//! n - 1 degrees of freedom. n counts what is resampled as a whole, rows or groups, so that a
+//! handful of groups gives an honest interval. The two-sided p-value of a difference is the level
+//! at which that interval just touches zero, one replicate added on each side, so that it is never
+//! zero.
+
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+/// A statistic on the rows themselves and on every replicate.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Replicated {
+    /// On the rows themselves; `None` where it is undefined.
+    pub value: Option<f64>,
+    /// On every replicate, in order; empty where `value` is undefined.
+    pub replicates: Vec<Option<f64>>,
+    /// Rows or groups that were resampled as wholes.
+    pub units: usize,
+}
+
+/// The difference of two statistics of the same rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairedDifference {
+    /// `a - b`.
+    pub value: f64,
+    /// Its 95% interval over replicates that both statistics share.
+    pub ci95: Option<[f64; 2]>,
+    /// Two-sided p-value of no difference; not corrected for the number of comparisons made.
+    pub p_value: Option<f64>,
+}
+
+impl Replicated {
+    /// The 95% interval; `None` where the statistic is undefined, or fewer than two units or no
+    /// replicates were drawn.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        self.value?;
+        let scale = Expansion::of(self.units)?;
+        percentiles(self.replicates.iter().flatten().copied().collect(), scale.share(0.025))
+    }
+
+    /// `self - other` on the replicates that both share, which gives a much narrower interval than
+    /// the two side by side suggest; `None` where either is undefined.
+    ///
+    /// # Panics
+    /// When both are defined and differ in their number of replicates.
+    pub fn minus(&self, other: &Self) -> Option<PairedDifference> {
+        let value = self.value? - other.value?;
+        assert_eq!(self.replicates.len(), other.replicates.len(), "the same replicates");
+        let pairs = self.replicates.iter().zip(&other.replicates);
+        let differences: Vec<f64> = pairs.filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+        let scale = Expansion::of(self.units.min(other.units));
+        let p_value = scale.as_ref().and_then(|scale| scale.p_value(&differences));
+        let ci95 = scale.and_then(|scale| percentiles(differences, scale.share(0.025)));
+        Some(PairedDifference { value, ci95, p_value })
+    }
+
+    /// The mean of several statistics of the same rows, replicate by replicate, such as one probe
+    /// on several draws of its training rows. Those that are undefined are left out.
+    ///
+    /// # Panics
+    /// When two that are defined differ in their number of replicates.
+    pub fn mean(of: &[&Self]) -> Self {
+        let defined: Vec<&&Self> = of.iter().filter(|one| one.value.is_some()).collect();
+        let average = |value: &dyn Fn(&Self) -> Option<f64>| {
+            let sum = defined.iter().try_fold(0.0, |sum, one| Some(sum + value(one)?))?;
+            Some(sum / defined.len() as f64)
+        };
+        let Some(first) = defined.first() else { return Self::default() };
+        let count = first.replicates.len();
+        assert!(defined.iter().all(|one| one.replicates.len() == count), "the same replicates");
+        Self {
+            value: average(&|one| one.value),
+            replicates: (0..count).map(|index| average(&|one| one.replicates[index])).collect(),
+            units: first.units,
+        }
+    }
+}
+
+/// How much further out percentiles are read for a number of units.
+struct Expansion {
+    normal: Normal,
+    student: StudentsT,
+    /// √(n / (n - 1)).
+    factor: f64,
+}
+
+impl Expansion {
+    /// `None` for fewer than two units, of which nothing can be said.
+    fn of(units: usize) -> Option<Self> {
+        if units < 2 {
+            return None;
+        }
+        let (units, freedom) = (units as f64, (units - 1) as f64);
+        Some(Self {
+            normal: Normal::standard(),
+            student: StudentsT::new(0.0, 1.0, freedom).ok()?,
+            factor: (units / freedom).sqrt(),
+        })
+    }
+
+    /// The share of replicates to leave on either side for an interval that misses the truth by
+    /// `tail` there.
+    fn share(&self, tail: f64) -> f64 {
+        self.normal.cdf(self.factor * self.student.inverse_cdf(tail))
+    }
+
+    /// Twice the tail whose share of replicates lies beyond zero; `None` without replicates.
+    fn p_value(&self, differences: &[f64]) -> Option<f64> {
+        if differences.is_empty() {
+            return None;
+        }
+        let beyond = |side: fn(&&f64) -> bool| 1 + differences.iter().filter(side).count();
+        let fewest = beyond(|d| **d <= 0.0).min(beyond(|d| **d >= 0.0));
+        let share = (fewest as f64 / (differences.len() + 1) as f64).min(0.5);
+        let tail = self.student.cdf(self.normal.inverse_cdf(share) / self.factor);
+        Some((2.0 * tail).min(1.0))
+    }
+}
+
+/// Percentiles at `share` and `1 - share`, interpolated linearly (numpy's default).
+fn percentiles(mut values: Vec<f64>, share: f64) -> Option<[f64; 2]> {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    let at = |share: f64| {
+        let position = share * last as f64;
+        let (low, part) = (position.floor() as usize, position.fract());
+        values[low] + part * (values[(low + 1).min(last)] - values[low])
+    };
+    Some([at(share), at(1.0 - share)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_interpolate() {
+        // numpy.percentile(range(101), [2.5, 97.5])
+        let values = (0..=100).map(f64::from).collect();
+        assert_eq!(percentiles(values, 0.025), Some([2.5, 97.5]));
+        assert_eq!(percentiles(vec![], 0.025), None);
+    }
+
+    #[test]
+    fn few_units_read_further_out() {
+        // scipy 1.17: n = 10; norm.cdf(sqrt(n / (n - 1)) * t.ppf(0.025, n - 1)) = 0.008550639
+        let share = Expansion::of(10).unwrap().share(0.025);
+        assert!((share - FEW).abs() < 1e-7, "{share}");
+        assert!((Expansion::of(100_000).unwrap().share(0.025) - 0.025).abs() < 1e-4);
+        assert!(Expansion::of(1).is_none());
+    }
+
+    /// See `few_units_read_further_out`.
+    const FEW: f64 = 0.008_550_639_024;
+
+    #[test]
+    fn p_values_agree_with_the_interval() {
+        // A hundred thousand units: plain percentiles. 2% of the replicates lie at or below zero.
+        let scale = Expansion::of(100_000).unwrap();
+        let differences: Vec<f64> = (0..1000).map(|i| f64::from(i - 19)).collect();
+        let p = scale.p_value(&differences).unwrap();
+        // 2 · (20 + 1) / 1001; the quantile functions add 1e-5.
+        assert!((p - 42.0 / 1001.0).abs() < 1e-4, "{p}");
+        assert!(percentiles(differences, scale.share(0.025)).unwrap()[0] > 0.0);
+        assert_eq!(scale.p_value(&[0.0; 50]), Some(1.0));
+        let certain = scale.p_value(&[1.0; 999]).unwrap();
+        assert!((certain - 0.002).abs() < 1e-5, "{certain}");
+    }
+
+    #[test]
+    fn means_are_taken_replicate_by_replicate() {
+        let one = |value, shift: f64| Replicated {
+            value,
+            replicates: vec![Some(1.0 + shift), None, Some(3.0 + shift)],
+            units: 9,
+        };
+        let (a, b) = (one(Some(1.0), 0.0), one(Some(2.0), 1.0));
+        let undefined = Replicated { units: 9, ..Replicated::default() };
+        let mean = Replicated::mean(&[&a, &undefined, &b]);
+        assert_eq!(mean.replicates, [Some(1.5), None, Some(3.5)]);
+        assert_eq!((mean.value, mean.units), (Some(1.5), 9));
+        assert_eq!(Replicated::mean(&[&undefined]).value, None);
+        assert_eq!(a.minus(&undefined), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! Which differences between results are more than chance.
+
+use crate::bootstrap::Replicated;
+use crate::{Compared, Comparison, Evaluated, ProbeResult, Source};
+
+/// Results that differ in their label seed alone, as one.
+struct Entry {
+    side: Compared,
+    columns: usize,
+    /// Whether the layers are those of one resolution, as in `32x32`.
+    is_resolution: bool,
+    replicated: Replicated,
+}
+
+/// Paired differences between results on the same test rows, within one probe, number of matched
+/// columns and training fraction; results of several label seeds are averaged first.
+///
+/// - Latents of each selection less each control on the same selection (pixels and their
+///   components have no selection, and are compared with all).
+/// - Latents of each resolution less those of the next better one.
+/// - Latents of each selection less those of `all`.
+///
+/// Latents matched to N columns are compared with what was matched to N too, and with what had no
+/// more than N columns to begin with. The intervals describe other test rows, for the fits at hand;
+/// p-values are not corrected for the number of comparisons.
+pub fn compare(evaluated: &[Evaluated]) -> Vec<Comparison> {
+    let entries = entries(evaluated);
+    let is_latents = |entry: &Entry| entry.side.source == Source::Latents;
+    let mut comparisons = Vec::new();
+    for (index, latent) in entries.iter().enumerate().filter(|(_, entry)| is_latents(entry)) {
+        let controls = entries.iter().filter(|entry| is_control_of(entry, latent));
+        comparisons.extend(controls.filter_map(|control| difference(latent, control)));
+        let rivals: Vec<(usize, &Entry)> = entries
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| is_latents(other) && same_settings(other, latent))
+            .collect();
+        let value = latent.replicated.value;
+        // Of equals, the one that comes first counts as the better.
+        let better = |(at, other): &&(usize, &Entry)| {
+            let theirs = other.replicated.value;
+            other.is_resolution && (theirs > value || (theirs == value && *at < index))
+        };
+        let rank =
+            |(at, other): &&(usize, &Entry)| (other.replicated.value, std::cmp::Reverse(*at));
+        let next_better = rivals
+            .iter()
+            .filter(better)
+            .min_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("no value is NaN"));
+        let next_better = next_better.filter(|_| latent.is_resolution);
+        let is_all = |entry: &Entry| entry.side.layers.as_deref() == Some("all");
+        let all = rivals.iter().find(|(_, other)| is_all(other)).filter(|_| !is_all(latent));
+        let rivals = [next_better, all].into_iter().flatten();
+        comparisons.extend(rivals.filter_map(|(_, other)| difference(latent, other)));
+    }
+    comparisons
+}
+
+/// Writes into each result of latents by how much it beats the same features with shuffled labels.
+pub fn set_selectivity(results: &mut [ProbeResult]) {
+    let of_shuffled: Vec<ProbeResult> =
+        results.iter().filter(|r| r.source == Source::ShuffledLabels).cloned().collect();
+    for result in results.iter_mut().filter(|result| result.source == Source::Latents) {
+        let shuffled = of_shuffled.iter().find(|other| {
+            let side = Compared { source: Source::ShuffledLabels, ..result.side() };
+            other.side() == side && other.label_seed == result.label_seed
+        });
+        result.selectivity = shuffled.and_then(|other| Some(result.value? - other.value?));
+    }
+}
+
+fn entries(evaluated: &[Evaluated]) -> Vec<Entry> {
+    let mut members: Vec<(Compared, Vec<&Evaluated>)> = Vec::new();
+    for one in evaluated {
+        let side = one.result.side();
+        match members.iter_mut().find(|(other, _)| *other == side) {
+            Some((_, members)) => members.push(one),
+            None => members.push((side, vec![one])),
+        }
+    }
+    let entry = |(side, members): (Compared, Vec<&Evaluated>)| {
+        let replicated: Vec<&Replicated> = members.iter().map(|one| &one.replicated).collect();
+        let named = members[0].result.resolution.map(|r| format!("{r}x{r}"));
+        let is_resolution = named.is_some() && named == side.layers;
+        let columns = members[0].result.columns;
+        Entry { side, columns, is_resolution, replicated: Replicated::mean(&replicated) }
+    };
+    members.into_iter().map(entry).collect()
+}
+
+/// Whether an entry belongs to the curve another one is on.
+fn same_settings(one: &Entry, other: &Entry) -> bool {
+    let (a, b) = (&one.side, &other.side);
+    // Too few columns to be matched: the raw result stands for the matched one.
+    let stands_in =
+        a.matched_columns.is_none() && b.matched_columns.is_some_and(|most| one.columns <= most);
+    a.probe == b.probe
+        && a.train_fraction == b.train_fraction
+        && (a.matched_columns == b.matched_columns || stands_in)
+}
+
+fn is_control_of(control: &Entry, latent: &Entry) -> bool {
+    same_settings(control, latent)
+        && match control.side.source {
+            Source::Latents => false,
+            Source::Pixels | Source::Pca => true,
+            Source::RandomInit | Source::ShuffledLabels => {
+                control.side.layers == latent.side.layers
+            }
+        }
+}
+
+fn difference(a: &Entry, b: &Entry) -> Option<Comparison> {
+    let paired = a.replicated.minus(&b.replicated)?;
+    Some(Comparison {
+        a: a.side.clone(),
+        b: b.side.clone(),
+        difference: paired.value,
+        ci95: paired.ci95,
+        p_value: paired.p_value,
+    })
+}
+
+#[cfg(test)]
+mod tests;

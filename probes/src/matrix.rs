@@ -1,0 +1,148 @@
+//! Products, factors and eigenvectors of dense matrices, computed by faer on the current pool.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve;
+use faer::traits::ComplexField;
+use faer::{Accum, MatMut, MatRef, Par, Side};
+use ndarray::{Array2, ArrayView2, CowArray, Ix2, LinalgScalar};
+
+use crate::{Error, Result};
+
+/// `left · right`.
+///
+/// # Shapes
+/// `left`: `(m, k)`; `right`: `(k, n)`. Returns `(m, n)`.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(crate) fn product<T: ComplexField + LinalgScalar>(
+    left: ArrayView2<'_, T>,
+    right: ArrayView2<'_, T>,
+) -> Array2<T> {
+    let mut into = Array2::zeros((left.nrows(), right.ncols()));
+    add_product(&mut into, left, right);
+    into
+}
+
+/// `into += left · right`; shapes as in [`product`].
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(crate) fn add_product<T: ComplexField + LinalgScalar>(
+    into: &mut Array2<T>,
+    left: ArrayView2<'_, T>,
+    right: ArrayView2<'_, T>,
+) {
+    let (m, n) = into.dim();
+    assert_eq!((left.nrows(), right.dim()), (m, (left.ncols(), n)), "shapes of a matrix product");
+    if left.ncols() == 0 || m == 0 || n == 0 {
+        return;
+    }
+    let (left, right) = (contiguous(left), contiguous(right));
+    let slice = into.as_slice_mut().expect("sums of products are made in standard layout");
+    let into = MatMut::from_row_major_slice_mut(slice, m, n);
+    matmul(into, Accum::Add, faer_view(&left), faer_view(&right), T::one(), Par::rayon(0));
+}
+
+/// Solves `matrix · x = right` for a positive definite matrix of which the lower half is read.
+///
+/// # Shapes
+/// `matrix`: `(D, D)`; `right` and the result: `(D, K)`.
+///
+/// # Errors
+/// [`Error::Singular`] where the matrix is not positive definite.
+pub(crate) fn solve(
+    matrix: &Array2<f64>,
+    right: &Array2<f64>,
+    what: &'static str,
+) -> Result<Array2<f64>> {
+    let (matrix, right) = (contiguous(matrix.view()), contiguous(right.view()));
+    let factor = faer_view(&matrix).llt(Side::Lower).map_err(|_| Error::Singular { what })?;
+    let solution = factor.solve(faer_view(&right));
+    Ok(Array2::from_shape_fn((solution.nrows(), solution.ncols()), |(i, j)| solution[(i, j)]))
+}
+
+/// Eigenvalues, largest first, and their vectors as columns, of a symmetric matrix of which the
+/// lower half is read.
+///
+/// # Errors
+/// [`Error::Singular`] where the iteration does not converge.
+pub(crate) fn eigen(matrix: &Array2<f64>, what: &'static str) -> Result<(Vec<f64>, Array2<f64>)> {
+    let view = contiguous(matrix.view());
+    let found =
+        faer_view(&view).self_adjoint_eigen(Side::Lower).map_err(|_| Error::Singular { what })?;
+    let size = matrix.nrows();
+    let values = (0..size).rev().map(|i| found.S()[i]).collect();
+    let vectors = found.U();
+    Ok((values, Array2::from_shape_fn((size, size), |(i, j)| vectors[(i, size - 1 - j)])))
+}
+
+/// An orthonormal basis of the columns of a tall matrix, `(m, n)` with `m ≥ n`.
+pub(crate) fn orthonormal(columns: &Array2<f64>) -> Array2<f64> {
+    let view = contiguous(columns.view());
+    let thin = faer_view(&view).qr().compute_thin_Q();
+    Array2::from_shape_fn(columns.dim(), |(i, j)| thin[(i, j)])
+}
+
+/// The view itself where faer can read it in place, a copy otherwise.
+fn contiguous<T: LinalgScalar>(view: ArrayView2<'_, T>) -> CowArray<'_, T, Ix2> {
+    if view.is_standard_layout() || view.t().is_standard_layout() {
+        view.into()
+    } else {
+        view.to_owned().into()
+    }
+}
+
+fn faer_view<'a, T>(matrix: &'a CowArray<'_, T, Ix2>) -> MatRef<'a, T> {
+    let (rows, columns) = matrix.dim();
+    match matrix.as_slice() {
+        Some(slice) => MatRef::from_row_major_slice(slice, rows, columns),
+        None => {
+            let slice = matrix.as_slice_memory_order().expect("made contiguous");
+            MatRef::from_column_major_slice(slice, rows, columns)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::s;
+
+    use super::*;
+
+    fn wave(rows: usize, columns: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 37 + j * j * 11 + 5) as f64).sin())
+    }
+
+    /// Rounding of a few hundred float64 products of numbers below 1.
+    const TOLERANCE: f64 = 1e-12;
+
+    #[test]
+    fn products_of_any_layout() {
+        let (a, b) = (wave(12, 9), wave(14, 9));
+        let (strided, whole) = (a.slice(s![..;2, ..]), b.slice(s![2.., ..]));
+        let found = product(strided, whole.t());
+        let expected = strided.dot(&whole.t());
+        assert!((&found - &expected).iter().all(|e| e.abs() < TOLERANCE));
+        let nothing = product(Array2::<f32>::zeros((2, 0)).view(), Array2::zeros((0, 3)).view());
+        assert_eq!(nothing, Array2::<f32>::zeros((2, 3)));
+    }
+
+    #[test]
+    fn factors_and_eigenvectors_give_the_matrix_back() {
+        let root = wave(6, 6);
+        let matrix = root.dot(&root.t()) + Array2::<f64>::eye(6);
+        let expected = wave(6, 2);
+        let found = solve(&matrix, &matrix.dot(&expected), "test").unwrap();
+        assert!((&found - &expected).iter().all(|e| e.abs() < TOLERANCE));
+        let (values, vectors) = eigen(&matrix, "test").unwrap();
+        assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
+        let scaled = &vectors * &ndarray::Array1::from_vec(values);
+        assert!((&scaled.dot(&vectors.t()) - &matrix).iter().all(|e| e.abs() < TOLERANCE));
+        let basis = orthonormal(&wave(20, 4));
+        let gram = basis.t().dot(&basis);
+        assert!((&gram - &Array2::<f64>::eye(4)).iter().all(|e| e.abs() < TOLERANCE));
+        let error = solve(&-&matrix, &expected, "ridge").unwrap_err();
+        assert!(error.to_string().starts_with("ridge: "), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! A linear probe as a file: what it predicts, what it reads, and its weights.
+//!
+//! The file is safetensors. Its tensors, all float64: `weights` (outputs, D), `intercept`
+//! (outputs), and `mean` and `deviation` (D), by which columns are standardised. Its one metadata
+//! entry, `vdvae-probe`, is [`ProbeInfo`] as JSON with a version and a hash over everything.
+
+mod file;
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+use vdvae_features::Targets;
+
+use crate::probe::{Choice, Fitted, Linear, Model};
+use crate::{Error, Result};
+
+/// What a saved probe predicts and from what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeInfo {
+    /// Name of the probe, `logistic` or `ridge`.
+    pub probe: String,
+    /// Task it was trained on, such as `celeba-attrs`.
+    pub task: String,
+    /// Kind of the targets.
+    pub kind: TargetKind,
+    /// Name of every target or class, in the order of the outputs.
+    pub targets: Vec<String>,
+    /// Strength of the penalty of each output; none where nothing could be fitted.
+    pub strengths: Vec<Option<f64>>,
+    /// The features it reads.
+    pub features: FeatureInfo,
+}
+
+/// Which features a saved probe reads, named as on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureInfo {
+    /// Name of the network, for people.
+    pub network: String,
+    /// SHA-256 of the network's weights file.
+    pub sha256: String,
+    /// The layers, such as `32x32`.
+    pub layers: String,
+    /// The statistic, such as `mean`.
+    pub statistic: String,
+    /// The pooling, such as `grid:4`.
+    pub pooling: String,
+    /// Seed of sampled statistics.
+    pub seed: u64,
+}
+
+/// Kind of a probe's targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// Binary attributes.
+    Binary,
+    /// One of several classes.
+    Classes,
+    /// Real numbers.
+    Real,
+}
+
+/// A linear probe that can be written and read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedProbe {
+    /// What it predicts and from what.
+    pub info: ProbeInfo,
+    linear: Linear,
+}
+
+/// What a saved probe says of one target of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Log odds, margin, class score or predicted value; none where the target could not be fitted.
+    pub score: Option<f64>,
+    /// Probability of the target or class; none for ridge, whose scores are no log odds.
+    pub probability: Option<f64>,
+}
+
+impl SavedProbe {
+    /// Takes a fitted probe and says where its features came from.
+    ///
+    /// # Errors
+    /// [`Error::NotSavable`] for probes that are not linear: their bank of rows is a data set.
+    pub fn new(fitted: &Fitted, task: String, features: FeatureInfo) -> Result<Self> {
+        let Model::Linear(linear) = &fitted.model else {
+            return Err(Error::NotSavable { probe: fitted.probe });
+        };
+        let (kind, targets) = match &fitted.targets {
+            Targets::Binary { names, .. } => (TargetKind::Binary, names.clone()),
+            Targets::Classes { names, .. } => (TargetKind::Classes, names.clone()),
+            Targets::Real { names, .. } => (TargetKind::Real, names.clone()),
+            Targets::None => unreachable!("a probe was fitted to targets"),
+        };
+        let strength = |choice: &Option<Choice>| choice.and_then(|choice| choice.strength);
+        let info = ProbeInfo {
+            probe: fitted.probe.to_owned(),
+            task,
+            kind,
+            targets,
+            strengths: fitted.choices.iter().map(strength).collect(),
+            features,
+        };
+        Ok(Self { info, linear: linear.clone() })
+    }
+
+    /// Columns of the features it reads.
+    pub fn columns(&self) -> usize {
+        self.linear.standardiser.mean.len()
+    }
+
+    /// One prediction a row and target.
+    ///
+    /// # Shapes
+    /// `features`: `(M, D)`. Returns `(M, targets)`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another number of columns than the training rows had.
+    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<Prediction>> {
+        let logistic = self.info.probe == "logistic";
+        let probability = |score: f64| match self.info.kind {
+            _ if !logistic => None,
+            TargetKind::Classes => Some(score),
+            TargetKind::Binary => Some(1.0 / (1.0 + (-score).exp())),
+            TargetKind::Real => None,
+        };
+        let prediction = |score: f64| {
+            let score = (!score.is_nan()).then_some(score);
+            Prediction { score, probability: score.and_then(probability) }
+        };
+        Ok(self.linear.predict(features)?.mapv(prediction))
+    }
+}
+
+#[cfg(test)]
+mod tests;

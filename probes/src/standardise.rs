@@ -1,0 +1,91 @@
+//! Columns in units of their own spread over the training rows.
+
+use ndarray::{Array1, Array2, ArrayView2, Zip};
+
+use crate::{Error, Result};
+
+/// Standard deviations below this count as this: collapsed latents would otherwise be blown up to
+/// noise of unit variance.
+const DEVIATION_FLOOR: f64 = 1e-5;
+
+/// Mean and deviation of every column of the training rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standardiser {
+    /// `(D)`.
+    pub mean: Array1<f64>,
+    /// `(D)`, that of the population, at least 10⁻⁵.
+    pub deviation: Array1<f64>,
+}
+
+impl Standardiser {
+    /// Statistics of `(N, D)` training rows, summed in float64.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] without rows.
+    pub fn of(features: ArrayView2<'_, f32>) -> Result<Self> {
+        let rows = features.nrows();
+        if rows == 0 {
+            return Err(Error::OutOfRange {
+                what: "training rows",
+                expected: "at least one",
+                found: "0".to_owned(),
+            });
+        }
+        let mut mean = Array1::<f64>::zeros(features.ncols());
+        for row in features.rows() {
+            mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
+        }
+        mean /= rows as f64;
+        let mut variance = Array1::<f64>::zeros(features.ncols());
+        for row in features.rows() {
+            Zip::from(&mut variance)
+                .and(&row)
+                .and(&mean)
+                .for_each(|sum, &value, mean| *sum += (f64::from(value) - mean).powi(2));
+        }
+        let deviation = variance.mapv(|sum| (sum / rows as f64).sqrt().max(DEVIATION_FLOOR));
+        Ok(Self { mean, deviation })
+    }
+
+    /// Scales rows by the training statistics.
+    ///
+    /// # Shapes
+    /// `features`: `(M, D)`. Returns `(M, D)`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another number of columns than the training rows had.
+    pub fn apply(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        if features.ncols() != self.mean.len() {
+            return Err(Error::Mismatch {
+                what: "feature columns".to_owned(),
+                expected: self.mean.len(),
+                found: features.ncols(),
+            });
+        }
+        let mut scaled = features.mapv(f64::from);
+        scaled -= &self.mean;
+        scaled /= &self.deviation;
+        Ok(scaled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn training_statistics_scale_other_rows() {
+        let train = array![[1.0f32, 5.0, 1e-9], [3.0, 5.0, -1e-9]];
+        let standardiser = Standardiser::of(train.view()).unwrap();
+        let scaled = standardiser.apply(array![[4.0f32, 6.0, 1e-9]].view()).unwrap();
+        // Columns: deviation 1; constant, so the floor of 1e-5; below the floor.
+        for (found, expected) in scaled.iter().zip([2.0, 1e5, 1e-4]) {
+            // f32 inputs and a floor: float64 rounding only.
+            assert!((found / expected - 1.0).abs() < 1e-7, "{found} {expected}");
+        }
+        assert!(standardiser.apply(array![[4.0f32]].view()).is_err());
+        assert!(Standardiser::of(Array2::zeros((0, 2)).view()).is_err());
+    }
+}

@@ -7,6 +7,7 @@
 //!   makes the count of steps nearly independent of the conditioning of the features;
 //! - the strengths of a target are nested (`path`), so that most fits start near their end;
 //! - all but the last steps use float32 products, and those that count float64 (`fitting`);
+//! - columns far from zero are centred, and the intercept moves with them;
 //! - rows are read in blocks (`pass`) and may be larger than memory;
 //! - fits that have converged leave the batch.
 
@@ -47,7 +48,10 @@ pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Resu
             for &index in levels.get(level).into_iter().flatten() {
                 let job = &jobs[index];
                 let response = (group.present.response(&job.response), job.strength);
-                let start = group.start(job, design.columns(), &known);
+                let mut start = group.start(job, design.columns(), &known);
+                if job.start.is_some() {
+                    move_intercepts(&mut start.parameters, batch.preconditioner.centre(), 1.0);
+                }
                 let mut fitting = Fitting::new(index, response, scale(empty, design), start);
                 // Zero weights have no penalty: what was found there holds at every strength.
                 if job.start.is_none() && fitting.is_empty() {
@@ -64,7 +68,10 @@ pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Resu
     let mut fits: Vec<Option<Fit>> = jobs.iter().map(|_| None).collect();
     for group in &groups {
         for &job in &group.jobs {
-            fits[job] = known[job].take().map(|known| known.into_fit(&group.present, settings));
+            fits[job] = known[job].take().map(|mut known| {
+                move_intercepts(&mut known.parameters, batch.preconditioner.centre(), -1.0);
+                known.into_fit(&group.present, settings)
+            });
         }
     }
     Ok(fits.into_iter().flatten().collect())
@@ -75,6 +82,15 @@ pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Resu
 /// Features without any relation to the target have a gradient of rounding errors.
 fn scale(empty: &Found, design: &Design) -> f64 {
     dot(&empty.gradient, &empty.gradient).sqrt().max(1e-6 * design.rows() as f64)
+}
+
+/// Moves the intercepts of parameters `(outputs, D + 1)` to rows less a centre, or back.
+fn move_intercepts(parameters: &mut [f64], centre: Option<&Array1<f64>>, sign: f64) {
+    let Some(centre) = centre else { return };
+    let centre = centre.as_slice().expect("a vector of its own is contiguous");
+    for row in parameters.chunks_exact_mut(centre.len() + 1) {
+        row[centre.len()] += sign * dot(&row[..centre.len()], centre);
+    }
 }
 
 /// What fits that step together share.
@@ -147,7 +163,7 @@ impl Batch<'_> {
         responses: Vec<Response<'_>>,
     ) -> Result<Vec<Found>> {
         let points = Points { parameters: parameters.view(), responses, outputs: self.outputs };
-        let centre = self.preconditioner.mean();
+        let centre = self.preconditioner.centre();
         match precision {
             Precision::Single => evaluate::<f32>(self.design, centre, &points),
             Precision::Double => evaluate::<f64>(self.design, centre, &points),

@@ -36,21 +36,17 @@ pub(super) struct Points<'a> {
 /// Gradients of the loss, `(fits · outputs, D + 1)`, and the sums of every fit.
 type Losses = (Array2<f64>, Vec<Sums>);
 
-/// Evaluates the loss, without the penalty, at all points in precision `T`. `centre`, `(D)`, is near the mean of the rows.
+/// Evaluates the loss, without the penalty, at all points in precision `T`, on rows less their
+/// `centre`, `(D)`.
 pub(super) fn evaluate<T: Real>(
     design: &Design,
-    centre: &Array1<f64>,
+    centre: Option<&Array1<f64>>,
     points: &Points<'_>,
 ) -> Result<Vec<Found>> {
     let columns = design.columns();
-    let weights = points.parameters.slice(s![.., ..columns]);
-    let mut intercepts = points.parameters.column(columns).to_owned();
-    if T::CENTRED {
-        intercepts += &weights.dot(centre);
-    }
     let cast = Cast {
-        weights: weights.mapv(T::of),
-        intercepts: intercepts.mapv(T::of),
+        weights: points.parameters.slice(s![.., ..columns]).mapv(T::of),
+        intercepts: points.parameters.column(columns).mapv(T::of),
         responses: &points.responses,
         outputs: points.outputs,
     };
@@ -72,12 +68,7 @@ pub(super) fn evaluate<T: Real>(
     }
     let (mut gradients, sums) = total.unwrap_or_else(|| cast.nothing());
     let residuals = sums.iter().flat_map(|sums| &sums.residual);
-    for (mut row, &residual) in gradients.rows_mut().into_iter().zip(residuals) {
-        row[columns] = residual;
-        if T::CENTRED {
-            row.slice_mut(s![..columns]).scaled_add(residual, centre);
-        }
-    }
+    gradients.column_mut(columns).iter_mut().zip(residuals).for_each(|(to, sum)| *to = *sum);
     let found = gradients.axis_chunks_iter(Axis(0), points.outputs).zip(&sums);
     Ok(found
         .map(|(gradient, sums)| Found {
@@ -112,7 +103,7 @@ impl<T: Real> Cast<'_, T> {
 /// Sums over one span of rows. The last column of the gradients stays zero.
 fn span<T: Real>(
     design: &Design,
-    centre: &Array1<f64>,
+    centre: Option<&Array1<f64>>,
     points: &Cast<'_, T>,
     rows: Range<usize>,
 ) -> Result<Losses> {

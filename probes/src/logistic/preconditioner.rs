@@ -32,10 +32,16 @@ const PANEL: usize = 128;
 const STEPS_OF_NARROW: f64 = 4.0;
 const NARROW: usize = 1024;
 
+/// Columns are far from zero where their mean is this many deviations away.
+const FAR: f64 = 1.0;
+
 /// Factors of `XᵀX + r I` for a few `r`, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Preconditioner {
     rows: f64,
+    /// What passes subtract from the rows, `(D)`; nothing where they are near zero already.
+    centre: Option<Array1<f64>>,
+    /// Mean of the rows less their centre.
     mean: Array1<f64>,
     /// Lower halves of diagonal blocks of the centred `XᵀX`, in order.
     gram: Vec<Array2<f64>>,
@@ -58,12 +64,21 @@ impl Preconditioner {
             (0..columns).step_by(width).map(|at| (at, (at + width).min(columns))).collect();
         let (mean, gram) = moments(design, &bounds)?;
         let steps = if columns <= NARROW { STEPS_OF_NARROW } else { 1.0 };
-        Ok(Self { rows: design.rows() as f64, mean, gram, steps, factors: BTreeMap::new() })
+        let rows = design.rows() as f64;
+        let squares = gram.iter().flat_map(|block| block.diag().to_vec());
+        let near = mean
+            .iter()
+            .zip(squares)
+            .all(|(mean, square)| *mean == 0.0 || rows * mean * mean <= FAR * FAR * square);
+        let zero = Array1::zeros(columns);
+        let (centre, mean) = if near { (None, mean) } else { (Some(mean), zero) };
+        Ok(Self { rows, centre, mean, gram, steps, factors: BTreeMap::new() })
     }
 
-    /// Mean of every column, `(D)`.
-    pub(super) fn mean(&self) -> &Array1<f64> {
-        &self.mean
+    /// What is subtracted from the rows before all else, `(D)`. Columns far from zero would lose
+    /// the digits that vary.
+    pub(super) fn centre(&self) -> Option<&Array1<f64>> {
+        self.centre.as_ref()
     }
 
     /// Multiplies each row of `rows`, `(K, D + 1)`, by the approximate inverse Hessian of its
@@ -165,12 +180,15 @@ mod tests {
     }
 
     fn design() -> Array2<f64> {
-        Array2::from_shape_fn((30, 10), |(i, j)| ((i * 7 + j * i * i) as f64).sin() + j as f64)
+        Array2::from_shape_fn((30, 10), |(i, j)| {
+            ((i * 7 + j * i * i) as f64).sin() + 0.1 * j as f64
+        })
     }
 
     #[test]
     fn each_row_is_solved_by_its_own_ridge() {
         let x = design();
+        assert!(x.mean_axis(Axis(0)).unwrap()[9] > 0.2);
         let rows = Array2::from_shape_fn((3, 11), |(i, j)| ((i + 3 * j) as f64).cos());
         // (strength, variance) and their ratio, which a quarter of a decade resolves.
         let kinds = [(0.25, 0.25), (25.0, 0.25), (0.01, 0.01)];
@@ -184,6 +202,20 @@ mod tests {
             // Condition numbers below 1e5.
             assert!(error.iter().all(|e| e.abs() < 1e-9), "{row}: {error}");
         }
+    }
+
+    #[test]
+    fn columns_far_from_zero_are_centred() {
+        let x = design();
+        let centre_of = |x: &Array2<f64>| {
+            let preconditioner = Preconditioner::new(&Design::new(&[x.view()]).unwrap()).unwrap();
+            preconditioner.centre().cloned()
+        };
+        assert_eq!(centre_of(&x), None);
+        let mean = x.mean_axis(Axis(0)).unwrap() + 1e6;
+        let error = centre_of(&(x + 1e6)).unwrap() - mean;
+        // Digits of float64 at 1e6, of sums of 30.
+        assert!(error.iter().all(|e| e.abs() < 1e-8), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Zip};
 
 /// `f32` or `f64`.
 pub(super) trait Real:
@@ -21,14 +21,10 @@ pub(super) trait Real:
     + Neg<Output = Self>
     + 'static
 {
-    /// Whether passes subtract a centre from the rows first. In float32 they must: columns far from
-    /// zero would lose what varies in them.
-    const CENTRED: bool;
-
-    /// A block of rows in this precision, centred where `CENTRED`: a view of it, or of `buffer`.
+    /// A block of rows less their centre in this precision: a view of it, or of `buffer`.
     fn rows<'a>(
         block: ArrayView2<'a, f64>,
-        centre: &Array1<f64>,
+        centre: Option<&Array1<f64>>,
         buffer: &'a mut Array2<Self>,
     ) -> ArrayView2<'a, Self>;
 
@@ -64,14 +60,12 @@ macro_rules! polynomial {
 /// it an exponent. `ln_2` is in two parts, the first with trailing zeros, so that the product
 /// with n is exact.
 macro_rules! real {
-    ($real:ident, $centred:expr, $rows:expr, $magic:expr, $lowest:expr, $bias:expr, $shift:expr, $ln_2:expr,
+    ($real:ident, $rows:expr, $magic:expr, $lowest:expr, $bias:expr, $shift:expr, $ln_2:expr,
      exp [$($taylor:expr),+], atanh [$($odd:expr),+]) => {
         impl Real for $real {
-            const CENTRED: bool = $centred;
-
             fn rows<'a>(
                 block: ArrayView2<'a, f64>,
-                centre: &Array1<f64>,
+                centre: Option<&Array1<f64>>,
                 buffer: &'a mut Array2<Self>,
             ) -> ArrayView2<'a, Self> {
                 $rows(block, centre, buffer)
@@ -112,48 +106,50 @@ macro_rules! real {
     };
 }
 
-fn as_they_are<'a>(
+fn double_rows<'a>(
     block: ArrayView2<'a, f64>,
-    _: &Array1<f64>,
-    _: &'a mut Array2<f64>,
+    centre: Option<&Array1<f64>>,
+    buffer: &'a mut Array2<f64>,
 ) -> ArrayView2<'a, f64> {
-    block
+    let Some(centre) = centre else {
+        return block;
+    };
+    resize(buffer, block.dim());
+    for (mut to, from) in buffer.rows_mut().into_iter().zip(block.rows()) {
+        Zip::from(&mut to).and(&from).and(centre).for_each(|to, from, centre| *to = from - centre);
+    }
+    buffer.view()
 }
 
-fn centred_rows<'a>(
+fn single_rows<'a>(
     block: ArrayView2<'a, f64>,
-    centre: &Array1<f64>,
+    centre: Option<&Array1<f64>>,
     buffer: &'a mut Array2<f32>,
 ) -> ArrayView2<'a, f32> {
-    if buffer.dim() != block.dim() {
-        *buffer = Array2::zeros(block.dim());
-    }
-    let centre = centre.as_slice().expect("a vector of its own is contiguous");
-    pulp::Arch::new().dispatch(|| {
-        for (block, mut buffer) in block.rows().into_iter().zip(buffer.rows_mut()) {
-            match (block.as_slice(), buffer.as_slice_mut()) {
-                (Some(block), Some(buffer)) => {
-                    for ((to, from), centre) in buffer.iter_mut().zip(block).zip(centre) {
-                        *to = (from - centre) as f32;
-                    }
-                }
-                _ => {
-                    for ((to, from), centre) in buffer.iter_mut().zip(&block).zip(centre) {
-                        *to = (from - centre) as f32;
-                    }
-                }
-            }
+    resize(buffer, block.dim());
+    for (mut to, from) in buffer.rows_mut().into_iter().zip(block.rows()) {
+        match centre {
+            None => Zip::from(&mut to).and(&from).for_each(|to, from| *to = *from as f32),
+            Some(centre) => Zip::from(&mut to)
+                .and(&from)
+                .and(centre)
+                .for_each(|to, from, centre| *to = (from - centre) as f32),
         }
-    });
+    }
     buffer.view()
+}
+
+fn resize<T: Real>(buffer: &mut Array2<T>, shape: (usize, usize)) {
+    if buffer.dim() != shape {
+        *buffer = Array2::from_elem(shape, T::of(0.0));
+    }
 }
 
 // Taylor coefficients 1/k!, and 1/(2k + 1) of atanh(s) / s: what is left out is below half a unit
 // in the last place (0.347⁸ / 8! = 5e-9, 9⁻⁸ / 17 = 1e-9; 0.347¹⁴ / 14! = 4e-18, 9⁻¹⁷ / 35 = 2e-18).
 real!(
     f32,
-    true,
-    centred_rows,
+    single_rows,
     12_582_912.0,
     -87.0,
     127,
@@ -164,8 +160,7 @@ real!(
 );
 real!(
     f64,
-    false,
-    as_they_are,
+    double_rows,
     6_755_399_441_055_744.0,
     -708.0,
     1023,

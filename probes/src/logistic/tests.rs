@@ -308,7 +308,6 @@ fn columns_far_from_zero_keep_their_digits() {
         .iter()
         .flat_map(|y| strengths.map(|strength| job(Response::Binary(y), strength)))
         .collect();
-    // The gradient at the intercept alone is 1e5 times smaller than those of the weights.
     let (here, there) = (fit_all(&design, &jobs, TIGHT), fit_all(&moved, &jobs, TIGHT));
     for (here, there) in here.into_iter().zip(there) {
         assert!(there.converged, "{there:?}");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ndarray::Array2;
 
-use super::line_search::{LineSearch, Verdict};
+use super::line_search::{Limits, LineSearch, Verdict};
 use super::present::Present;
 use super::{Fit, Response, Settings};
 
@@ -14,8 +14,9 @@ const MEMORY: usize = 10;
 /// Directions in a row that may fail before a fit gives up.
 const MOST_STALLS: usize = 2;
 
-/// Gradients below this share of the first are mostly rounding in float32.
-const SINGLE_SHARE: f64 = 3e-6;
+/// Gradients below this share of the first are left to float64: they hold less than a digit more in
+/// float32.
+const SINGLE_SHARE: f64 = 1e-6;
 
 /// Arithmetic of a pass over the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +28,14 @@ pub(super) enum Precision {
 }
 
 impl Precision {
-    /// Share of the objective that is rounding.
-    fn slack(self) -> f64 {
-        match self {
-            Self::Single => 1e-7,
-            Self::Double => 1e-13,
-        }
+    /// Limits of a line search from an objective. In float32 one that does not end soon is lost
+    /// in rounding; in float64 bisection alone would resolve 2⁻⁴⁰ of an interval.
+    fn limits(self, objective: f64) -> Limits {
+        let (share, tries) = match self {
+            Self::Single => (1e-7, 10),
+            Self::Double => (1e-13, 40),
+        };
+        Limits { slack: share * objective.abs(), tries }
     }
 }
 
@@ -247,8 +250,8 @@ impl<'a> Fitting<'a> {
         }
         self.direction.iter_mut().zip(direction).for_each(|(own, value)| *own = -*value);
         let search = self.found.as_ref().and_then(|found| {
-            let slack = self.precision.slack() * found.objective.abs();
-            LineSearch::new(found.objective, dot(&found.gradient, &self.direction), slack)
+            let limits = self.precision.limits(found.objective);
+            LineSearch::new(found.objective, dot(&found.gradient, &self.direction), limits)
         });
         if search.is_none() {
             return self.stall();

@@ -6,9 +6,6 @@
 /// A length is long enough where the slope has fallen to this share of the first one.
 const SLOPE_SHARE: f64 = 0.9;
 
-/// Lengths tried; bisection alone would resolve 2⁻⁴⁰ of the interval.
-const MOST_TRIES: usize = 40;
-
 /// How much longer the next length is at most, while the slope still falls.
 const MOST_GROWTH: f64 = 8.0;
 
@@ -23,32 +20,40 @@ pub(super) enum Verdict {
     Fail,
 }
 
+/// What a search may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Rises of the objective up to this are rounding.
+    pub(super) slack: f64,
+    /// Lengths tried, at least one.
+    pub(super) tries: usize,
+}
+
 /// The search along one direction; the first length to try is 1.
 #[derive(Debug, Clone)]
 pub(super) struct LineSearch {
     objective: f64,
     first_slope: f64,
-    /// Rises of the objective up to this are rounding.
     slack: f64,
     /// Length and slope of the last try before the minimum.
     low: (f64, f64),
     /// Of the first try behind the minimum.
     high: Option<(f64, f64)>,
     length: f64,
-    tries: usize,
+    tries_left: usize,
 }
 
 impl LineSearch {
     /// `None` where the slope does not lead downhill.
-    pub(super) fn new(objective: f64, slope: f64, slack: f64) -> Option<Self> {
+    pub(super) fn new(objective: f64, slope: f64, limits: Limits) -> Option<Self> {
         (slope < 0.0 && slope.is_finite()).then_some(Self {
             objective,
             first_slope: slope,
-            slack,
+            slack: limits.slack,
             low: (0.0, slope),
             high: None,
             length: 1.0,
-            tries: 0,
+            tries_left: limits.tries,
         })
     }
 
@@ -59,12 +64,12 @@ impl LineSearch {
 
     /// Judges the length last tried by the objective and the slope there.
     pub(super) fn judge(&mut self, objective: f64, slope: f64) -> Verdict {
-        self.tries += 1;
+        self.tries_left -= 1;
         let descends = objective <= self.objective + self.slack;
         if descends && slope.abs() <= -SLOPE_SHARE * self.first_slope {
             return Verdict::Accept;
         }
-        if self.tries == MOST_TRIES {
+        if self.tries_left == 0 {
             return Verdict::Fail;
         }
         // Where the objective is not finite, nor is the slope: too far.
@@ -101,9 +106,11 @@ impl LineSearch {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { slack: 0.0, tries: 40 };
+
     /// Length accepted on a function of the length, and the tries it took.
     fn search(value: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64) -> (Option<f64>, usize) {
-        let mut search = LineSearch::new(value(0.0), slope(0.0), 0.0).unwrap();
+        let mut search = LineSearch::new(value(0.0), slope(0.0), LIMITS).unwrap();
         for tries in 1.. {
             let at = search.length();
             match search.judge(value(at), slope(at)) {
@@ -140,14 +147,17 @@ mod tests {
             }
         };
         // No slope is small, but the search ends.
-        assert_eq!(search(value, slope), (None, MOST_TRIES));
+        assert_eq!(search(value, slope), (None, LIMITS.tries));
     }
 
     #[test]
     fn uphill_is_refused_and_rounding_is_not() {
-        assert!(LineSearch::new(1.0, 0.0, 0.0).is_none());
-        assert!(LineSearch::new(1.0, f64::NAN, 0.0).is_none());
-        let rises = |slack| LineSearch::new(1.0, -1.0, slack).unwrap().judge(1.01, 0.5);
+        assert!(LineSearch::new(1.0, 0.0, LIMITS).is_none());
+        assert!(LineSearch::new(1.0, f64::NAN, LIMITS).is_none());
+        let rises = |slack| {
+            let limits = Limits { slack, ..LIMITS };
+            LineSearch::new(1.0, -1.0, limits).unwrap().judge(1.01, 0.5)
+        };
         assert_eq!(rises(0.1), Verdict::Accept);
         assert!(matches!(rises(0.0), Verdict::Try(length) if length < 1.0));
     }

@@ -180,9 +180,8 @@ mod tests {
     }
 
     fn design() -> Array2<f64> {
-        Array2::from_shape_fn((30, 10), |(i, j)| {
-            ((i * 7 + j * i * i) as f64).sin() + 0.1 * j as f64
-        })
+        let value = |(i, j)| ((i * (2 * j + 3)) as f64 * 0.53).sin() + 0.05 * j as f64;
+        Array2::from_shape_fn((30, 10), value)
     }
 
     #[test]

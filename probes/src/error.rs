@@ -26,6 +26,12 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// Rows that a design streams could not be read.
+    #[error("features: {source}")]
+    Rows {
+        /// What went wrong, such as an [`std::io::Error`].
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Two things that should have the same size do not.
     #[error("{what}: expected {expected}, found {found}")]
     Mismatch {

@@ -1,197 +1,208 @@
 //! All targets × all strengths as columns of one problem.
 //!
 //! Every fit is a limited-memory BFGS of its own (Liu and Nocedal 1989), but they step together,
-//! so that an iteration is two matrix products: decision values along all directions, and all
-//! gradients. Differences from the textbook:
+//! so that an iteration is two matrix products: decision values of all columns, and all gradients.
+//! Differences from the textbook:
 //! - the initial inverse Hessian is a shared factor of `XᵀX` plus a ridge (`preconditioner`), which
 //!   makes the count of steps nearly independent of the conditioning of the features;
-//! - since the decision values along a direction are known, the line search costs only O(N);
+//! - the strengths of a target are nested (`path`), so that most fits start near their end;
+//! - all but the last steps use float32 products, and those that count float64 (`fitting`);
+//! - columns far from zero are centred, and the intercept moves with them;
+//! - rows are read in blocks (`pass`) and may be larger than memory;
 //! - fits that have converged leave the batch.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
-use super::fitting::{Fitting, dot};
-use super::gemm::product;
+use super::fitting::{Fitting, Found, Need, Precision, dot};
+use super::pass::{Points, evaluate};
+use super::path::Group;
 use super::preconditioner::Preconditioner;
 use super::present::Present;
-use super::{Design, Fit, Job, Settings, loss};
+use super::{Design, Fit, Job, Response, Settings};
 use crate::{Error, Result};
 
-/// Directions in a row that may fail before a fit gives up.
-const MOST_STALLS: usize = 2;
+/// With this many outputs or fewer, a pass waits for memory more than for arithmetic, and float32
+/// saves nothing.
+const FEW_OUTPUTS: usize = 8;
 
 /// Fits jobs that all have at least two classes; see [`super::fit`].
 pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Result<Vec<Fit>> {
-    let present: Vec<Present> = jobs.iter().map(|job| Present::of(&job.response)).collect();
-    let Some(outputs) = present.first().map(|present| present.outputs.len()) else {
+    let groups = Group::gather(jobs);
+    let Some(outputs) = groups.first().map(|group| group.present.outputs.len()) else {
         return Ok(Vec::new());
     };
-    if let Some(other) = present.iter().find(|present| present.outputs.len() != outputs) {
+    if let Some(other) = groups.iter().find(|group| group.present.outputs.len() != outputs) {
         let what = "classes present in jobs that are fitted together".to_owned();
-        return Err(Error::Mismatch { what, expected: outputs, found: other.outputs.len() });
+        let found = other.present.outputs.len();
+        return Err(Error::Mismatch { what, expected: outputs, found });
     }
-    let fittings = jobs.iter().zip(&present).enumerate().map(|(index, (job, present))| {
-        Fitting::new(index, present.response(&job.response), job, &present.start(job, design))
-    });
-    let mut batch = Batch {
-        design: design.with_ones(),
-        outputs,
-        settings,
-        preconditioner: Preconditioner::new(design.with_ones()),
-        active: fittings.collect(),
-        finished: Vec::with_capacity(jobs.len()),
-    };
-    batch.run();
-    batch.finished.sort_unstable_by_key(|fitting| fitting.index);
-    let finished = batch.finished.into_iter().zip(&present);
-    Ok(finished.map(|(fitting, present)| fitting.into_fit(outputs, present, settings)).collect())
+    let preconditioner = Preconditioner::new(design)?;
+    let mut batch = Batch { design, outputs, settings, preconditioner };
+    let empty = batch.empty(&groups, jobs)?;
+    let levels: Vec<Vec<Vec<usize>>> = groups.iter().map(Group::levels).collect();
+    let mut known: Vec<Option<Fitting<'_>>> = jobs.iter().map(|_| None).collect();
+    for level in 0..levels.iter().map(Vec::len).max().unwrap_or(0) {
+        let mut fittings = Vec::new();
+        for ((group, levels), empty) in groups.iter().zip(&levels).zip(&empty) {
+            for &index in levels.get(level).into_iter().flatten() {
+                let job = &jobs[index];
+                let response = (group.present.response(&job.response), job.strength);
+                let mut start = group.start(job, design.columns(), &known);
+                if job.start.is_some() {
+                    move_intercepts(&mut start.parameters, batch.preconditioner.centre(), 1.0);
+                }
+                let mut fitting = Fitting::new(index, response, scale(empty, design), start);
+                // Zero weights have no penalty: what was found there holds at every strength.
+                if job.start.is_none() && fitting.is_empty() {
+                    fitting.arrive(empty.clone(), settings);
+                }
+                fittings.push(fitting);
+            }
+        }
+        for fitting in batch.run(fittings)? {
+            let job = fitting.job;
+            known[job] = Some(fitting);
+        }
+    }
+    let mut fits: Vec<Option<Fit>> = jobs.iter().map(|_| None).collect();
+    for group in &groups {
+        for &job in &group.jobs {
+            fits[job] = known[job].take().map(|mut known| {
+                move_intercepts(&mut known.parameters, batch.preconditioner.centre(), -1.0);
+                known.into_fit(&group.present, settings)
+            });
+        }
+    }
+    Ok(fits.into_iter().flatten().collect())
 }
 
-/// Fits that step together.
+/// The yardstick of convergence: the norm of the gradient at zero weights and the best intercepts.
+/// It depends on the response only, so that starts and strengths are held to the same standard.
+/// Features without any relation to the target have a gradient of rounding errors.
+fn scale(empty: &Found, design: &Design) -> f64 {
+    dot(&empty.gradient, &empty.gradient).sqrt().max(1e-6 * design.rows() as f64)
+}
+
+/// Moves the intercepts of parameters `(outputs, D + 1)` to rows less a centre, or back.
+fn move_intercepts(parameters: &mut [f64], centre: Option<&Array1<f64>>, sign: f64) {
+    let Some(centre) = centre else { return };
+    let centre = centre.as_slice().expect("a vector of its own is contiguous");
+    for row in parameters.chunks_exact_mut(centre.len() + 1) {
+        row[centre.len()] += sign * dot(&row[..centre.len()], centre);
+    }
+}
+
+/// What fits that step together share.
 struct Batch<'a> {
-    /// `(N, P)`.
-    design: ArrayView2<'a, f64>,
+    design: &'a Design,
     outputs: usize,
     settings: Settings,
     preconditioner: Preconditioner,
-    active: Vec<Fitting<'a>>,
-    finished: Vec<Fitting<'a>>,
 }
 
 impl Batch<'_> {
-    fn run(&mut self) {
-        self.set_scales();
-        let parameters = self.gather(|fitting| &fitting.parameters);
-        let decisions = self.decisions(&parameters);
-        self.each(&decisions, |fitting, decision| fitting.decision = decision.to_vec());
-        self.set_gradients();
-        self.retire();
-        while !self.active.is_empty() {
-            let directions = self.directions();
-            let decisions = self.decisions(&directions);
-            let width = self.outputs * self.design.ncols();
-            let directions = directions.as_slice().expect("rows are contiguous");
-            let decisions = decisions.as_slice().expect("rows are contiguous");
-            let rows = self.outputs * self.design.nrows();
-            self.active
-                .par_iter_mut()
-                .zip(directions.par_chunks_exact(width))
-                .zip(decisions.par_chunks_exact(rows))
-                .for_each(|((fitting, direction), along)| fitting.step(direction, along));
-            self.set_gradients();
-            self.retire();
-        }
-    }
-
-    /// One row an output of every active fit.
-    fn gather(
-        &self,
-        part: impl for<'f, 'a> Fn(&'f Fitting<'a>) -> &'f [f64] + Sync,
-    ) -> Array2<f64> {
-        let columns = self.active.first().map_or(0, |fitting| part(fitting).len() / self.outputs);
-        let mut rows = Array2::zeros((self.active.len() * self.outputs, columns));
-        rows.as_slice_mut()
-            .expect("a new array is contiguous")
-            .par_chunks_exact_mut(self.outputs * columns)
-            .zip(&self.active)
-            .for_each(|(rows, fitting)| rows.copy_from_slice(part(fitting)));
-        rows
-    }
-
-    /// Hands every active fit its rows of a gathered array.
-    fn each(&mut self, rows: &Array2<f64>, take: impl Fn(&mut Fitting<'_>, &[f64]) + Sync) {
-        let size = self.outputs * rows.ncols();
-        let rows = rows.as_slice().expect("gathered arrays are contiguous");
-        self.active
-            .par_iter_mut()
-            .zip(rows.par_chunks_exact(size))
-            .for_each(|(fitting, rows)| take(fitting, rows));
-    }
-
-    /// `(K, P)` parameters or directions to `(K, N)` decision values.
-    fn decisions(&self, parameters: &Array2<f64>) -> Array2<f64> {
-        let mut decisions = Array2::zeros((parameters.nrows(), self.design.nrows()));
-        product(0.0, decisions.view_mut(), 1.0, parameters.view(), self.design.t());
-        decisions
-    }
-
-    /// `(K, P)` gradients of the loss, without the penalty, from the current decision values.
-    fn loss_gradients(&mut self) -> Array2<f64> {
-        let (rows, columns) = self.design.dim();
-        let mut residuals = Array2::zeros((self.active.len() * self.outputs, rows));
-        residuals
-            .as_slice_mut()
-            .expect("a new array is contiguous")
-            .par_chunks_exact_mut(self.outputs * rows)
-            .zip(&mut self.active)
-            .for_each(|(residuals, fitting)| {
-                let Fitting { response, decision, variance, .. } = fitting;
-                loss::residuals(response, decision, residuals, variance);
-            });
-        let mut gradients = Array2::zeros((residuals.nrows(), columns));
-        product(0.0, gradients.view_mut(), 1.0, residuals.view(), self.design);
-        gradients
-    }
-
-    /// The yardstick of convergence: the gradient at zero weights and the best intercepts. It
-    /// depends on the response only, so that starts and strengths are held to the same standard.
-    fn set_scales(&mut self) {
-        let (rows, outputs) = (self.design.nrows(), self.outputs);
-        for fitting in &mut self.active {
-            let intercepts = Present::intercepts(&fitting.response);
-            fitting.decision =
-                intercepts.iter().flat_map(|&value| std::iter::repeat_n(value, rows)).collect();
-            fitting.variance = vec![0.0; outputs];
-        }
-        let gradients = self.loss_gradients();
-        // Features without any relation to the target have a gradient of rounding errors.
-        let floor = 1e-6 * rows as f64;
-        self.each(&gradients, |fitting, gradient| {
-            fitting.scale = dot(gradient, gradient).sqrt().max(floor);
-        });
-    }
-
-    /// Gradients at the current decision values, and what the last step taught.
-    fn set_gradients(&mut self) {
-        let gradients = self.loss_gradients();
-        let columns = self.design.ncols();
-        self.each(&gradients, |fitting, gradient| fitting.set_gradient(gradient, columns));
-    }
-
-    /// Moves the fits that are done out of the batch.
-    fn retire(&mut self) {
-        let Settings { tolerance, max_iterations } = self.settings;
-        let done = |fitting: &mut Fitting<'_>| {
-            fitting.stalls > MOST_STALLS
-                || fitting.iterations >= max_iterations
-                || fitting.norm <= tolerance * fitting.scale
-        };
-        self.finished.extend(self.active.extract_if(.., done));
-    }
-
-    /// Quasi-Newton directions, `(K, P)`, by the two-loop recursion.
-    fn directions(&mut self) -> Array2<f64> {
-        let mut rows = self.gather(|fitting| &fitting.gradient);
-        let columns = rows.ncols();
-        let kinds: Vec<(f64, f64)> = self
-            .active
+    /// What every group has at zero weights and the best intercepts.
+    fn empty(&self, groups: &[Group], jobs: &[Job<'_>]) -> Result<Vec<Found>> {
+        let columns = self.design.columns();
+        let mut parameters = Array2::zeros((groups.len() * self.outputs, columns + 1));
+        let responses: Vec<Response<'_>> = groups
             .iter()
-            .flat_map(|fitting| fitting.variance.iter().map(|&v| (fitting.strength, v)))
+            .map(|group| group.present.response(&jobs[group.jobs[0]].response))
             .collect();
-        let size = self.outputs * columns;
-        let flat = rows.as_slice_mut().expect("gathered arrays are contiguous");
+        let intercepts = responses.iter().flat_map(Present::intercepts);
+        parameters.column_mut(columns).assign(&intercepts.collect::<Array1<f64>>());
+        let found = self.pass(Precision::Double, &parameters, responses)?;
+        let zero = vec![0.0; self.outputs * (columns + 1)];
+        Ok(found.into_iter().map(|found| found.with_penalty(0.0, &zero)).collect())
+    }
+
+    /// Fits until all have converged or given up.
+    fn run<'a>(&mut self, mut active: Vec<Fitting<'a>>) -> Result<Vec<Fitting<'a>>> {
+        if active.len() * self.outputs <= FEW_OUTPUTS {
+            active.iter_mut().for_each(|fitting| fitting.precision = Precision::Double);
+        }
+        let mut finished = Vec::with_capacity(active.len());
+        while !active.is_empty() {
+            self.evaluate(Precision::Single, &mut active)?;
+            self.evaluate(Precision::Double, &mut active)?;
+            // A direction can fail before it is tried, a few times at most.
+            while active.iter().any(|fitting| fitting.need == Need::Direction) {
+                self.set_directions(&mut active);
+            }
+            finished.extend(active.extract_if(.., |fitting| fitting.need == Need::Nothing));
+        }
+        Ok(finished)
+    }
+
+    /// Evaluates the trials of one precision.
+    fn evaluate(&self, precision: Precision, active: &mut [Fitting<'_>]) -> Result<()> {
+        let wanted = |fitting: &&mut Fitting<'_>| {
+            fitting.need == Need::Evaluation && fitting.precision == precision
+        };
+        let mut chosen: Vec<&mut Fitting<'_>> = active.iter_mut().filter(wanted).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let trials = self.stack(chosen.iter().map(|fitting| &fitting.trial[..]));
+        let responses = chosen.iter().map(|fitting| fitting.response).collect();
+        let found = self.pass(precision, &trials, responses)?;
+        let settings = self.settings;
+        chosen.par_iter_mut().zip(found).for_each(|(fitting, found)| {
+            let found = found.with_penalty(fitting.strength, &fitting.trial);
+            fitting.absorb(found, settings);
+        });
+        Ok(())
+    }
+
+    /// One pass over the rows.
+    fn pass(
+        &self,
+        precision: Precision,
+        parameters: &Array2<f64>,
+        responses: Vec<Response<'_>>,
+    ) -> Result<Vec<Found>> {
+        let points = Points { parameters: parameters.view(), responses, outputs: self.outputs };
+        let centre = self.preconditioner.centre();
+        match precision {
+            Precision::Single => evaluate::<f32>(self.design, centre, &points),
+            Precision::Double => evaluate::<f64>(self.design, centre, &points),
+        }
+    }
+
+    /// One row an output, from flat arrays of every fit.
+    fn stack<'f>(&self, flat: impl Iterator<Item = &'f [f64]>) -> Array2<f64> {
+        let values: Vec<f64> = flat.flatten().copied().collect();
+        let columns = self.design.columns() + 1;
+        Array2::from_shape_vec((values.len() / columns, columns), values)
+            .expect("every fit has its parameters")
+    }
+
+    /// Quasi-Newton directions by the two-loop recursion.
+    fn set_directions(&mut self, active: &mut [Fitting<'_>]) {
+        let wanted = |fitting: &&mut Fitting<'_>| fitting.need == Need::Direction;
+        let mut chosen: Vec<&mut Fitting<'_>> = active.iter_mut().filter(wanted).collect();
+        let found = chosen.iter().filter_map(|fitting| fitting.found.as_ref());
+        let mut rows = self.stack(found.map(|found| &found.gradient[..]));
+        let kinds: Vec<(f64, f64)> = chosen
+            .iter()
+            .flat_map(|fitting| {
+                let variance = fitting.found.iter().flat_map(|found| &found.variance);
+                variance.map(|&variance| (fitting.strength, variance))
+            })
+            .collect();
+        let size = self.outputs * rows.ncols();
+        let flat = rows.as_slice_mut().expect("stacked rows are contiguous");
         let shares: Vec<Vec<f64>> = flat
             .par_chunks_exact_mut(size)
-            .zip(&self.active)
+            .zip(&chosen)
             .map(|(direction, fitting)| fitting.first_loop(direction))
             .collect();
         self.preconditioner.apply(rows.view_mut(), &kinds);
-        let flat = rows.as_slice_mut().expect("gathered arrays are contiguous");
+        let flat = rows.as_slice_mut().expect("stacked rows are contiguous");
         flat.par_chunks_exact_mut(size)
-            .zip(&self.active)
+            .zip(chosen.par_iter_mut())
             .zip(&shares)
             .for_each(|((direction, fitting), shares)| fitting.second_loop(direction, shares));
-        rows
     }
 }

@@ -1,7 +1,10 @@
-//! The rows a regression is fitted on: standardised, in float64, with a column of ones.
+//! The rows a regression is fitted on, standardised.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use std::ops::Range;
 
+use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2, s};
+
+use super::rows::RowBlocks;
 use crate::{Error, Result};
 
 /// Standard deviations below this count as this: collapsed latents would otherwise be blown up to
@@ -61,18 +64,28 @@ impl Scaling {
                 found: features.ncols(),
             });
         }
-        let mut scaled = features.mapv(f64::from);
-        scaled -= &self.mean;
-        scaled /= &self.deviation;
+        let mut scaled = Array2::zeros(features.dim());
+        for (from, mut to) in features.rows().into_iter().zip(scaled.rows_mut()) {
+            ndarray::Zip::from(&mut to)
+                .and(&from)
+                .and(&self.mean)
+                .and(&self.deviation)
+                .for_each(|to, &from, mean, deviation| *to = (f64::from(from) - mean) / deviation);
+        }
         Ok(scaled)
     }
 }
 
-/// Rows to fit on, `(N, D)`, and a last column of ones for the intercept.
-#[derive(Debug, Clone)]
+/// Rows to fit on, `(N, D)`. The intercept is not a column.
+#[derive(Debug)]
 pub struct Design {
-    /// `(N, D + 1)`.
-    rows: Array2<f64>,
+    rows: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory(Array2<f64>),
+    Blocks(Box<dyn RowBlocks>),
 }
 
 impl Design {
@@ -90,33 +103,72 @@ impl Design {
             });
         }
         let count = blocks.iter().map(ArrayView2::nrows).sum();
-        let mut rows = Array2::ones((count, columns + 1));
+        let mut rows = Array2::zeros((count, columns));
         let mut at = 0;
         for block in blocks {
-            rows.slice_mut(s![at..at + block.nrows(), ..columns]).assign(block);
+            rows.slice_mut(s![at..at + block.nrows(), ..]).assign(block);
             at += block.nrows();
         }
-        Ok(Self { rows })
+        Ok(Self { rows: Source::Memory(rows) })
+    }
+
+    /// Rows that are read again in every iteration, such as a [`ScaledTable`](super::ScaledTable)
+    /// or a file larger than memory.
+    pub fn streamed(rows: impl RowBlocks + 'static) -> Self {
+        Self { rows: Source::Blocks(Box::new(rows)) }
     }
 
     /// Rows, N.
     pub fn rows(&self) -> usize {
-        self.rows.nrows()
+        self.source().rows()
     }
 
-    /// Columns, D, without the one for the intercept.
+    /// Columns, D.
     pub fn columns(&self) -> usize {
-        self.rows.ncols() - 1
+        self.source().columns()
     }
 
-    /// `(N, D)`.
-    pub fn features(&self) -> ArrayView2<'_, f64> {
-        self.rows.view().split_at(Axis(1), self.columns()).0
+    /// All rows, `(N, D)`: a view, or where they are streamed, a copy.
+    ///
+    /// # Errors
+    /// What reading the rows returns.
+    pub fn features(&self) -> Result<CowArray<'_, f64, Ix2>> {
+        match &self.rows {
+            Source::Memory(rows) => Ok(rows.view().into()),
+            Source::Blocks(rows) => {
+                let mut buffer = Array2::zeros((0, 0));
+                Ok(rows.read(0..rows.rows(), &mut buffer)?.to_owned().into())
+            }
+        }
     }
 
-    /// `(N, D + 1)`, ones last.
-    pub(super) fn with_ones(&self) -> ArrayView2<'_, f64> {
-        self.rows.view()
+    /// The rows of a range, `(n, D)`; see [`RowBlocks::read`].
+    pub(super) fn read<'a>(
+        &'a self,
+        rows: Range<usize>,
+        buffer: &'a mut Array2<f64>,
+    ) -> Result<ArrayView2<'a, f64>> {
+        let expected = (rows.len(), self.columns());
+        let found = self.source().read(rows, buffer)?;
+        let mismatch = |what: &str, expected, found| Error::Mismatch {
+            what: format!("{what} of a block of features"),
+            expected,
+            found,
+        };
+        if found.nrows() != expected.0 {
+            return Err(mismatch("rows", expected.0, found.nrows()));
+        }
+        if found.ncols() != expected.1 {
+            return Err(mismatch("columns", expected.1, found.ncols()));
+        }
+        Ok(found)
+    }
+
+    fn source(&self) -> &dyn RowBlocks {
+        match &self.rows {
+            Source::Memory(rows) => rows,
+            Source::Blocks(rows) => rows.as_ref(),
+        }
     }
 }
 
@@ -142,12 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn designs_stack_rows_and_end_in_ones() {
+    fn designs_stack_rows() {
         let (a, b) = (array![[1.0, 2.0]], array![[3.0, 4.0], [5.0, 6.0]]);
         let design = Design::new(&[a.view(), b.view()]).unwrap();
         assert_eq!((design.rows(), design.columns()), (3, 2));
-        assert_eq!(design.with_ones(), array![[1.0, 2.0, 1.0], [3.0, 4.0, 1.0], [5.0, 6.0, 1.0]]);
-        assert_eq!(design.features().row(2).to_vec(), [5.0, 6.0]);
+        let stacked = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        assert_eq!(design.features().unwrap(), stacked);
+        assert_eq!(
+            design.read(1..3, &mut Array2::default((0, 0))).unwrap(),
+            stacked.slice(s![1.., ..])
+        );
         assert!(Design::new(&[a.view(), array![[1.0]].view()]).is_err());
     }
 }

@@ -1,93 +1,234 @@
-//! One fit of a batch: its limited-memory BFGS history and its line search.
+//! One fit of a batch: its place, its limited-memory BFGS history and its line search.
 
 use std::collections::VecDeque;
 
 use ndarray::Array2;
 
+use super::line_search::{Limits, LineSearch, Verdict};
 use super::present::Present;
-use super::{Fit, Job, Response, Settings, loss};
+use super::{Fit, Response, Settings};
 
 /// Corrections a fit remembers.
 const MEMORY: usize = 10;
 
-/// The line search ends where the slope is below this share of the first slope.
-const SLOPE_SHARE: f64 = 0.1;
+/// Directions in a row that may fail before a fit gives up.
+const MOST_STALLS: usize = 2;
 
-/// Steps of the line search; bisection alone would resolve 2⁻⁴⁰ of the interval.
-const LINE_STEPS: usize = 40;
+/// Gradients below this share of the first are left to float64: they hold less than a digit more in
+/// float32.
+const SINGLE_SHARE: f64 = 1e-6;
 
-/// One job on its way. Flat arrays are `(outputs, P)` or `(outputs, N)`; P = D + 1, ones last.
-pub(super) struct Fitting<'a> {
-    pub(super) index: usize,
-    pub(super) response: Response<'a>,
-    pub(super) strength: f64,
-    pub(super) parameters: Vec<f64>,
-    pub(super) decision: Vec<f64>,
-    /// Empty before the first evaluation.
+/// Arithmetic of a pass over the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// float32, summed over blocks in float64: twice as fast, for all but the last steps.
+    Single,
+    /// float64.
+    Double,
+}
+
+impl Precision {
+    /// Limits of a line search from an objective. In float32 one that does not end soon is lost
+    /// in rounding; in float64 bisection alone would resolve 2⁻⁴⁰ of an interval.
+    fn limits(self, objective: f64) -> Limits {
+        let (share, tries) = match self {
+            Self::Single => (1e-7, 10),
+            Self::Double => (1e-13, 40),
+        };
+        Limits { slack: share * objective.abs(), tries }
+    }
+}
+
+/// What a pass over the rows found at the parameters that a fit asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) objective: f64,
+    /// `(outputs, D + 1)`, the intercept last.
     pub(super) gradient: Vec<f64>,
-    /// Mean of p(1 - p), one an output.
+    /// Mean of p(1 − p), one an output.
     pub(super) variance: Vec<f64>,
-    history: VecDeque<Correction>,
-    /// The step just taken, waiting for its change of the gradient.
-    last_step: Option<Vec<f64>>,
-    /// Norm of the gradient at zero weights.
-    pub(super) scale: f64,
-    pub(super) norm: f64,
-    pub(super) iterations: usize,
-    pub(super) stalls: usize,
+}
+
+impl Found {
+    /// Adds the penalty at `parameters`, `(outputs, D + 1)`, to what the loss alone gives.
+    pub(super) fn with_penalty(mut self, strength: f64, parameters: &[f64]) -> Self {
+        let columns = parameters.len() / self.variance.len();
+        let gradients = self.gradient.chunks_exact_mut(columns);
+        for (gradient, parameters) in gradients.zip(parameters.chunks_exact(columns)) {
+            let weights = &parameters[..columns - 1];
+            add_scaled(&mut gradient[..columns - 1], strength, weights);
+            self.objective += 0.5 * strength * dot(weights, weights);
+        }
+        self
+    }
+}
+
+/// Where a fit begins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Start {
+    /// `(outputs, D + 1)`, the intercept last.
+    pub(super) parameters: Vec<f64>,
+    /// Corrections learnt at another strength, the newest first.
+    pub(super) history: VecDeque<Correction>,
 }
 
 /// One step and the change of the gradient over it.
-struct Correction {
+#[derive(Debug, Clone)]
+pub(super) struct Correction {
     step: Vec<f64>,
     change: Vec<f64>,
     /// `1 / (step · change)`.
     inverse: f64,
 }
 
+impl Correction {
+    /// `None` where there is no curvature. The objective is convex: that is rounding, and teaches
+    /// nothing.
+    fn new(step: Vec<f64>, change: Vec<f64>) -> Option<Self> {
+        let product = dot(&step, &change);
+        let least = f64::EPSILON * dot(&step, &step).sqrt() * dot(&change, &change).sqrt();
+        (product > least).then(|| Self { step, change, inverse: 1.0 / product })
+    }
+}
+
+/// One job on its way. Flat arrays are `(outputs, D + 1)`, the intercept last.
+#[derive(Debug)]
+pub(super) struct Fitting<'a> {
+    pub(super) job: usize,
+    pub(super) response: Response<'a>,
+    pub(super) strength: f64,
+    pub(super) precision: Precision,
+    pub(super) need: Need,
+    /// What the next pass evaluates.
+    pub(super) trial: Vec<f64>,
+    pub(super) parameters: Vec<f64>,
+    /// At `parameters`, in the current precision; `None` before the first evaluation.
+    pub(super) found: Option<Found>,
+    direction: Vec<f64>,
+    search: Option<LineSearch>,
+    history: VecDeque<Correction>,
+    /// Norm of the gradient at zero weights and the best intercepts: the yardstick.
+    scale: f64,
+    norm: f64,
+    iterations: usize,
+    stalls: usize,
+}
+
+/// What a fit needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The objective at its trial.
+    Evaluation,
+    /// A direction.
+    Direction,
+    /// Nothing: it has converged or given up.
+    Nothing,
+}
+
 impl<'a> Fitting<'a> {
     pub(super) fn new(
-        index: usize,
-        response: Response<'a>,
-        job: &Job<'_>,
-        start: &Array2<f64>,
+        job: usize,
+        (response, strength): (Response<'a>, f64),
+        scale: f64,
+        start: Start,
     ) -> Self {
         Self {
-            index,
+            job,
             response,
-            strength: job.strength,
-            parameters: start.iter().copied().collect(),
-            decision: Vec::new(),
-            gradient: Vec::new(),
-            variance: Vec::new(),
-            history: VecDeque::new(),
-            last_step: None,
-            scale: 0.0,
+            strength,
+            precision: Precision::Single,
+            need: Need::Evaluation,
+            trial: start.parameters.clone(),
+            direction: vec![0.0; start.parameters.len()],
+            parameters: start.parameters,
+            found: None,
+            search: None,
+            history: start.history,
+            scale,
             norm: f64::INFINITY,
             iterations: 0,
             stalls: 0,
         }
     }
 
-    /// Adds the penalty to a gradient of the loss and learns from the last step.
-    pub(super) fn set_gradient(&mut self, loss_gradient: &[f64], columns: usize) {
-        let mut gradient = loss_gradient.to_vec();
-        let rows = gradient.chunks_exact_mut(columns).zip(self.parameters.chunks_exact(columns));
-        for (gradient, parameters) in rows {
-            add_scaled(&mut gradient[..columns - 1], self.strength, &parameters[..columns - 1]);
-        }
-        self.norm = dot(&gradient, &gradient).sqrt();
-        let old = std::mem::replace(&mut self.gradient, gradient);
-        if let Some(step) = self.last_step.take() {
-            let change: Vec<f64> =
-                self.gradient.iter().zip(&old).map(|(new, old)| new - old).collect();
-            let product = dot(&step, &change);
-            // The objective is convex: anything else is rounding, and teaches nothing.
-            if product > f64::EPSILON * dot(&step, &step).sqrt() * dot(&change, &change).sqrt() {
-                self.history.truncate(MEMORY - 1);
-                self.history.push_front(Correction { step, change, inverse: 1.0 / product });
+    /// Whether it starts without weights and history.
+    pub(super) fn is_empty(&self) -> bool {
+        let columns = self.parameters.len() / self.response.outputs();
+        let weights = self.parameters.chunks_exact(columns).flat_map(|row| &row[..columns - 1]);
+        self.history.is_empty() && weights.into_iter().all(|&weight| weight == 0.0)
+    }
+
+    /// What this fit has learnt, for a neighbouring strength.
+    pub(super) fn history_at(&self, strength: f64) -> VecDeque<Correction> {
+        let columns = self.parameters.len() / self.response.outputs();
+        let moved = |correction: &Correction| {
+            let Correction { step, mut change, .. } = correction.clone();
+            for (change, step) in change.chunks_exact_mut(columns).zip(step.chunks_exact(columns)) {
+                let weights = &step[..columns - 1];
+                add_scaled(&mut change[..columns - 1], strength - self.strength, weights);
+            }
+            Correction::new(step, change)
+        };
+        self.history.iter().filter_map(moved).collect()
+    }
+
+    /// Takes what a pass found at the trial, and settles what it needs next.
+    pub(super) fn absorb(&mut self, found: Found, settings: Settings) {
+        let Some(search) = &mut self.search else {
+            return self.arrive(found, settings);
+        };
+        match search.judge(found.objective, dot(&found.gradient, &self.direction)) {
+            Verdict::Try(length) => self.aim(length),
+            Verdict::Fail => self.stall(),
+            Verdict::Accept => {
+                self.stalls = 0;
+                let length = search.length();
+                let step: Vec<f64> = self.direction.iter().map(|value| length * value).collect();
+                let old = self.found.take().map(|old| old.gradient).unwrap_or_default();
+                let change = found.gradient.iter().zip(&old).map(|(new, old)| new - old).collect();
+                if let Some(correction) = Correction::new(step, change) {
+                    self.history.truncate(MEMORY - 1);
+                    self.history.push_front(correction);
+                }
+                std::mem::swap(&mut self.parameters, &mut self.trial);
+                self.arrive(found, settings)
             }
         }
+    }
+
+    /// Settles at `parameters`.
+    pub(super) fn arrive(&mut self, found: Found, settings: Settings) {
+        self.norm = dot(&found.gradient, &found.gradient).sqrt();
+        self.found = Some(found);
+        self.search = None;
+        let share = self.norm / self.scale;
+        if self.precision == Precision::Single && share <= settings.tolerance.max(SINGLE_SHARE) {
+            self.evaluate_exactly();
+        } else if share <= settings.tolerance || self.iterations >= settings.max_iterations {
+            self.need = Need::Nothing;
+        } else {
+            self.need = Need::Direction;
+        }
+    }
+
+    /// Evaluates the parameters again, and goes on, in float64.
+    fn evaluate_exactly(&mut self) {
+        self.precision = Precision::Double;
+        self.search = None;
+        self.trial.copy_from_slice(&self.parameters);
+        self.need = Need::Evaluation;
+    }
+
+    /// A direction failed. Rounding in the history can spoil one; without it there is nothing to
+    /// lose, and float64 has less of it.
+    fn stall(&mut self) {
+        self.history.clear();
+        if self.precision == Precision::Single {
+            return self.evaluate_exactly();
+        }
+        self.search = None;
+        self.stalls += 1;
+        self.need = if self.stalls > MOST_STALLS { Need::Nothing } else { Need::Direction };
     }
 
     /// From the newest correction to the oldest; returns the share taken of each.
@@ -100,78 +241,36 @@ impl<'a> Fitting<'a> {
         self.history.iter().map(take).collect()
     }
 
-    /// From the oldest correction to the newest, and downhill.
-    pub(super) fn second_loop(&self, direction: &mut [f64], shares: &[f64]) {
+    /// From the oldest correction to the newest, and downhill: sets out along the direction.
+    pub(super) fn second_loop(&mut self, direction: &mut [f64], shares: &[f64]) {
+        self.iterations += 1;
         for (correction, share) in self.history.iter().zip(shares).rev() {
             let back = correction.inverse * dot(&correction.change, direction);
             add_scaled(direction, share - back, &correction.step);
         }
-        direction.iter_mut().for_each(|value| *value = -*value);
-    }
-
-    /// Moves along a direction, `(outputs, P)`, whose decision values are `along`,
-    /// `(outputs, N)`.
-    pub(super) fn step(&mut self, direction: &[f64], along: &[f64]) {
-        self.iterations += 1;
-        let Some(length) = self.line_search(direction, along) else {
-            // Rounding in the history can spoil a direction; without it there is nothing to lose.
-            self.stalls += 1;
-            self.history.clear();
-            return;
-        };
-        self.stalls = 0;
-        add_scaled(&mut self.parameters, length, direction);
-        add_scaled(&mut self.decision, length, along);
-        self.last_step = Some(direction.iter().map(|value| length * value).collect());
-    }
-
-    /// Length of the step; `None` where the direction does not lead downhill.
-    fn line_search(&self, direction: &[f64], along: &[f64]) -> Option<f64> {
-        let columns = direction.len() / self.variance.len();
-        let weights = |flat: &'_ [f64], other: &'_ [f64]| -> f64 {
-            let rows = flat.chunks_exact(columns).zip(other.chunks_exact(columns));
-            rows.map(|(a, b)| dot(&a[..columns - 1], &b[..columns - 1])).sum()
-        };
-        // Penalty along the line: strength · (linear · t + square · t² / 2).
-        let linear = weights(&self.parameters, direction);
-        let square = weights(direction, direction);
-        let first = dot(&self.gradient, direction);
-        if first >= 0.0 || !first.is_finite() {
-            return None;
+        self.direction.iter_mut().zip(direction).for_each(|(own, value)| *own = -*value);
+        let search = self.found.as_ref().and_then(|found| {
+            let limits = self.precision.limits(found.objective);
+            LineSearch::new(found.objective, dot(&found.gradient, &self.direction), limits)
+        });
+        if search.is_none() {
+            return self.stall();
         }
-        let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0);
-        for _ in 0..LINE_STEPS {
-            let (slope, curvature) = loss::along(&self.response, &self.decision, along, length);
-            let slope = slope + self.strength * (linear + length * square);
-            let flat = slope.abs() <= -SLOPE_SHARE * first;
-            // A slope that is still falling means descent all the way (the objective is convex).
-            if flat && (slope <= 0.0 || self.rises(along, length, linear, square) <= 0.0) {
-                return Some(length);
-            }
-            *(if slope < 0.0 { &mut low } else { &mut high }) = length;
-            let newton = length - slope / (curvature + self.strength * square);
-            length = if newton > low && newton < high.min(8.0 * length) {
-                newton
-            } else if high.is_finite() {
-                0.5 * (low + high)
-            } else {
-                2.0 * length
-            };
-        }
-        (low > 0.0).then_some(low)
+        self.search = search;
+        self.aim(1.0);
     }
 
-    /// Change of the objective over a step.
-    fn rises(&self, along: &[f64], length: f64, linear: f64, square: f64) -> f64 {
-        let before = loss::loss(&self.response, |i| self.decision[i]);
-        let after = loss::loss(&self.response, |i| self.decision[i] + length * along[i]);
-        after - before + self.strength * length * (linear + 0.5 * length * square)
+    fn aim(&mut self, length: f64) {
+        self.trial.copy_from_slice(&self.parameters);
+        add_scaled(&mut self.trial, length, &self.direction);
+        self.need = Need::Evaluation;
     }
 
-    pub(super) fn into_fit(self, outputs: usize, present: &Present, settings: Settings) -> Fit {
+    pub(super) fn into_fit(self, present: &Present, settings: Settings) -> Fit {
+        let outputs = present.outputs.len();
         let columns = self.parameters.len() / outputs;
         let parameters = Array2::from_shape_vec((outputs, columns), self.parameters)
-            .expect("parameters are (outputs, P)");
+            .expect("parameters are (outputs, D + 1)");
         let (weights, intercept) = present.expand(&parameters);
         let gradient_norm = self.norm / self.scale;
         Fit {

@@ -1,7 +1,9 @@
-//! Matrix products in float64 on the `gemm` crate, for views of any strides.
+//! Matrix products on the `gemm` crate, for views of any strides.
 
 use ::gemm::Parallelism;
 use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::real::Real;
 
 /// `into = keep · into + scale · left · right`, on all threads of the current pool.
 ///
@@ -10,12 +12,36 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn product(
-    keep: f64,
-    mut into: ArrayViewMut2<'_, f64>,
-    scale: f64,
-    left: ArrayView2<'_, f64>,
-    right: ArrayView2<'_, f64>,
+pub(super) fn product<T: Real>(
+    keep: T,
+    into: ArrayViewMut2<'_, T>,
+    scale: T,
+    left: ArrayView2<'_, T>,
+    right: ArrayView2<'_, T>,
+) {
+    product_on(Parallelism::Rayon(0), keep, into, scale, left, right);
+}
+
+/// As [`product`], on the calling thread alone.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(super) fn product_here<T: Real>(
+    keep: T,
+    into: ArrayViewMut2<'_, T>,
+    left: ArrayView2<'_, T>,
+    right: ArrayView2<'_, T>,
+) {
+    product_on(Parallelism::None, keep, into, T::of(1.0), left, right);
+}
+
+fn product_on<T: Real>(
+    threads: Parallelism,
+    keep: T,
+    mut into: ArrayViewMut2<'_, T>,
+    scale: T,
+    left: ArrayView2<'_, T>,
+    right: ArrayView2<'_, T>,
 ) {
     let ((m, n), depth) = (into.dim(), left.ncols());
     assert_eq!((left.dim(), right.dim()), ((m, depth), (depth, n)), "shapes of a matrix product");
@@ -30,7 +56,7 @@ pub(super) fn product(
             into.as_mut_ptr(),
             into_strides.1,
             into_strides.0,
-            keep != 0.0,
+            keep != T::of(0.0),
             left.as_ptr(),
             left.strides()[1],
             left.strides()[0],
@@ -42,7 +68,7 @@ pub(super) fn product(
             false,
             false,
             false,
-            Parallelism::Rayon(0),
+            threads,
         );
     }
 }
@@ -61,6 +87,10 @@ mod tests {
         let mut into = Array2::from_elem((4, 3), 1.0);
         product(2.0, into.view_mut().reversed_axes(), -1.0, left, right.t());
         assert_eq!(into.t(), 2.0 - left.dot(&right.t()));
+        let (narrow, other) = (left.mapv(|v| v as f32), right.mapv(|v| v as f32));
+        let mut into = Array2::from_elem((3, 4), 1f32);
+        product_here(1.0, into.view_mut(), narrow.view(), other.t());
+        assert_eq!(into, 1.0 + narrow.dot(&other.t()));
         let mut nothing = Array2::from_elem((2, 2), 7.0);
         let (no_left, no_right) = (Array2::zeros((2, 0)), Array2::zeros((0, 2)));
         product(1.0, nothing.view_mut(), 1.0, no_left.view(), no_right.view());

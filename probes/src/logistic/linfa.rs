@@ -10,8 +10,9 @@ use linfa::traits::Fit as _;
 use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2, Axis, ShapeBuilder};
 
+use super::loss::{Sums, residuals};
 use super::present::Present;
-use super::{Design, Fit, Job, Response, Settings, loss};
+use super::{Design, Fit, Job, Response, Settings};
 use crate::{Error, Result};
 
 /// Fits one binary job that has rows of both classes.
@@ -24,7 +25,7 @@ pub(super) fn fit(design: &Design, job: &Job<'_>, settings: Settings) -> Result<
         });
     };
     let rows: Vec<usize> = (0..labels.len()).filter(|&row| labels[row] >= 0).collect();
-    let features = design.features().select(Axis(0), &rows);
+    let features = design.features()?.select(Axis(0), &rows);
     let observed: Vec<i8> = rows.iter().map(|&row| labels[row]).collect();
     let mut by_column = Array2::zeros(features.dim().f());
     by_column.assign(&features);
@@ -70,13 +71,8 @@ fn gradient_norm(
     intercept: f64,
 ) -> f64 {
     let decision = features.dot(weights) + intercept;
-    let mut residual = Array1::zeros(labels.len());
-    loss::residuals(
-        &Response::Binary(labels),
-        decision.as_slice().expect("a new array is contiguous"),
-        residual.as_slice_mut().expect("a new array is contiguous"),
-        &mut [0.0],
-    );
-    let gradient = features.t().dot(&residual) + strength * weights;
-    (gradient.dot(&gradient) + residual.sum().powi(2)).sqrt()
+    let (mut residual, mut sums) = (decision.to_vec(), Sums::zeros(1));
+    residuals(&Response::Binary(labels), 0..labels.len(), &mut residual, &mut sums);
+    let gradient = features.t().dot(&Array1::from_vec(residual)) + strength * weights;
+    (gradient.dot(&gradient) + sums.residual[0].powi(2)).sqrt()
 }

@@ -25,10 +25,15 @@ mod cholesky;
 mod design;
 mod fitting;
 mod gemm;
+mod line_search;
 mod linfa;
 mod loss;
+mod pass;
+mod path;
 mod preconditioner;
 mod present;
+mod real;
+mod rows;
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,6 +45,7 @@ pub(crate) use loss::softmax;
 use crate::{Error, Result};
 
 pub use design::{Design, Scaling};
+pub use rows::{BLOCK_ROWS, RowBlocks, ScaledTable};
 
 /// Which code fits a logistic regression. Both reach the same optimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -120,6 +126,14 @@ impl Response<'_> {
         match self {
             Self::Binary(labels) => labels.len(),
             Self::Classes { labels, .. } => labels.len(),
+        }
+    }
+
+    /// Columns of the problem: one for a binary target, one a class for classes.
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Binary(_) => 1,
+            Self::Classes { classes, .. } => *classes,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis, s};
 
-use super::{Design, Job, Response};
+use super::{Job, Response};
 
 /// Which outputs of a response are fitted.
 #[derive(Debug)]
@@ -61,8 +61,7 @@ impl Present {
     }
 
     /// Where a job starts, `(outputs fitted, D + 1)`, the intercept last.
-    pub(super) fn start(&self, job: &Job<'_>, design: &Design) -> Array2<f64> {
-        let columns = design.columns();
+    pub(super) fn start(&self, job: &Job<'_>, columns: usize) -> Array2<f64> {
         let mut start = Array2::zeros((self.outputs.len(), columns + 1));
         let intercepts = Self::intercepts(&self.response(&job.response));
         start.column_mut(columns).assign(&Array1::from_vec(intercepts));

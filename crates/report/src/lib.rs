@@ -1,4 +1,4 @@
-//! Tables, CSV and JSON of probe results.
+//! Tables, CSV, JSON and a page of probe results.
 //!
 //! Files are written beside their place, synced and renamed: an abort leaves the old file or none.
 
@@ -8,11 +8,16 @@ mod atomic;
 mod csv;
 mod error;
 mod json;
+mod page;
 mod table;
 
 pub use csv::{results_csv, write_csv};
 pub use error::{Error, Result};
 pub use json::{results_json, write_json};
+pub use page::{
+    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, Training, render_page,
+    roc_points, write_page,
+};
 pub use table::{report_table, results_table, targets_table};
 
 #[cfg(test)]

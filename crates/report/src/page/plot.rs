@@ -1,0 +1,342 @@
+//! Scores over an axis, as SVG: lines with intervals, levels that do not depend on the axis, and a
+//! slot beside it for what has no place on it.
+//!
+//! Text in an SVG scales with it and would be too small on a telephone, so a figure is drawn
+//! twice, wide and narrow, and the style sheet shows one.
+
+use maud::{Markup, html};
+use vdvae_probes::Source;
+
+use super::look::{self, class, words};
+use super::number::{fixed, px};
+use super::scale::{Linear, spread, ticks};
+
+/// A measured point.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// Place on the axis, in the units of the ticks.
+    pub(super) x: f64,
+    pub(super) y: f64,
+    /// Ends of the whisker.
+    pub(super) ci: Option<[f64; 2]>,
+    /// Shown on hovering.
+    pub(super) title: String,
+}
+
+/// The points of one source, rising in `x`.
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    pub(super) source: Source,
+    pub(super) points: Vec<Point>,
+    /// The point in the slot beside the axis; its `x` is not read.
+    pub(super) aside: Option<Point>,
+}
+
+/// A score that holds along the whole axis.
+#[derive(Debug, Clone)]
+pub(super) struct Band {
+    pub(super) source: Source,
+    pub(super) y: f64,
+    pub(super) ci: Option<[f64; 2]>,
+    pub(super) title: String,
+}
+
+/// A stretch of the axis with a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Stretch {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) label: String,
+}
+
+/// A figure.
+pub(super) struct LinePlot {
+    /// What is drawn, for those who do not see it.
+    pub(super) about: String,
+    pub(super) x_label: String,
+    pub(super) y_label: String,
+    pub(super) x_ticks: Vec<(f64, String)>,
+    /// Name of the slot beside the axis.
+    pub(super) aside: Option<&'static str>,
+    pub(super) stretches: Vec<Stretch>,
+    pub(super) series: Vec<Series>,
+    pub(super) bands: Vec<Band>,
+    /// Ends of the vertical axis.
+    pub(super) y_domain: [f64; 2],
+    /// Score of guessing, where it is known.
+    pub(super) chance: Option<f64>,
+}
+
+/// A drawing's size in units of a pixel at full width.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    /// Room for names at the right; none: a legend names the sources instead.
+    pub(super) gutter: f64,
+}
+
+/// As wide as the page.
+pub(super) const WIDE: Frame = Frame { width: 872.0, height: 420.0, gutter: 148.0 };
+/// For telephones and for figures side by side.
+pub(super) const NARROW: Frame = Frame { width: 360.0, height: 300.0, gutter: 14.0 };
+
+/// Room left of the axis, and under it.
+const LEFT: f64 = 44.0;
+const BOTTOM: f64 = 48.0;
+/// Width of a letter and height of a line of the labels, on average.
+const LETTER: f64 = 7.0;
+const LINE: f64 = 17.0;
+/// Above so many points whiskers run together, and a ribbon takes their place.
+const MOST_WHISKERS: usize = 16;
+
+/// Both drawings of a figure, of which the style sheet shows one.
+pub(super) fn responsive(draw: impl Fn(Frame) -> Markup) -> Markup {
+    html! {
+        div.wide { (draw(WIDE)) }
+        div.narrow { (draw(NARROW)) }
+    }
+}
+
+/// Places along the axis and across it.
+struct Axes {
+    x: Linear,
+    y: Linear,
+    /// Left, right, top and bottom of the drawing area.
+    area: [f64; 4],
+    /// Middle of the slot beside the axis.
+    aside: f64,
+}
+
+impl LinePlot {
+    /// The figure, with the key that narrow drawings need.
+    pub(super) fn figure(&self) -> Markup {
+        html! {
+            (self.legend("narrow"))
+            (responsive(|frame| self.svg(frame)))
+        }
+    }
+
+    /// The key to the sources; `class` says on which pages it is shown.
+    pub(super) fn legend(&self, class: &str) -> Markup {
+        let bands: Vec<Source> = self.bands.iter().map(|band| band.source).collect();
+        let mut sources: Vec<Source> = self.series.iter().map(|series| series.source).collect();
+        sources.extend(&bands);
+        html! { div class=(class) { (look::legend(&sources, |source| bands.contains(&source))) } }
+    }
+
+    /// One drawing.
+    pub(super) fn svg(&self, frame: Frame) -> Markup {
+        let axes = self.axes(frame);
+        let view_box = format!("0 0 {} {}", px(frame.width), px(frame.height));
+        html! {
+            svg.plot viewBox=(view_box) role="img" aria-label=(self.about) {
+                (self.draw_stretches(&axes))
+                (self.draw_axes(&axes))
+                @for band in &self.bands { (draw_band(band, &axes)) }
+                @for (place, series) in self.series.iter().enumerate() {
+                    (draw_series(series, &axes, self.dodge(place, &axes)))
+                }
+                @if frame.gutter > 100.0 { (self.draw_names(&axes)) }
+            }
+        }
+    }
+
+    fn axes(&self, frame: Frame) -> Axes {
+        let top = if self.stretches.is_empty() { 30.0 } else { 48.0 };
+        let area = [LEFT, frame.width - frame.gutter, top, frame.height - BOTTOM];
+        let [left, right, top, bottom] = area;
+        let slot = if self.aside.is_some() { (frame.width * 0.11).max(44.0) } else { 0.0 };
+        let inset = (frame.width * 0.03).min(16.0);
+        let ends = |ends: [f64; 2], x: f64| [ends[0].min(x), ends[1].max(x)];
+        let domain = self.x_ticks.iter().map(|tick| tick.0).chain(self.points().map(|p| p.x));
+        let domain = domain.fold([f64::INFINITY, f64::NEG_INFINITY], ends);
+        Axes {
+            x: Linear::new(domain, [left + inset, right - slot - inset]),
+            y: Linear::new(self.y_domain, [bottom, top]),
+            area,
+            aside: right - slot / 2.0,
+        }
+    }
+
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.series.iter().flat_map(|series| &series.points)
+    }
+
+    /// How far a series is moved sideways, so that whiskers at one place stand side by side.
+    fn dodge(&self, place: usize, axes: &Axes) -> f64 {
+        let most = self.series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+        let room = (axes.aside - axes.area[0]) / (most.max(1) * (self.series.len() + 1)) as f64;
+        let middle = (self.series.len().saturating_sub(1)) as f64 / 2.0;
+        (place as f64 - middle) * if most > MOST_WHISKERS { 0.0 } else { room.min(7.0) }
+    }
+
+    fn draw_stretches(&self, axes: &Axes) -> Markup {
+        let [_, _, top, bottom] = axes.area;
+        draw_stretches(&self.stretches, axes.x, [top, bottom], [axes.area[0], axes.area[1]])
+    }
+
+    fn draw_axes(&self, axes: &Axes) -> Markup {
+        let [left, right, top, bottom] = axes.area;
+        let levels = ticks(self.y_domain, ((bottom - top) / 60.0) as usize);
+        let chance = self.chance.filter(|y| (self.y_domain[0]..=self.y_domain[1]).contains(y));
+        html! {
+            text.axis x="0" y="12" { (self.y_label) }
+            @for &level in &levels.values {
+                @let y = axes.y.at(level);
+                path.grid d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
+                text.tick.end x=(px(left - 8.0)) y=(px(y + 4.0)) { (fixed(level, levels.decimals)) }
+            }
+            @if let Some(chance) = chance {
+                @let y = axes.y.at(chance);
+                path.chance d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
+                text.note x=(px(left + 4.0)) y=(px(y - 5.0)) { "chance" }
+            }
+            (draw_ticks(&self.x_ticks, axes.x, bottom))
+            @if let Some(aside) = self.aside {
+                text.tick.middle x=(px(axes.aside)) y=(px(bottom + 18.0)) { (aside) }
+            }
+            text.axis.middle x=(px((left + axes.x.at(self.last_tick())) / 2.0)) y=(px(bottom + 40.0)) {
+                (self.x_label)
+            }
+        }
+    }
+
+    fn last_tick(&self) -> f64 {
+        self.x_ticks.last().map_or(0.0, |tick| tick.0)
+    }
+
+    /// Names of the sources at the right, as near to their last mark as they go without touching.
+    fn draw_names(&self, axes: &Axes) -> Markup {
+        let [_, right, _, bottom] = axes.area;
+        let ends = self.series.iter().filter_map(|series| {
+            let last = series.aside.as_ref().or(series.points.last())?;
+            let x = if series.aside.is_some() { axes.aside } else { axes.x.at(last.x) };
+            Some((series.source, x + 9.0, axes.y.at(last.y)))
+        });
+        let levels = self.bands.iter().map(|band| (band.source, right, axes.y.at(band.y)));
+        let mut names: Vec<(Source, f64, f64)> = ends.chain(levels).collect();
+        names.sort_by(|a, b| a.2.total_cmp(&b.2));
+        let boxes: Vec<(f64, f64)> = names.iter().map(|name| (name.2, LINE)).collect();
+        let heights = spread(&boxes, [0.0, bottom + LINE]);
+        html! {
+            @for ((source, x, y), height) in names.into_iter().zip(heights) {
+                g class=(class(source)) {
+                    @let (elbow, end) = (right + 4.0, right + 16.0);
+                    path.leader d=(format!(
+                        "M{} {}H{}L{} {}", px(x), px(y), px(elbow), px(end), px(height)
+                    )) {}
+                    text.name x=(px(end + 4.0)) y=(px(height + 4.5)) { (words(source)) }
+                }
+            }
+        }
+    }
+}
+
+/// Alternating shades along the axis, named above it.
+pub(super) fn draw_stretches(
+    stretches: &[Stretch],
+    x: Linear,
+    [top, bottom]: [f64; 2],
+    bounds: [f64; 2],
+) -> Markup {
+    let ends = |stretch: &Stretch| (x.at(stretch.from), x.at(stretch.to));
+    let boxes: Vec<(f64, f64)> = stretches
+        .iter()
+        .map(|stretch| {
+            let (from, to) = ends(stretch);
+            ((from + to) / 2.0, stretch.label.chars().count() as f64 * LETTER + 6.0)
+        })
+        .collect();
+    let centres = spread(&boxes, bounds);
+    html! {
+        @for (place, (stretch, centre)) in stretches.iter().zip(centres).enumerate() {
+            @let (from, to) = ends(stretch);
+            @if place % 2 == 0 {
+                rect.shade x=(px(from)) y=(px(top)) width=(px(to - from)) height=(px(bottom - top)) {}
+            }
+            @let middle = px((from + to) / 2.0);
+            path.leader d=(format!(
+                "M{} {}L{middle} {}V{}", px(centre), px(top - 13.0), px(top - 5.0), px(top)
+            )) {}
+            text.tick.middle x=(px(centre)) y=(px(top - 17.0)) { (stretch.label) }
+        }
+    }
+}
+
+/// Labels under an axis; one that would touch the label before it is left out.
+pub(super) fn draw_ticks(labels: &[(f64, String)], x: Linear, bottom: f64) -> Markup {
+    let mut free = f64::NEG_INFINITY;
+    html! {
+        @for (value, label) in labels {
+            @let place = x.at(*value);
+            @let half = label.chars().count() as f64 * LETTER / 2.0 + 2.0;
+            path.notch d=(format!("M{} {}v5", px(place), px(bottom))) {}
+            @if place - half >= free {
+                @let _ = free = place + half;
+                text.tick.middle x=(px(place)) y=(px(bottom + 18.0)) { (label) }
+            }
+        }
+    }
+}
+
+/// A level across the whole figure, with its interval.
+fn draw_band(band: &Band, axes: &Axes) -> Markup {
+    let [left, right, _, _] = axes.area;
+    let y = axes.y.at(band.y);
+    html! {
+        g class=(class(band.source)) {
+            title { (band.title) }
+            @if let Some([low, high]) = band.ci {
+                @let (top, bottom) = (axes.y.at(high), axes.y.at(low));
+                rect.band x=(px(left)) y=(px(top)) width=(px(right - left)) height=(px(bottom - top)) {}
+            }
+            path.level d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
+        }
+    }
+}
+
+/// The points of one source, its whiskers or ribbon, and the line through it.
+fn draw_series(series: &Series, axes: &Axes, dodge: f64) -> Markup {
+    let points = &series.points;
+    let x = |point: &Point| axes.x.at(point.x) + dodge;
+    let dense = points.len() > MOST_WHISKERS;
+    let line: Vec<String> =
+        points.iter().map(|p| format!("{} {}", px(x(p)), px(axes.y.at(p.y)))).collect();
+    let radius = if dense { 2.0 } else { 4.5 };
+    let mark = look::mark(series.source);
+    html! {
+        g class=(class(series.source)) {
+            @if dense { path.ribbon d=(ribbon(points, axes, x)) {} }
+            @if line.len() > 1 { path.line d=(format!("M{}", line.join("L"))) {} }
+            @for point in points {
+                @if !dense { (whisker(point.ci, x(point), axes)) }
+                (look::draw(mark, x(point), axes.y.at(point.y), radius, &point.title))
+            }
+            @if let Some(point) = &series.aside {
+                @let x = axes.aside + dodge;
+                (whisker(point.ci, x, axes))
+                (look::draw(mark, x, axes.y.at(point.y), 4.5, &point.title))
+            }
+        }
+    }
+}
+
+fn whisker(ci: Option<[f64; 2]>, x: f64, axes: &Axes) -> Markup {
+    html! {
+        @if let Some([low, high]) = ci {
+            path.whisker d=(format!("M{} {}V{}", px(x), px(axes.y.at(low)), px(axes.y.at(high)))) {}
+        }
+    }
+}
+
+/// Area between the ends of the intervals; a point without one narrows it to the line.
+fn ribbon(points: &[Point], axes: &Axes, x: impl Fn(&Point) -> f64) -> String {
+    let end = |point: &Point, side: usize| {
+        let y = point.ci.map_or(point.y, |ci| ci[side]);
+        format!("{} {}", px(x(point)), px(axes.y.at(y)))
+    };
+    let upper = points.iter().map(|point| end(point, 1));
+    let lower = points.iter().rev().map(|point| end(point, 0));
+    format!("M{}z", upper.chain(lower).collect::<Vec<_>>().join("L"))
+}

@@ -1,0 +1,239 @@
+//! Tables: paired differences, every result, and every target of the best.
+
+use maud::{Markup, PreEscaped, html};
+use vdvae_probes::TargetResult;
+
+use super::Section;
+use super::headline::Verdict;
+use super::input::Difference;
+use super::look::{class, words};
+use super::number::{count, finite, finite_interval, fixed, interval, px, score, signed, significant};
+use super::scale::{Linear, round_domain};
+use super::view::{Place, Row, View, metric_words, rows};
+
+/// Width of the drawn intervals, in pixels.
+const FOREST: f64 = 180.0;
+
+/// Paired differences, drawn and in numbers.
+pub(super) fn differences(view: &View) -> Option<Section> {
+    let rows: Vec<Row> = rows(view.page).collect();
+    let shown: Vec<(&Difference, &Row, &Row)> = view
+        .page
+        .differences
+        .iter()
+        .filter_map(|d| Some((d, rows.get(d.a)?, rows.get(d.b)?)))
+        .collect();
+    let ends = shown.iter().flat_map(|(d, _, _)| {
+        let [low, high] = finite_interval(d.ci95).unwrap_or([d.difference; 2]);
+        [low, high, d.difference]
+    });
+    let farthest = ends.filter(|end| end.is_finite()).fold(0.0, |far: f64, end| far.max(end.abs()));
+    let [_, far] = round_domain([0.0, if farthest > 0.0 { farthest } else { 1.0 }], 4);
+    let x = Linear::new([-far, far], [4.0, FOREST - 4.0]);
+    (!shown.is_empty()).then(|| Section {
+        id: "differences",
+        title: "Paired differences",
+        body: html! {
+            p.lead {
+                "First minus second on the same test rows, with the 95% interval of that difference. "
+                "Where the bar crosses zero, the data do not tell the two apart."
+            }
+            div.scroll.tall tabindex="0" role="region" aria-label="Paired differences" {
+                table.results {
+                    thead {
+                        tr {
+                            th scope="col" { "First" }
+                            th scope="col" { "Second" }
+                            th.number scope="col" { "Difference" }
+                            th.forest scope="col" { (ruler(far)) }
+                            th.number scope="col" { "95% interval" }
+                            th.number scope="col" { "p" }
+                        }
+                    }
+                    tbody {
+                        @for (difference, a, b) in &shown { (difference_row(difference, a, b, x)) }
+                    }
+                }
+            }
+        },
+    })
+}
+
+/// Ends of the scale of drawn intervals.
+fn ruler(far: f64) -> Markup {
+    let decimals = if far >= 0.1 { 1 } else { 2 };
+    let decimals = if far < 0.01 { 4 } else { decimals };
+    html! { span { (fixed(-far, decimals)) } span { "0" } span { "+" (fixed(far, decimals)) } }
+}
+
+fn difference_row(difference: &Difference, a: &Row, b: &Row, x: Linear) -> Markup {
+    let verdict = Verdict::of_difference(difference.ci95).class();
+    let middle = finite(Some(difference.difference));
+    html! {
+        tr {
+            td { (name(a)) }
+            td { (name(b)) }
+            td.number { (signed(difference.difference)) }
+            td.forest {
+                svg.interval.(verdict) viewBox={ "0 0 " (px(FOREST)) " 16" } aria-hidden="true" {
+                    path.zero d={ "M" (px(x.at(0.0))) " 0v16" } {}
+                    @if let Some([low, high]) = finite_interval(difference.ci95) {
+                        path.whisker d={ "M" (px(x.at(low))) " 8H" (px(x.at(high))) } {}
+                    }
+                    @if let Some(middle) = middle { circle.mark.full cx=(px(x.at(middle))) cy="8" r="3.5" {} }
+                }
+            }
+            td.number.faint { (interval(difference.ci95)) }
+            td.number { (p_value(difference.p_value)) }
+        }
+    }
+}
+
+fn p_value(p: Option<f64>) -> String {
+    match finite(p) {
+        Some(p) if p < 0.001 => "< 0.001".to_owned(),
+        p => score(p),
+    }
+}
+
+/// A result in few words: `latents, 16×16`.
+fn name(row: &Row) -> String {
+    let place = place(row);
+    let gap = if place.is_empty() { "" } else { ", " };
+    let probe = &row.result.probe;
+    let matched = row.result.matched_columns.map(|columns| format!(", {columns} columns"));
+    format!("{}{gap}{place} · {probe}{}", words(row.source), matched.unwrap_or_default())
+}
+
+/// Where a result's latents were read; the name as it is where it says nothing known.
+fn place(row: &Row) -> String {
+    match row.place {
+        Place::Other => row.result.layers.clone().unwrap_or_default(),
+        place => place.words(),
+    }
+}
+
+/// Every result, one line each, and the targets of the best latents.
+pub(super) fn results(view: &View) -> Option<Section> {
+    let rows: Vec<Row> = rows(view.page).collect();
+    let parts = rows.iter().any(|row| !row.is_full());
+    let matched = rows.iter().any(|row| row.result.matched_columns.is_some());
+    (!rows.is_empty()).then(|| Section {
+        id: "results",
+        title: "Every result",
+        body: html! {
+            p.lead {
+                "Means over the targets that are defined; " code { "results.csv" }
+                " has the targets of every line."
+            }
+            div.scroll.tall tabindex="0" role="region" aria-label="Every result" {
+                table.results {
+                    thead { (result_head(parts, matched)) }
+                    tbody { @for row in &rows { (result_row(row, parts, matched)) } }
+                }
+            }
+            @if let Some((best, _)) = view.primary().and_then(|panel| panel.best()) {
+                details {
+                    summary { "Targets of the best: " (name(&best)) }
+                    (targets(&best))
+                }
+            }
+        },
+    })
+}
+
+fn result_head(parts: bool, matched: bool) -> Markup {
+    html! {
+        tr {
+            th scope="col" { "Features" }
+            th scope="col" { "Read from" }
+            th.number scope="col" { "Columns" }
+            @if matched { th.number scope="col" { "Matched to" } }
+            th scope="col" { "Probe" }
+            @if parts { th.number scope="col" { "Trained on" } }
+            th scope="col" { "Metric" }
+            th.number scope="col" { "Value" }
+            th.number scope="col" { "95% interval" }
+            th.number scope="col" { "Avg. precision" }
+            th.number scope="col" { "Balanced acc." }
+            th.number scope="col" { "Accuracy" }
+            th.number scope="col" title="Targets of which some fit did not converge" { "Not conv." }
+        }
+    }
+}
+
+fn result_row(row: &Row, parts: bool, matched: bool) -> Markup {
+    let result = row.result;
+    let unfinished = result.not_converged().count();
+    html! {
+        tr class=(class(row.source)) {
+            th scope="row" { span.dot {} (words(row.source)) }
+            td { (place(row)) }
+            td.number { (count(result.columns)) }
+            @if matched {
+                td.number { (result.matched_columns.map_or_else(|| "–".to_owned(), count)) }
+            }
+            td { (result.probe) span.faint { " " (result.solver) } }
+            @if parts { td.number { (trained_on(row)) } }
+            td { (metric_words(&result.metric)) }
+            td.number.strong { (score(row.value)) }
+            td.number.faint { (interval(row.ci)) }
+            td.number { (score(result.mean_average_precision())) }
+            td.number { (score(result.mean_balanced_accuracy())) }
+            td.number { (score(result.mean_accuracy())) }
+            td.number { @if unfinished > 0 { span.verdict.below { (unfinished) } } }
+        }
+        (PreEscaped("\n"))
+    }
+}
+
+/// How much of the training split: `1% (80), seed 3`.
+fn trained_on(row: &Row) -> String {
+    let share = row.training.fraction.map_or(1.0, |fraction| fraction.min(1.0));
+    let rows = row.training.n_train.map(|rows| format!(" ({})", count(rows)));
+    let seed = row.training.seed.map(|seed| format!(", seed {seed}"));
+    format!("{}%{}{}", significant(share * 100.0), rows.unwrap_or_default(), seed.unwrap_or_default())
+}
+
+/// Everything measured of each target of one result.
+fn targets(row: &Row) -> Markup {
+    html! {
+        div.scroll.tall tabindex="0" role="region" aria-label="Every target of the best" {
+            table.results {
+                thead {
+                    tr {
+                        th scope="col" { "Target" }
+                        @for name in ["AUROC", "Avg. precision", "Balanced acc.", "Accuracy",
+                                      "Base rate", "Strength", "Converged"] {
+                            th.number scope="col" { (name) }
+                        }
+                    }
+                }
+                tbody { @for target in &row.result.per_target { (target_row(target)) } }
+            }
+        }
+    }
+}
+
+fn target_row(target: &TargetResult) -> Markup {
+    let strength = finite(target.strength).map_or_else(|| "–".to_owned(), significant);
+    html! {
+        tr {
+            th scope="row" { (target.target) }
+            td.number.strong { (score(target.auroc)) }
+            td.number { (score(target.average_precision)) }
+            td.number { (score(target.balanced_accuracy)) }
+            td.number { (score(target.accuracy)) }
+            td.number { (score(target.base_rate)) }
+            td.number { (strength) }
+            td.number {
+                @match target.converged {
+                    Some(true) => "yes",
+                    Some(false) => span.verdict.below { "no" },
+                    None => "–",
+                }
+            }
+        }
+        (PreEscaped("\n"))
+    }
+}

@@ -10,6 +10,7 @@ mod heat;
 mod input;
 mod kl;
 mod look;
+mod low_label;
 mod number;
 mod pictures;
 mod plot;
@@ -50,7 +51,7 @@ const SECTIONS: [fn(&View) -> Option<Section>; 11] = [
     curves::resolutions,
     curves::cumulative,
     curves::layers,
-    curves::low_label,
+    low_label::section,
     heat::section,
     kl::section,
     roc::section,

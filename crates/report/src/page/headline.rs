@@ -213,18 +213,18 @@ fn evidence(finding: &Finding) -> Markup {
                     tr {
                         th scope="col" { "Features" }
                         th.number scope="col" { (metric_words(finding.metric)) }
+                        th scope="col" { "Latents are" }
                         th scope="col" { "95% interval" }
                         @if with_paired { th scope="col" { "Paired difference" } }
-                        th scope="col" { "Latents are" }
                     }
                 }
                 tbody {
                     tr.latents {
                         th scope="row" { span.dot {} (finding.best.place.words()) " latents" }
                         td.number { (score(finding.best.value)) }
+                        td {}
                         td.faint { (interval(finding.best.ci)) }
                         @if with_paired { td {} }
-                        td {}
                     }
                     @for control in &finding.controls { (control_row(control, with_paired)) }
                 }
@@ -245,6 +245,7 @@ fn control_row(control: &Control, with_paired: bool) -> Markup {
         tr class=(class(source)) {
             th scope="row" title=(explanation(source)) { span.dot {} (words(source)) }
             td.number { (score(control.row.value)) }
+            td { span.verdict.(control.verdict.class()) { (verdict) } }
             td.faint { (interval(control.row.ci)) }
             @if with_paired {
                 td {
@@ -257,9 +258,14 @@ fn control_row(control: &Control, with_paired: bool) -> Markup {
                     }
                 }
             }
-            td { span.verdict.(control.verdict.class()) { (verdict) } }
         }
     }
+}
+
+/// With a capital letter first.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Data, probe and seed in one line.
@@ -270,7 +276,7 @@ fn measured(view: &View, panel: Option<&Panel>) -> Markup {
         p.measured {
             (data.name) ": " (count(data.n_train)) " training, " (count(data.n_valid))
             " validation and " (count(data.n_test)) " test pictures. "
-            @if let Some(panel) = panel { "Probe: " (panel.title()) ". " }
+            @if let Some(panel) = panel { (capital(&panel.title())) ". " }
             "Seed " (report.seed) ". Model " (report.model.name)
             @if let Some(sha256) = &report.model.sha256 {
                 ", weights " code title=(sha256) { (sha256.chars().take(12).collect::<String>()) }
@@ -292,13 +298,14 @@ mod tests {
 
     fn results(rows: &[(Source, Option<&str>, f64, [f64; 2])]) -> Vec<ProbeResult> {
         let base = fixture::report().results.remove(0);
-        let result = |&(source, layers, value, ci): &(Source, Option<&str>, f64, [f64; 2])| ProbeResult {
-            source,
-            layers: layers.map(str::to_owned),
-            value: Some(value),
-            ci95: Some(ci),
-            ..base.clone()
-        };
+        let result =
+            |&(source, layers, value, ci): &(Source, Option<&str>, f64, [f64; 2])| ProbeResult {
+                source,
+                layers: layers.map(str::to_owned),
+                value: Some(value),
+                ci95: Some(ci),
+                ..base.clone()
+            };
         rows.iter().map(result).collect()
     }
 
@@ -308,7 +315,9 @@ mod tests {
         let mut page = ReportPage::new(&report);
         page.differences = differences;
         let view = View::new(&page);
-        view.primary().and_then(|panel| find(&view, panel)).map_or_else(String::new, |f| sentence(&f))
+        view.primary()
+            .and_then(|panel| find(&view, panel))
+            .map_or_else(String::new, |f| sentence(&f))
     }
 
     fn toy_faces() -> Vec<ProbeResult> {

@@ -6,12 +6,16 @@ use vdvae_probes::{Source, TargetResult};
 use super::Section;
 use super::number::{finite, fixed, score};
 use super::scale::round_domain;
+use super::tables::MOST_ROWS;
 use super::view::{Panel, Place, Row, View};
 
 /// Shades of the scale in the style sheet, `h0` to `h9`.
 const SHADES: usize = 10;
 /// Above so many columns, cells are too narrow for numbers.
 const MOST_NUMBERED: usize = 14;
+
+/// Narrow columns under one name.
+const GROUP: usize = 5;
 
 /// One column of a table.
 struct Column<'a> {
@@ -60,8 +64,8 @@ pub(super) fn section(view: &View) -> Option<Section> {
         title: "Target by target",
         body: html! {
             p.lead {
-                "Test " (measure.name) " of the " (panel.title()) " probe, easiest targets first. "
-                "The best cell of each row is outlined."
+                "Test " (measure.name) " of every target, easiest first (" (panel.title()) "). The best "
+                "cell of each row is outlined."
             }
             (scale(domain, measure))
             @for (columns, about) in [(&coarse, "resolutions and controls"), (&layers, "layers")] {
@@ -85,7 +89,8 @@ fn targets<'a>(panel: &'a Panel, measure: Measure) -> Vec<&'a str> {
                 sums.push((0.0, 0));
                 names.len() - 1
             });
-            if let Some(score) = finite((measure.of)(target)).filter(|_| row.source == Source::Latents)
+            if let Some(score) =
+                finite((measure.of)(target)).filter(|_| row.source == Source::Latents)
             {
                 sums[place] = (sums[place].0 + score, sums[place].1 + 1);
             }
@@ -176,8 +181,9 @@ fn heat_map(
     let label = format!("Test {} by target and {about}", measure.name);
     // Nine pixels is the narrowest cell that can still be pointed at.
     let width = format!("min-width:{}px", 130 + columns.len() * if dense { 9 } else { 46 });
+    let tall = targets.len() > MOST_ROWS;
     html! {
-        div.scroll.tall tabindex="0" role="region" aria-label=(label) {
+        div.scroll.tall[tall] tabindex="0" role="region" aria-label=(label) {
             table.heat.dense[dense] style=(width) {
                 thead { (head(columns, dense)) }
                 tbody {
@@ -190,7 +196,7 @@ fn heat_map(
         @if dense {
             details {
                 summary { "The same in numbers" }
-                div.scroll.tall tabindex="0" role="region" aria-label={ (label) ", in numbers" } {
+                div.scroll.tall[tall] tabindex="0" role="region" aria-label={ (label) ", in numbers" } {
                     table.numbers {
                         thead { (head(columns, false)) }
                         tbody {
@@ -208,34 +214,30 @@ fn heat_map(
     }
 }
 
-/// Names of the columns; of narrow ones every fifth.
+/// Names of the columns; narrow ones are named by fives.
 fn head(columns: &[Column], dense: bool) -> Markup {
+    let name = |column: &Column| match column.row.place {
+        Place::Layer(index) => index.to_string(),
+        Place::All => "all".to_owned(),
+        _ => column.name.clone(),
+    };
     html! {
         tr {
-            th scope="col" { @if dense { "Layer" } @else { "Target" } }
-            @for column in columns {
-                @let name = match column.row.place {
-                    Place::Layer(index) => index.to_string(),
-                    Place::All => "all".to_owned(),
-                    _ => column.name.clone(),
-                };
-                @let shown = !dense || matches!(column.row.place, Place::Layer(i) if i % 5 == 0);
-                th scope="col" aria-label=(column.name) {
-                    @if shown { span { (name) } }
+            @if dense {
+                th scope="col" { "Layer" }
+                @for group in columns.chunks(GROUP) {
+                    th scope="colgroup" colspan=(group.len()) { (name(&group[0])) }
                 }
+            } @else {
+                th scope="col" { "Target" }
+                @for column in columns { th scope="col" title=(column.name) { (name(column)) } }
             }
         }
     }
 }
 
 /// One target.
-fn line(
-    target: &str,
-    place: usize,
-    columns: &[Column],
-    domain: [f64; 2],
-    dense: bool,
-) -> Markup {
+fn line(target: &str, place: usize, columns: &[Column], domain: [f64; 2], dense: bool) -> Markup {
     let scores = || columns.iter().map(|column| column.scores[place]);
     let best = scores().flatten().reduce(f64::max);
     let best = scores().position(|score| best.is_some() && score == best);
@@ -245,9 +247,9 @@ fn line(
             @for (at, column) in columns.iter().enumerate() {
                 @match column.scores[place] {
                     Some(value) => {
-                        @let class = format!("h{}", shade(value, domain));
+                        @let shade = format!("h{}", shade(value, domain));
                         @let title = format!("{target}, {}: {}", column.name, score(Some(value)));
-                        td class=(class) .best[best == Some(at)] title=(title) {
+                        td.(shade).best[best == Some(at)] title=(title) {
                             @if !dense { (score(Some(value)).trim_start_matches('0')) }
                         }
                     }

@@ -104,7 +104,8 @@ fn bars(layers: &[LayerKl], stretches: &[Stretch], frame: Frame) -> Markup {
 /// One layer. A bar of almost nothing keeps a hairline, so that it can be pointed at.
 fn bar(layer: &LayerKl, x: Linear, y: Linear, width: f64) -> Markup {
     let kl = layer.kl_nats;
-    let title = format!("Layer {}, {r}×{r}: {} nats", layer.index, significant(kl), r = layer.resolution);
+    let title =
+        format!("Layer {}, {r}×{r}: {} nats", layer.index, significant(kl), r = layer.resolution);
     let (base, top) = (y.at(0.0), y.at(finite(Some(kl)).unwrap_or(0.0).max(0.0)));
     let top = top.min(base - 0.8);
     html! {
@@ -135,7 +136,10 @@ mod tests {
 
     #[test]
     fn undefined_layers_do_not_spoil_the_sum() {
-        assert_eq!(summary(&layers(&[(1, f64::NAN), (4, 2.0)])), "2.00 nats a picture in all, 100% of them at 4×4.");
+        assert_eq!(
+            summary(&layers(&[(1, f64::NAN), (4, 2.0)])),
+            "2.00 nats a picture in all, 100% of them at 4×4."
+        );
         assert_eq!(summary(&layers(&[(1, 0.0)])), "No layer holds any.");
     }
 }

@@ -58,6 +58,11 @@ pub(super) fn mark(source: Source) -> Mark {
     }
 }
 
+/// A point among so many that it shows no shape of its own, and that can still be hovered over.
+pub(super) fn draw_small(x: f64, y: f64, r: f64, title: &str) -> Markup {
+    html! { circle.small cx=(px(x)) cy=(px(y)) r=(px(r)) { (hover(title)) } }
+}
+
 /// A mark of radius `r` around (`x`, `y`), with the text shown on hovering.
 pub(super) fn draw(mark: Mark, x: f64, y: f64, r: f64, title: &str) -> Markup {
     // Shapes of equal area look equally large.
@@ -65,7 +70,12 @@ pub(super) fn draw(mark: Mark, x: f64, y: f64, r: f64, title: &str) -> Markup {
         Mark::Disc => String::new(),
         Mark::Square => {
             let half = r * 0.886;
-            format!("M{} {}h{side}v{side}h-{side}z", px(x - half), px(y - half), side = px(2.0 * half))
+            format!(
+                "M{} {}h{side}v{side}h-{side}z",
+                px(x - half),
+                px(y - half),
+                side = px(2.0 * half)
+            )
         }
         Mark::Triangle => {
             let (half, up, down) = (r * 1.35, r * 1.55, r * 0.78);
@@ -85,9 +95,9 @@ pub(super) fn draw(mark: Mark, x: f64, y: f64, r: f64, title: &str) -> Markup {
     };
     html! {
         @if mark == Mark::Disc {
-            circle class="mark full" cx=(px(x)) cy=(px(y)) r=(px(r)) { (hover(title)) }
+            circle.mark.full cx=(px(x)) cy=(px(y)) r=(px(r)) { (hover(title)) }
         } @else {
-            path class="mark" d=(path) { (hover(title)) }
+            path.mark d=(path) { (hover(title)) }
         }
     }
 }
@@ -98,7 +108,7 @@ fn hover(text: &str) -> Markup {
 }
 
 /// A key to the sources of a figure: colour, mark and words.
-pub(super) fn legend(sources: &[Source], band: impl Fn(Source) -> bool) -> Markup {
+pub(super) fn legend(sources: &[Source], chance: bool, band: impl Fn(Source) -> bool) -> Markup {
     html! {
         ul.legend {
             @for &source in sources {
@@ -113,6 +123,12 @@ pub(super) fn legend(sources: &[Source], band: impl Fn(Source) -> bool) -> Marku
                         }
                     }
                     (words(source))
+                }
+            }
+            @if chance {
+                li.guess {
+                    svg.swatch viewBox="0 0 28 12" aria-hidden="true" { path.chance d="M0 6H28" {} }
+                    "chance"
                 }
             }
         }

@@ -73,7 +73,8 @@ fn predictions(predictions: &[Prediction]) -> Markup {
         predictions.iter().filter_map(|p| Some((p, finite(p.probability)?))).collect();
     likely.sort_by(|a, b| b.1.total_cmp(&a.1));
     let known = likely.iter().filter(|(p, _)| p.truth.is_some());
-    let right = known.clone().filter(|(p, probability)| p.truth == Some(*probability > 0.5)).count();
+    let right =
+        known.clone().filter(|(p, probability)| p.truth == Some(*probability > 0.5)).count();
     let known = known.count();
     let rest = likely.split_off(likely.len().min(MOST_PREDICTIONS));
     let missed: Vec<&str> = rest

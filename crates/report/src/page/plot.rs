@@ -77,9 +77,11 @@ pub(super) struct Frame {
 }
 
 /// As wide as the page.
-pub(super) const WIDE: Frame = Frame { width: 872.0, height: 420.0, gutter: 148.0 };
-/// For telephones and for figures side by side.
-pub(super) const NARROW: Frame = Frame { width: 360.0, height: 300.0, gutter: 14.0 };
+pub(super) const WIDE: Frame = Frame { width: 872.0, height: 460.0, gutter: 148.0 };
+/// For two side by side, without names.
+pub(super) const SIDE: Frame = Frame { width: 420.0, height: 320.0, gutter: 8.0 };
+/// For telephones.
+pub(super) const NARROW: Frame = Frame { width: 360.0, height: 320.0, gutter: 8.0 };
 
 /// Room left of the axis, and under it.
 const LEFT: f64 = 44.0;
@@ -87,6 +89,8 @@ const BOTTOM: f64 = 48.0;
 /// Width of a letter and height of a line of the labels, on average.
 const LETTER: f64 = 7.0;
 const LINE: f64 = 17.0;
+/// Radius of a mark.
+const RADIUS: f64 = 3.8;
 /// Above so many points whiskers run together, and a ribbon takes their place.
 const MOST_WHISKERS: usize = 16;
 
@@ -120,9 +124,15 @@ impl LinePlot {
     /// The key to the sources; `class` says on which pages it is shown.
     pub(super) fn legend(&self, class: &str) -> Markup {
         let bands: Vec<Source> = self.bands.iter().map(|band| band.source).collect();
-        let mut sources: Vec<Source> = self.series.iter().map(|series| series.source).collect();
-        sources.extend(&bands);
-        html! { div class=(class) { (look::legend(&sources, |source| bands.contains(&source))) } }
+        // What is drawn last, on top, comes first.
+        let series = self.series.iter().rev().map(|series| series.source);
+        let sources: Vec<Source> = series.chain(bands.iter().copied()).collect();
+        let chance = self.visible_chance().is_some();
+        html! {
+            div class=(class) {
+                (look::legend(&sources, chance, |source| bands.contains(&source)))
+            }
+        }
     }
 
     /// One drawing.
@@ -159,6 +169,17 @@ impl LinePlot {
         }
     }
 
+    /// Every score with its interval.
+    pub(super) fn scores(&self) -> impl Iterator<Item = (f64, Option<[f64; 2]>)> {
+        let asides = self.series.iter().filter_map(|series| series.aside.as_ref());
+        let points = self.points().chain(asides).map(|point| (point.y, point.ci));
+        points.chain(self.bands.iter().map(|band| (band.y, band.ci)))
+    }
+
+    fn visible_chance(&self) -> Option<f64> {
+        self.chance.filter(|y| (self.y_domain[0]..=self.y_domain[1]).contains(y))
+    }
+
     fn points(&self) -> impl Iterator<Item = &Point> {
         self.series.iter().flat_map(|series| &series.points)
     }
@@ -179,7 +200,6 @@ impl LinePlot {
     fn draw_axes(&self, axes: &Axes) -> Markup {
         let [left, right, top, bottom] = axes.area;
         let levels = ticks(self.y_domain, ((bottom - top) / 60.0) as usize);
-        let chance = self.chance.filter(|y| (self.y_domain[0]..=self.y_domain[1]).contains(y));
         html! {
             text.axis x="0" y="12" { (self.y_label) }
             @for &level in &levels.values {
@@ -187,10 +207,9 @@ impl LinePlot {
                 path.grid d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
                 text.tick.end x=(px(left - 8.0)) y=(px(y + 4.0)) { (fixed(level, levels.decimals)) }
             }
-            @if let Some(chance) = chance {
+            @if let Some(chance) = self.visible_chance() {
                 @let y = axes.y.at(chance);
                 path.chance d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
-                text.note x=(px(left + 4.0)) y=(px(y - 5.0)) { "chance" }
             }
             (draw_ticks(&self.x_ticks, axes.x, bottom))
             @if let Some(aside) = self.aside {
@@ -212,21 +231,25 @@ impl LinePlot {
         let ends = self.series.iter().filter_map(|series| {
             let last = series.aside.as_ref().or(series.points.last())?;
             let x = if series.aside.is_some() { axes.aside } else { axes.x.at(last.x) };
-            Some((series.source, x + 9.0, axes.y.at(last.y)))
+            Some((class(series.source), words(series.source), x + 12.0, axes.y.at(last.y)))
         });
-        let levels = self.bands.iter().map(|band| (band.source, right, axes.y.at(band.y)));
-        let mut names: Vec<(Source, f64, f64)> = ends.chain(levels).collect();
-        names.sort_by(|a, b| a.2.total_cmp(&b.2));
-        let boxes: Vec<(f64, f64)> = names.iter().map(|name| (name.2, LINE)).collect();
+        let levels = self
+            .bands
+            .iter()
+            .map(|band| (class(band.source), words(band.source), right, axes.y.at(band.y)));
+        let chance = self.visible_chance().map(|y| ("guess", "chance", right, axes.y.at(y)));
+        let mut names: Vec<(&str, &str, f64, f64)> = ends.chain(levels).chain(chance).collect();
+        names.sort_by(|a, b| a.3.total_cmp(&b.3));
+        let boxes: Vec<(f64, f64)> = names.iter().map(|name| (name.3, LINE)).collect();
         let heights = spread(&boxes, [0.0, bottom + LINE]);
         html! {
-            @for ((source, x, y), height) in names.into_iter().zip(heights) {
-                g class=(class(source)) {
+            @for ((class, name, x, y), height) in names.into_iter().zip(heights) {
+                g class=(class) {
                     @let (elbow, end) = (right + 4.0, right + 16.0);
                     path.leader d=(format!(
                         "M{} {}H{}L{} {}", px(x), px(y), px(elbow), px(end), px(height)
                     )) {}
-                    text.name x=(px(end + 4.0)) y=(px(height + 4.5)) { (words(source)) }
+                    text.name x=(px(end + 4.0)) y=(px(height + 4.5)) { (name) }
                 }
             }
         }
@@ -303,20 +326,26 @@ fn draw_series(series: &Series, axes: &Axes, dodge: f64) -> Markup {
     let dense = points.len() > MOST_WHISKERS;
     let line: Vec<String> =
         points.iter().map(|p| format!("{} {}", px(x(p)), px(axes.y.at(p.y)))).collect();
-    let radius = if dense { 2.0 } else { 4.5 };
+    let gap = (axes.aside - axes.area[0]) / points.len().max(1) as f64;
+    let small = (gap * 0.25).clamp(0.8, 2.4);
     let mark = look::mark(series.source);
     html! {
         g class=(class(series.source)) {
             @if dense { path.ribbon d=(ribbon(points, axes, x)) {} }
             @if line.len() > 1 { path.line d=(format!("M{}", line.join("L"))) {} }
             @for point in points {
-                @if !dense { (whisker(point.ci, x(point), axes)) }
-                (look::draw(mark, x(point), axes.y.at(point.y), radius, &point.title))
+                @let (x, y) = (x(point), axes.y.at(point.y));
+                @if dense {
+                    (look::draw_small(x, y, small, &point.title))
+                } @else {
+                    (whisker(point.ci, x, axes))
+                    (look::draw(mark, x, y, RADIUS, &point.title))
+                }
             }
             @if let Some(point) = &series.aside {
                 @let x = axes.aside + dodge;
                 (whisker(point.ci, x, axes))
-                (look::draw(mark, x, axes.y.at(point.y), 4.5, &point.title))
+                (look::draw(mark, x, axes.y.at(point.y), RADIUS, &point.title))
             }
         }
     }

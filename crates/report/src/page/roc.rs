@@ -86,10 +86,10 @@ pub(super) fn section(view: &View) -> Option<Section> {
     }
     Some(Section {
         id: "roc",
-        title: "Receiver operating characteristics",
+        title: "ROC curves",
         body: html! {
             p.lead {
-                "Hits against false alarms on the test split, for every threshold"
+                "True against false positives on the test split, for every threshold"
                 @if targets.len() > 2 { ": the easiest target, the median and the hardest" }
                 ". The diagonal is guessing."
             }
@@ -144,8 +144,10 @@ fn square(curves: &[&RocCurve]) -> Markup {
     let (left, right, top, bottom) = (34.0, 272.0, 26.0, 264.0);
     let x = Linear::new([0.0, 1.0], [left, right]);
     let y = Linear::new([0.0, 1.0], [bottom, top]);
-    let about: Vec<String> =
-        curves.iter().map(|curve| format!("{} {}", words(curve.source), score(curve.auroc))).collect();
+    let about: Vec<String> = curves
+        .iter()
+        .map(|curve| format!("{} {}", words(curve.source), score(curve.auroc)))
+        .collect();
     let first_line = bottom - 12.0 - 17.0 * (curves.len() as f64 - 1.0);
     html! {
         svg.plot viewBox="0 0 284 310" role="img" aria-label={ "AUROC: " (about.join(", ")) } {
@@ -271,7 +273,10 @@ mod tests {
         curves.push(RocCurve { points: Vec::new(), ..curve("f", Source::Latents, Some(1.0)) });
         let picked = |curves: &[RocCurve]| -> Vec<String> {
             let chosen = chosen(curves);
-            chosen.iter().map(|(word, c)| format!("{} {}", word.unwrap_or("-"), c[0].name)).collect()
+            chosen
+                .iter()
+                .map(|(word, c)| format!("{} {}", word.unwrap_or("-"), c[0].name))
+                .collect()
         };
         assert_eq!(picked(&curves), ["Best a", "Median b", "Worst c"]);
         assert_eq!(picked(&curves[..3]), ["Best a", "Worst b"]);

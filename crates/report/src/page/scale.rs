@@ -99,9 +99,9 @@ pub(super) fn spread(boxes: &[(f64, f64)], bounds: [f64; 2]) -> Vec<f64> {
         blocks.push(block);
     }
     let room = (bounds[1] - taken).max(bounds[0]);
-    let starts = blocks
-        .into_iter()
-        .flat_map(|(sum, count)| std::iter::repeat_n((sum / count as f64).clamp(bounds[0], room), count));
+    let starts = blocks.into_iter().flat_map(|(sum, count)| {
+        std::iter::repeat_n((sum / count as f64).clamp(bounds[0], room), count)
+    });
     starts.zip(offsets).map(|(start, offset)| start + offset).collect()
 }
 
@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn labels_that_fit_stay() {
-        assert_eq!(spread(&[(10.0, 4.0), (20.0, 4.0), (24.0, 4.0)], [0.0, 50.0]), [10.0, 20.0, 24.0]);
+        assert_eq!(
+            spread(&[(10.0, 4.0), (20.0, 4.0), (24.0, 4.0)], [0.0, 50.0]),
+            [10.0, 20.0, 24.0]
+        );
         assert!(spread(&[], [0.0, 50.0]).is_empty());
     }
 

@@ -1,18 +1,22 @@
 //! Tables: paired differences, every result, and every target of the best.
 
 use maud::{Markup, PreEscaped, html};
-use vdvae_probes::TargetResult;
+use vdvae_probes::{Source, TargetResult};
 
 use super::Section;
 use super::headline::Verdict;
 use super::input::Difference;
 use super::look::{class, words};
-use super::number::{count, finite, finite_interval, fixed, interval, px, score, signed, significant};
-use super::scale::{Linear, round_domain};
+use super::number::{
+    count, finite, finite_interval, fixed, interval, px, score, signed, significant,
+};
+use super::scale::{Linear, round_domain, ticks};
 use super::view::{Place, Row, View, metric_words, rows};
 
 /// Width of the drawn intervals, in pixels.
-const FOREST: f64 = 180.0;
+const FOREST: f64 = 220.0;
+/// Above so many rows a table gets a box of its own to scroll in.
+pub(super) const MOST_ROWS: usize = 40;
 
 /// Paired differences, drawn and in numbers.
 pub(super) fn differences(view: &View) -> Option<Section> {
@@ -23,35 +27,47 @@ pub(super) fn differences(view: &View) -> Option<Section> {
         .iter()
         .filter_map(|d| Some((d, rows.get(d.a)?, rows.get(d.b)?)))
         .collect();
-    let ends = shown.iter().flat_map(|(d, _, _)| {
-        let [low, high] = finite_interval(d.ci95).unwrap_or([d.difference; 2]);
-        [low, high, d.difference]
+    let (far, decimals) = reach(&shown);
+    // Probes are named where there is more than one.
+    let settings = |row: &Row| (row.result.probe.clone(), row.result.matched_columns);
+    let several = shown.iter().any(|(_, a, b)| {
+        let first = settings(shown[0].1);
+        settings(a) != first || settings(b) != first
     });
-    let farthest = ends.filter(|end| end.is_finite()).fold(0.0, |far: f64, end| far.max(end.abs()));
-    let [_, far] = round_domain([0.0, if farthest > 0.0 { farthest } else { 1.0 }], 4);
-    let x = Linear::new([-far, far], [4.0, FOREST - 4.0]);
     (!shown.is_empty()).then(|| Section {
         id: "differences",
         title: "Paired differences",
         body: html! {
             p.lead {
                 "First minus second on the same test rows, with the 95% interval of that difference. "
-                "Where the bar crosses zero, the data do not tell the two apart."
+                "Where the bar crosses zero, the data do not tell the two apart. Arrows point at "
+                "differences beyond the scale."
             }
-            div.scroll.tall tabindex="0" role="region" aria-label="Paired differences" {
+            div.scroll.tall[shown.len() > MOST_ROWS] tabindex="0" role="region"
+                aria-label="Paired differences" {
                 table.results {
                     thead {
                         tr {
                             th scope="col" { "First" }
                             th scope="col" { "Second" }
                             th.number scope="col" { "Difference" }
-                            th.forest scope="col" { (ruler(far)) }
+                            th.forest scope="col" {
+                                span { (fixed(-far, decimals)) }
+                                span { "0" }
+                                span { "+" (fixed(far, decimals)) }
+                            }
                             th.number scope="col" { "95% interval" }
                             th.number scope="col" { "p" }
                         }
                     }
                     tbody {
-                        @for (difference, a, b) in &shown { (difference_row(difference, a, b, x)) }
+                        @for (difference, a, b) in &shown {
+                            tr {
+                                td { (name(a, several)) }
+                                td { (name(b, several)) }
+                                (difference_cells(difference, far))
+                            }
+                        }
                     }
                 }
             }
@@ -59,33 +75,50 @@ pub(super) fn differences(view: &View) -> Option<Section> {
     })
 }
 
-/// Ends of the scale of drawn intervals.
-fn ruler(far: f64) -> Markup {
-    let decimals = if far >= 0.1 { 1 } else { 2 };
-    let decimals = if far < 0.01 { 4 } else { decimals };
-    html! { span { (fixed(-far, decimals)) } span { "0" } span { "+" (fixed(far, decimals)) } }
+/// How far the scale of differences reaches either side of zero, and the decimals that takes.
+/// Shuffled labels are so far from anything else that they would leave it no room.
+fn reach(shown: &[(&Difference, &Row, &Row)]) -> (f64, usize) {
+    let farthest = |shuffled: bool| {
+        let involved = |row: &Row| row.source == Source::ShuffledLabels;
+        let rows = shown.iter().filter(|(_, a, b)| shuffled || !(involved(a) || involved(b)));
+        let ends = rows.flat_map(|(d, _, _)| {
+            let [low, high] = finite_interval(d.ci95).unwrap_or([d.difference; 2]);
+            [low, high, d.difference]
+        });
+        ends.filter(|end| end.is_finite()).fold(0.0, |far: f64, end| far.max(end.abs()))
+    };
+    let far = [farthest(false), farthest(true), 1.0].into_iter().find(|far| *far > 0.0);
+    let [_, far] = round_domain([0.0, far.unwrap_or(1.0)], 4);
+    (far, ticks([0.0, far], 4).decimals)
 }
 
-fn difference_row(difference: &Difference, a: &Row, b: &Row, x: Linear) -> Markup {
+fn difference_cells(difference: &Difference, far: f64) -> Markup {
     let verdict = Verdict::of_difference(difference.ci95).class();
+    let x = Linear::new([-far, far], [8.0, FOREST - 8.0]);
     let middle = finite(Some(difference.difference));
     html! {
-        tr {
-            td { (name(a)) }
-            td { (name(b)) }
-            td.number { (signed(difference.difference)) }
-            td.forest {
-                svg.interval.(verdict) viewBox={ "0 0 " (px(FOREST)) " 16" } aria-hidden="true" {
-                    path.zero d={ "M" (px(x.at(0.0))) " 0v16" } {}
-                    @if let Some([low, high]) = finite_interval(difference.ci95) {
-                        path.whisker d={ "M" (px(x.at(low))) " 8H" (px(x.at(high))) } {}
+        td.number { (signed(difference.difference)) }
+        td.forest {
+            svg.interval.(verdict) viewBox={ "0 0 " (px(FOREST)) " 16" } aria-hidden="true" {
+                path.zero d={ "M" (px(x.at(0.0))) " 0v16" } {}
+                @match middle {
+                    Some(middle) if middle > far => {
+                        path.mark.full d={ "M" (px(FOREST - 8.0)) " 3l7 5l-7 5z" } {}
                     }
-                    @if let Some(middle) = middle { circle.mark.full cx=(px(x.at(middle))) cy="8" r="3.5" {} }
+                    Some(middle) if middle < -far => path.mark.full d="M8 3l-7 5l7 5z" {},
+                    Some(middle) => {
+                        @if let Some([low, high]) = finite_interval(difference.ci95) {
+                            @let ends = [low, high].map(|end| px(x.at(end.clamp(-far, far))));
+                            path.whisker d={ "M" (ends[0]) " 8H" (ends[1]) } {}
+                        }
+                        circle.mark.full cx=(px(x.at(middle))) cy="8" r="3.5" {}
+                    }
+                    None => {}
                 }
             }
-            td.number.faint { (interval(difference.ci95)) }
-            td.number { (p_value(difference.p_value)) }
         }
+        td.number.faint { (interval(difference.ci95)) }
+        td.number { (p_value(difference.p_value)) }
     }
 }
 
@@ -96,13 +129,18 @@ fn p_value(p: Option<f64>) -> String {
     }
 }
 
-/// A result in few words: `latents, 16×16`.
-fn name(row: &Row) -> String {
+/// A result in few words: `latents, 16×16`, with its probe where it is not the only one.
+fn name(row: &Row, with_probe: bool) -> String {
     let place = place(row);
     let gap = if place.is_empty() { "" } else { ", " };
-    let probe = &row.result.probe;
-    let matched = row.result.matched_columns.map(|columns| format!(", {columns} columns"));
-    format!("{}{gap}{place} · {probe}{}", words(row.source), matched.unwrap_or_default())
+    let mut name = format!("{}{gap}{place}", words(row.source));
+    if with_probe {
+        name += &format!(" · {}", row.result.probe);
+        if let Some(columns) = row.result.matched_columns {
+            name += &format!(", {} columns", count(columns));
+        }
+    }
+    name
 }
 
 /// Where a result's latents were read; the name as it is where it says nothing known.
@@ -126,7 +164,7 @@ pub(super) fn results(view: &View) -> Option<Section> {
                 "Means over the targets that are defined; " code { "results.csv" }
                 " has the targets of every line."
             }
-            div.scroll.tall tabindex="0" role="region" aria-label="Every result" {
+            div.scroll.tall[rows.len() > MOST_ROWS] tabindex="0" role="region" aria-label="Every result" {
                 table.results {
                     thead { (result_head(parts, matched)) }
                     tbody { @for row in &rows { (result_row(row, parts, matched)) } }
@@ -134,7 +172,7 @@ pub(super) fn results(view: &View) -> Option<Section> {
             }
             @if let Some((best, _)) = view.primary().and_then(|panel| panel.best()) {
                 details {
-                    summary { "Targets of the best: " (name(&best)) }
+                    summary { "Targets of the best: " (name(&best, true)) }
                     (targets(&best))
                 }
             }
@@ -189,16 +227,19 @@ fn result_row(row: &Row, parts: bool, matched: bool) -> Markup {
 
 /// How much of the training split: `1% (80), seed 3`.
 fn trained_on(row: &Row) -> String {
-    let share = row.training.fraction.map_or(1.0, |fraction| fraction.min(1.0));
+    let percent = 100.0 * finite(row.training.fraction).map_or(1.0, |share| share.min(1.0));
+    // Whole percents need no decimals.
+    let decimals = if (percent - percent.round()).abs() < 1e-9 { 0 } else { 2 };
     let rows = row.training.n_train.map(|rows| format!(" ({})", count(rows)));
     let seed = row.training.seed.map(|seed| format!(", seed {seed}"));
-    format!("{}%{}{}", significant(share * 100.0), rows.unwrap_or_default(), seed.unwrap_or_default())
+    format!("{}%{}{}", fixed(percent, decimals), rows.unwrap_or_default(), seed.unwrap_or_default())
 }
 
 /// Everything measured of each target of one result.
 fn targets(row: &Row) -> Markup {
     html! {
-        div.scroll.tall tabindex="0" role="region" aria-label="Every target of the best" {
+        div.scroll.tall[row.result.per_target.len() > MOST_ROWS] tabindex="0" role="region"
+            aria-label="Every target of the best" {
             table.results {
                 thead {
                     tr {

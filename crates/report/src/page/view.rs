@@ -93,12 +93,12 @@ impl Panel<'_> {
         self.rows.iter().find(|row| row.source == source && row.place == place)
     }
 
-    /// What sets this panel apart: `logistic, 64 columns each`.
+    /// What sets this panel apart: `logistic probe, matched to 64 columns`.
     pub(super) fn title(&self) -> String {
         let columns = self.rows.iter().filter_map(|row| row.result.matched_columns).max();
         match columns.filter(|_| self.matched) {
-            Some(columns) => format!("{}, matched to {} columns", self.probe, count(columns)),
-            None => format!("{}, columns as pooled", self.probe),
+            Some(columns) => format!("{} probe, matched to {} columns", self.probe, count(columns)),
+            None => format!("{} probe, columns as pooled", self.probe),
         }
     }
 
@@ -136,8 +136,7 @@ impl<'a> View<'a> {
         for row in rows(page) {
             let (probe, metric) = (&row.result.probe[..], &row.result.metric[..]);
             let matched = row.result.matched_columns.is_some();
-            let same =
-                |p: &Panel| p.probe == probe && p.metric == metric && p.matched == matched;
+            let same = |p: &Panel| p.probe == probe && p.metric == metric && p.matched == matched;
             let at = panels.iter().position(same).unwrap_or_else(|| {
                 let (rows, partial) = (Vec::new(), Vec::new());
                 panels.push(Panel { probe, metric, matched, rows, partial });
@@ -184,13 +183,8 @@ mod tests {
     #[test]
     fn places_are_read_from_names() {
         let names = [None, Some("32x32"), Some("all"), Some("17"), Some("first:31")];
-        let places = [
-            Place::Pixels,
-            Place::Resolution(32),
-            Place::All,
-            Place::Layer(17),
-            Place::First(31),
-        ];
+        let places =
+            [Place::Pixels, Place::Resolution(32), Place::All, Place::Layer(17), Place::First(31)];
         assert_eq!(names.map(Place::parse), places);
         for odd in ["", "x", "32x16", "first:", "first:x", "-1", "layer 3"] {
             assert_eq!(Place::parse(Some(odd)), Place::Other, "{odd}");
@@ -209,8 +203,11 @@ mod tests {
         page.training.push(Training { fraction: Some(0.1), ..Training::default() });
         let view = View::new(&page);
         let titles: Vec<String> = view.panels.iter().map(Panel::title).collect();
-        let expected =
-            ["logistic, columns as pooled", "knn, columns as pooled", "logistic, matched to 64 columns"];
+        let expected = [
+            "logistic probe, columns as pooled",
+            "knn probe, columns as pooled",
+            "logistic probe, matched to 64 columns",
+        ];
         assert_eq!(titles, expected);
         assert_eq!(view.panels[0].rows.len(), 2);
         assert_eq!(view.panels[0].partial.len(), 1);

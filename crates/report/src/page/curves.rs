@@ -134,7 +134,7 @@ fn figures(view: &View, axis: Axis, finish: impl Fn(&Panel, &mut LinePlot)) -> O
     let (first, others) = plots.split_first()?;
     Some(html! {
         figure {
-            figcaption { (first.0.title()) }
+            figcaption { (first.0.heading()) }
             (first.1.figure())
         }
         @if !others.is_empty() {
@@ -143,7 +143,7 @@ fn figures(view: &View, axis: Axis, finish: impl Fn(&Panel, &mut LinePlot)) -> O
             div.side-by-side {
                 @for (panel, plot) in others {
                     figure {
-                        figcaption { (panel.title()) }
+                        figcaption { (panel.heading()) }
                         (plot.svg(SIDE))
                     }
                 }

@@ -262,12 +262,6 @@ fn control_row(control: &Control, with_paired: bool) -> Markup {
     }
 }
 
-/// With a capital letter first.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 /// Data, probe and seed in one line.
 fn measured(view: &View, panel: Option<&Panel>) -> Markup {
     let report = view.page.report;
@@ -276,7 +270,7 @@ fn measured(view: &View, panel: Option<&Panel>) -> Markup {
         p.measured {
             (data.name) ": " (count(data.n_train)) " training, " (count(data.n_valid))
             " validation and " (count(data.n_test)) " test pictures. "
-            @if let Some(panel) = panel { (capital(&panel.title())) ". " }
+            @if let Some(panel) = panel { (panel.heading()) ". " }
             "Seed " (report.seed) ". Model " (report.model.name)
             @if let Some(sha256) = &report.model.sha256 {
                 ", weights " code title=(sha256) { (sha256.chars().take(12).collect::<String>()) }

@@ -56,8 +56,8 @@ pub(super) fn section(view: &View) -> Option<Section> {
                 @if place != Place::Pixels { "; latents of " (place.words()) }
                 "). "
                 @if seeds > 1 {
-                    "Marks are means over up to " (seeds) " draws; whiskers reach from the lowest to "
-                    "the highest."
+                    "Marks are means over up to " (seeds) " draws, and whiskers reach from the lowest to "
+                    "the highest; of a single draw they are its 95% bootstrap interval."
                 } @else { "Whiskers are 95% bootstrap intervals." }
             }
             figure { (plot.figure()) }

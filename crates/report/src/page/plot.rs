@@ -199,7 +199,7 @@ impl LinePlot {
 
     fn draw_axes(&self, axes: &Axes) -> Markup {
         let [left, right, top, bottom] = axes.area;
-        let levels = ticks(self.y_domain, ((bottom - top) / 60.0) as usize);
+        let levels = ticks(self.y_domain, ((bottom - top) / 48.0) as usize);
         html! {
             text.axis x="0" y="12" { (self.y_label) }
             @for &level in &levels.values {
@@ -211,8 +211,12 @@ impl LinePlot {
                 @let y = axes.y.at(chance);
                 path.chance d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
             }
+            // The slot has a stretch of base line of its own, so that it does not look like a tick.
+            @let end = if self.aside.is_some() { 2.0 * axes.aside - right - 4.0 } else { right };
+            path.base d=(format!("M{} {}H{}", px(left), px(bottom), px(end))) {}
             (draw_ticks(&self.x_ticks, axes.x, bottom))
             @if let Some(aside) = self.aside {
+                path.base d=(format!("M{} {}H{}", px(end + 8.0), px(bottom), px(right))) {}
                 text.tick.middle x=(px(axes.aside)) y=(px(bottom + 18.0)) { (aside) }
             }
             text.axis.middle x=(px((left + axes.x.at(self.last_tick())) / 2.0)) y=(px(bottom + 40.0)) {

@@ -31,18 +31,40 @@ pub(super) struct Ticks {
     pub(super) decimals: usize,
 }
 
-/// A step of 1, 2 or 5 times a power of ten, so that about `count` of them make up `span`; and its
-/// power of ten.
-fn round_step(span: f64, count: usize) -> (f64, i32) {
-    let raw = span / count.max(1) as f64;
-    let power = raw.log10().floor() as i32;
-    let unit = 10f64.powi(power);
-    // 1e-9: a raw step of just above 2 through rounding is a step of 2.
-    match raw / unit - 1e-9 {
-        x if x <= 1.0 => (unit, power),
-        x if x <= 2.0 => (2.0 * unit, power),
-        x if x <= 5.0 => (5.0 * unit, power),
-        _ => (10.0 * unit, power + 1),
+/// A step of 1, 2 or 5 times a power of ten.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    mantissa: f64,
+    power: i32,
+}
+
+impl Step {
+    /// The round step of which about `count` make up `span`.
+    fn new(span: f64, count: usize) -> Self {
+        let raw = span / count.max(1) as f64;
+        let power = raw.log10().floor() as i32;
+        // 1e-9: a raw step of just above 2 through rounding is a step of 2.
+        match raw / 10f64.powi(power) - 1e-9 {
+            x if x <= 1.0 => Self { mantissa: 1.0, power },
+            x if x <= 2.0 => Self { mantissa: 2.0, power },
+            x if x <= 5.0 => Self { mantissa: 5.0, power },
+            _ => Self { mantissa: 1.0, power: power + 1 },
+        }
+    }
+
+    /// How many steps `value` is.
+    fn count(self, value: f64) -> f64 {
+        value / self.times(1.0)
+    }
+
+    /// So many steps. Negative powers divide, so that 3 steps of 0.1 are 0.3.
+    fn times(self, steps: f64) -> f64 {
+        let whole = steps * self.mantissa;
+        if self.power < 0 {
+            whole / 10f64.powi(-self.power)
+        } else {
+            whole * 10f64.powi(self.power)
+        }
     }
 }
 
@@ -53,12 +75,11 @@ pub(super) fn ticks(domain: [f64; 2], count: usize) -> Ticks {
     if !(span.is_finite() && span > 0.0) {
         return Ticks { values: vec![low], decimals: 3 };
     }
-    let (step, power) = round_step(span, count);
-    let first = (low / step - 1e-6).ceil() as i64;
-    let last = (high / step + 1e-6).floor() as i64;
-    // Whole numbers divided by a power of ten, so that 3 steps of 0.1 are 0.3.
-    let values = (first..=last).map(|tick| tick as f64 * step);
-    Ticks { values: values.collect(), decimals: usize::try_from(-power).unwrap_or(0) }
+    let step = Step::new(span, count);
+    let first = (step.count(low) - 1e-6).ceil() as i64;
+    let last = (step.count(high) + 1e-6).floor() as i64;
+    let values = (first..=last).map(|steps| step.times(steps as f64)).collect();
+    Ticks { values, decimals: usize::try_from(-step.power).unwrap_or(0) }
 }
 
 /// The smallest domain with round ends that holds `domain`.
@@ -71,8 +92,9 @@ pub(super) fn round_domain(domain: [f64; 2], count: usize) -> [f64; 2] {
         let margin = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
         return round_domain([low - margin, low + margin], count);
     }
-    let (step, _) = round_step(high - low, count);
-    [(low / step + 1e-6).floor() * step, (high / step - 1e-6).ceil() * step]
+    let step = Step::new(high - low, count);
+    let [first, last] = [(step.count(low) + 1e-6).floor(), (step.count(high) - 1e-6).ceil()];
+    [step.times(first), step.times(last)]
 }
 
 /// Moves boxes as little as it takes (least squares) for none to overlap, inside `bounds` as far

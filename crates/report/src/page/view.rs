@@ -102,6 +102,14 @@ impl Panel<'_> {
         }
     }
 
+    /// [`title`](Self::title) as a heading.
+    pub(super) fn heading(&self) -> String {
+        let title = self.title();
+        let mut letters = title.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).collect()
+    }
+
     /// The latents that score best at the places of the finest kind there is (resolutions, else
     /// layers, else first layers, else any), and how many places of that kind compete.
     pub(super) fn best(&self) -> Option<(Row<'_>, usize)> {

@@ -5,6 +5,7 @@
 //! bytes. Text is escaped where it is put in (maud does that), so a target may have any name.
 
 mod curves;
+mod draw;
 mod headline;
 mod heat;
 mod input;
@@ -115,3 +116,6 @@ fn contents(sections: &[Section]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,6 +240,7 @@ fn head(columns: &[Column], dense: bool) -> Markup {
 fn line(target: &str, place: usize, columns: &[Column], domain: [f64; 2], dense: bool) -> Markup {
     let scores = || columns.iter().map(|column| column.scores[place]);
     let best = scores().flatten().reduce(f64::max);
+    let best = best.filter(|_| columns.len() > 1);
     let best = scores().position(|score| best.is_some() && score == best);
     html! {
         tr {

@@ -19,6 +19,8 @@ const PICTURE: u32 = 96;
 const NEIGHBOUR: u32 = 64;
 /// Predictions shown of one picture.
 const MOST_PREDICTIONS: usize = 6;
+/// True targets named that it missed.
+const MOST_MISSED: usize = 5;
 
 /// A card for each picture.
 pub(super) fn section(view: &View) -> Option<Section> {
@@ -77,15 +79,20 @@ fn predictions(predictions: &[Prediction]) -> Markup {
         known.clone().filter(|(p, probability)| p.truth == Some(*probability > 0.5)).count();
     let known = known.count();
     let rest = likely.split_off(likely.len().min(MOST_PREDICTIONS));
-    let missed: Vec<&str> = rest
+    let mut missed: Vec<&str> = rest
         .iter()
         .filter(|(p, probability)| p.truth == Some(true) && *probability <= 0.5)
         .map(|(p, _)| &p.target[..])
         .collect();
+    let unnamed = missed.len().saturating_sub(MOST_MISSED);
+    missed.truncate(MOST_MISSED);
     html! {
         div.predictions {
             @for (prediction, probability) in likely { (prediction_line(prediction, probability)) }
-            @if !missed.is_empty() { p.missed { span.wrong { "✗" } " missed: " (missed.join(", ")) } }
+            @if !missed.is_empty() { p.missed { span.wrong { "✗" } " missed: " (missed.join(", "))
+                    @if unnamed > 0 { " and " (unnamed) " more" }
+                }
+            }
             @if known > 0 { p.tally { (right) " of " (known) " right" } }
         }
     }

@@ -7,6 +7,7 @@
 use maud::{Markup, html};
 use vdvae_probes::Source;
 
+use super::draw::{Axes, MOST_WHISKERS, draw_band, draw_series, draw_stretches, draw_ticks};
 use super::look::{self, class, words};
 use super::number::{fixed, px};
 use super::scale::{Linear, spread, ticks};
@@ -79,20 +80,15 @@ pub(super) struct Frame {
 /// As wide as the page.
 pub(super) const WIDE: Frame = Frame { width: 872.0, height: 460.0, gutter: 148.0 };
 /// For two side by side, without names.
-pub(super) const SIDE: Frame = Frame { width: 420.0, height: 320.0, gutter: 8.0 };
+pub(super) const SIDE: Frame = Frame { width: 390.0, height: 310.0, gutter: 8.0 };
 /// For telephones.
 pub(super) const NARROW: Frame = Frame { width: 360.0, height: 320.0, gutter: 8.0 };
 
 /// Room left of the axis, and under it.
 const LEFT: f64 = 44.0;
 const BOTTOM: f64 = 48.0;
-/// Width of a letter and height of a line of the labels, on average.
-const LETTER: f64 = 7.0;
+/// Height of a line of text.
 const LINE: f64 = 17.0;
-/// Radius of a mark.
-const RADIUS: f64 = 3.8;
-/// Above so many points whiskers run together, and a ribbon takes their place.
-const MOST_WHISKERS: usize = 16;
 
 /// Both drawings of a figure, of which the style sheet shows one.
 pub(super) fn responsive(draw: impl Fn(Frame) -> Markup) -> Markup {
@@ -100,16 +96,6 @@ pub(super) fn responsive(draw: impl Fn(Frame) -> Markup) -> Markup {
         div.wide { (draw(WIDE)) }
         div.narrow { (draw(NARROW)) }
     }
-}
-
-/// Places along the axis and across it.
-struct Axes {
-    x: Linear,
-    y: Linear,
-    /// Left, right, top and bottom of the drawing area.
-    area: [f64; 4],
-    /// Middle of the slot beside the axis.
-    aside: f64,
 }
 
 impl LinePlot {
@@ -219,14 +205,8 @@ impl LinePlot {
                 path.base d=(format!("M{} {}H{}", px(end + 8.0), px(bottom), px(right))) {}
                 text.tick.middle x=(px(axes.aside)) y=(px(bottom + 18.0)) { (aside) }
             }
-            text.axis.middle x=(px((left + axes.x.at(self.last_tick())) / 2.0)) y=(px(bottom + 40.0)) {
-                (self.x_label)
-            }
+            text.axis.middle x=(px((left + end) / 2.0)) y=(px(bottom + 40.0)) { (self.x_label) }
         }
-    }
-
-    fn last_tick(&self) -> f64 {
-        self.x_ticks.last().map_or(0.0, |tick| tick.0)
     }
 
     /// Names of the sources at the right, as near to their last mark as they go without touching.
@@ -258,118 +238,4 @@ impl LinePlot {
             }
         }
     }
-}
-
-/// Alternating shades along the axis, named above it.
-pub(super) fn draw_stretches(
-    stretches: &[Stretch],
-    x: Linear,
-    [top, bottom]: [f64; 2],
-    bounds: [f64; 2],
-) -> Markup {
-    let ends = |stretch: &Stretch| (x.at(stretch.from), x.at(stretch.to));
-    let boxes: Vec<(f64, f64)> = stretches
-        .iter()
-        .map(|stretch| {
-            let (from, to) = ends(stretch);
-            ((from + to) / 2.0, stretch.label.chars().count() as f64 * LETTER + 6.0)
-        })
-        .collect();
-    let centres = spread(&boxes, bounds);
-    html! {
-        @for (place, (stretch, centre)) in stretches.iter().zip(centres).enumerate() {
-            @let (from, to) = ends(stretch);
-            @if place % 2 == 0 {
-                rect.shade x=(px(from)) y=(px(top)) width=(px(to - from)) height=(px(bottom - top)) {}
-            }
-            @let middle = px((from + to) / 2.0);
-            path.leader d=(format!(
-                "M{} {}L{middle} {}V{}", px(centre), px(top - 13.0), px(top - 5.0), px(top)
-            )) {}
-            text.tick.middle x=(px(centre)) y=(px(top - 17.0)) { (stretch.label) }
-        }
-    }
-}
-
-/// Labels under an axis; one that would touch the label before it is left out.
-pub(super) fn draw_ticks(labels: &[(f64, String)], x: Linear, bottom: f64) -> Markup {
-    let mut free = f64::NEG_INFINITY;
-    html! {
-        @for (value, label) in labels {
-            @let place = x.at(*value);
-            @let half = label.chars().count() as f64 * LETTER / 2.0 + 2.0;
-            path.notch d=(format!("M{} {}v5", px(place), px(bottom))) {}
-            @if place - half >= free {
-                @let _ = free = place + half;
-                text.tick.middle x=(px(place)) y=(px(bottom + 18.0)) { (label) }
-            }
-        }
-    }
-}
-
-/// A level across the whole figure, with its interval.
-fn draw_band(band: &Band, axes: &Axes) -> Markup {
-    let [left, right, _, _] = axes.area;
-    let y = axes.y.at(band.y);
-    html! {
-        g class=(class(band.source)) {
-            title { (band.title) }
-            @if let Some([low, high]) = band.ci {
-                @let (top, bottom) = (axes.y.at(high), axes.y.at(low));
-                rect.band x=(px(left)) y=(px(top)) width=(px(right - left)) height=(px(bottom - top)) {}
-            }
-            path.level d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
-        }
-    }
-}
-
-/// The points of one source, its whiskers or ribbon, and the line through it.
-fn draw_series(series: &Series, axes: &Axes, dodge: f64) -> Markup {
-    let points = &series.points;
-    let x = |point: &Point| axes.x.at(point.x) + dodge;
-    let dense = points.len() > MOST_WHISKERS;
-    let line: Vec<String> =
-        points.iter().map(|p| format!("{} {}", px(x(p)), px(axes.y.at(p.y)))).collect();
-    let gap = (axes.aside - axes.area[0]) / points.len().max(1) as f64;
-    let small = (gap * 0.25).clamp(0.8, 2.4);
-    let mark = look::mark(series.source);
-    html! {
-        g class=(class(series.source)) {
-            @if dense { path.ribbon d=(ribbon(points, axes, x)) {} }
-            @if line.len() > 1 { path.line d=(format!("M{}", line.join("L"))) {} }
-            @for point in points {
-                @let (x, y) = (x(point), axes.y.at(point.y));
-                @if dense {
-                    (look::draw_small(x, y, small, &point.title))
-                } @else {
-                    (whisker(point.ci, x, axes))
-                    (look::draw(mark, x, y, RADIUS, &point.title))
-                }
-            }
-            @if let Some(point) = &series.aside {
-                @let x = axes.aside + dodge;
-                (whisker(point.ci, x, axes))
-                (look::draw(mark, x, axes.y.at(point.y), RADIUS, &point.title))
-            }
-        }
-    }
-}
-
-fn whisker(ci: Option<[f64; 2]>, x: f64, axes: &Axes) -> Markup {
-    html! {
-        @if let Some([low, high]) = ci {
-            path.whisker d=(format!("M{} {}V{}", px(x), px(axes.y.at(low)), px(axes.y.at(high)))) {}
-        }
-    }
-}
-
-/// Area between the ends of the intervals; a point without one narrows it to the line.
-fn ribbon(points: &[Point], axes: &Axes, x: impl Fn(&Point) -> f64) -> String {
-    let end = |point: &Point, side: usize| {
-        let y = point.ci.map_or(point.y, |ci| ci[side]);
-        format!("{} {}", px(x(point)), px(axes.y.at(y)))
-    };
-    let upper = points.iter().map(|point| end(point, 1));
-    let lower = points.iter().rev().map(|point| end(point, 0));
-    format!("M{}z", upper.chain(lower).collect::<Vec<_>>().join("L"))
 }

@@ -156,6 +156,10 @@ pub(super) fn results(view: &View) -> Option<Section> {
     let rows: Vec<Row> = rows(view.page).collect();
     let parts = rows.iter().any(|row| !row.is_full());
     let matched = rows.iter().any(|row| row.result.matched_columns.is_some());
+    // One metric heads its column; of several, each line names its own.
+    let metric = rows.first().map(|row| &row.result.metric[..]);
+    let metric = metric.filter(|metric| rows.iter().all(|row| row.result.metric == *metric));
+    let show = Columns { parts, matched, metric };
     (!rows.is_empty()).then(|| Section {
         id: "results",
         title: "Every result",
@@ -166,8 +170,8 @@ pub(super) fn results(view: &View) -> Option<Section> {
             }
             div.scroll.tall[rows.len() > MOST_ROWS] tabindex="0" role="region" aria-label="Every result" {
                 table.results {
-                    thead { (result_head(parts, matched)) }
-                    tbody { @for row in &rows { (result_row(row, parts, matched)) } }
+                    thead { (result_head(show)) }
+                    tbody { @for row in &rows { (result_row(row, show)) } }
                 }
             }
             @if let Some((best, _)) = view.primary().and_then(|panel| panel.best()) {
@@ -180,17 +184,31 @@ pub(super) fn results(view: &View) -> Option<Section> {
     })
 }
 
-fn result_head(parts: bool, matched: bool) -> Markup {
+/// Which columns the table of results has.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    parts: bool,
+    matched: bool,
+    /// The one metric of all lines.
+    metric: Option<&'a str>,
+}
+
+fn result_head(show: Columns) -> Markup {
     html! {
         tr {
             th scope="col" { "Features" }
             th scope="col" { "Read from" }
             th.number scope="col" { "Columns" }
-            @if matched { th.number scope="col" { "Matched to" } }
+            @if show.matched { th.number scope="col" { "Matched to" } }
             th scope="col" { "Probe" }
-            @if parts { th.number scope="col" { "Trained on" } }
-            th scope="col" { "Metric" }
-            th.number scope="col" { "Value" }
+            @if show.parts { th.number scope="col" { "Trained on" } }
+            @match show.metric {
+                Some(metric) => th.number scope="col" { (metric_words(metric)) },
+                None => {
+                    th scope="col" { "Metric" }
+                    th.number scope="col" { "Value" }
+                }
+            }
             th.number scope="col" { "95% interval" }
             th.number scope="col" { "Avg. precision" }
             th.number scope="col" { "Balanced acc." }
@@ -200,7 +218,7 @@ fn result_head(parts: bool, matched: bool) -> Markup {
     }
 }
 
-fn result_row(row: &Row, parts: bool, matched: bool) -> Markup {
+fn result_row(row: &Row, show: Columns) -> Markup {
     let result = row.result;
     let unfinished = result.not_converged().count();
     html! {
@@ -208,12 +226,12 @@ fn result_row(row: &Row, parts: bool, matched: bool) -> Markup {
             th scope="row" { span.dot {} (words(row.source)) }
             td { (place(row)) }
             td.number { (count(result.columns)) }
-            @if matched {
+            @if show.matched {
                 td.number { (result.matched_columns.map_or_else(|| "–".to_owned(), count)) }
             }
             td { (result.probe) span.faint { " " (result.solver) } }
-            @if parts { td.number { (trained_on(row)) } }
-            td { (metric_words(&result.metric)) }
+            @if show.parts { td.number { (trained_on(row)) } }
+            @if show.metric.is_none() { td { (metric_words(&result.metric)) } }
             td.number.strong { (score(row.value)) }
             td.number.faint { (interval(row.ci)) }
             td.number { (score(result.mean_average_precision())) }

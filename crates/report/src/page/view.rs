@@ -93,21 +93,22 @@ impl Panel<'_> {
         self.rows.iter().find(|row| row.source == source && row.place == place)
     }
 
-    /// What sets this panel apart: `logistic probe, matched to 64 columns`.
-    pub(super) fn title(&self) -> String {
-        let columns = self.rows.iter().filter_map(|row| row.result.matched_columns).max();
-        match columns.filter(|_| self.matched) {
-            Some(columns) => format!("{} probe, matched to {} columns", self.probe, count(columns)),
-            None => format!("{} probe, columns as pooled", self.probe),
-        }
+    /// What sets this panel apart, as a heading: `Probe: logistic, columns as pooled`.
+    pub(super) fn heading(&self) -> String {
+        format!("Probe: {}, {}", self.probe, self.columns())
     }
 
-    /// [`title`](Self::title) as a heading.
-    pub(super) fn heading(&self) -> String {
-        let title = self.title();
-        let mut letters = title.chars();
-        let first = letters.next().into_iter().flat_map(char::to_uppercase);
-        first.chain(letters).collect()
+    /// The same in a sentence: `logistic probe, columns as pooled`.
+    pub(super) fn title(&self) -> String {
+        format!("{} probe, {}", self.probe, self.columns())
+    }
+
+    fn columns(&self) -> String {
+        let columns = self.rows.iter().filter_map(|row| row.result.matched_columns).max();
+        match columns.filter(|_| self.matched) {
+            Some(columns) => format!("matched to {} columns", count(columns)),
+            None => "columns as pooled".to_owned(),
+        }
     }
 
     /// The latents that score best at the places of the finest kind there is (resolutions, else

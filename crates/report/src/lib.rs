@@ -1,4 +1,4 @@
-//! Tables, CSV and JSON of probe results.
+//! Tables, CSV, JSON and a page of probe results.
 //!
 //! Files are written beside their place, synced and renamed: an abort leaves the old file or none.
 
@@ -9,6 +9,7 @@ mod csv;
 mod error;
 mod json;
 mod predictions;
+mod page;
 mod table;
 
 pub use csv::{results_csv, write_csv};
@@ -16,6 +17,10 @@ pub use error::{Error, Result};
 pub use json::{results_json, write_json};
 pub use predictions::{predictions_csv, predictions_table};
 pub use table::{comparisons_table, report_table, results_table, targets_table};
+pub use page::{
+    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, Training,
+    render_page, roc_points, write_page,
+};
 
 #[cfg(test)]
 mod fixture;

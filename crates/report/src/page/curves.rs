@@ -1,0 +1,270 @@
+//! Scores over resolution, over layers from the top, layer by layer, and over training pictures.
+
+use maud::{Markup, html};
+use vdvae_probes::Source;
+
+use super::Section;
+use super::look::words;
+use super::number::{count, interval, score};
+use super::plot::{Band, LinePlot, Point, SIDE, Series, Stretch};
+use super::scale::{round_domain, ticks};
+use super::view::{Panel, Place, Row, View, metric_words};
+
+/// Sources that have layers, in the order they are drawn: the network's own last, on top.
+pub(super) const LAYERED: [Source; 3] =
+    [Source::ShuffledLabels, Source::RandomInit, Source::Latents];
+/// Sources that have none.
+pub(super) const LAYERLESS: [Source; 2] = [Source::Pixels, Source::Pca];
+
+/// Where on an axis a place belongs, if it does.
+type Axis = fn(Place) -> Option<f64>;
+
+fn log2_resolution(place: Place) -> Option<f64> {
+    match place {
+        Place::Resolution(r) if r > 0 => Some((r as f64).log2()),
+        _ => None,
+    }
+}
+
+fn first_layers(place: Place) -> Option<f64> {
+    if let Place::First(layers) = place { Some(layers as f64) } else { None }
+}
+
+fn layer(place: Place) -> Option<f64> {
+    if let Place::Layer(index) = place { Some(index as f64) } else { None }
+}
+
+/// The score over resolution.
+pub(super) fn resolutions(view: &View) -> Option<Section> {
+    let mut resolutions: Vec<usize> = full_rows(view)
+        .filter_map(|row| if let Place::Resolution(r) = row.place { Some(r) } else { None })
+        .filter(|&r| r > 0)
+        .collect();
+    resolutions.sort_unstable();
+    resolutions.dedup();
+    let ticks: Vec<_> = resolutions.iter().map(|&r| ((r as f64).log2(), r.to_string())).collect();
+    let axis = "Resolution r of the r×r latents (log scale)";
+    let figures = figures(view, log2_resolution, |panel, plot| {
+        axis.clone_into(&mut plot.x_label);
+        plot.x_ticks.clone_from(&ticks);
+        add_all(panel, plot);
+    })?;
+    let all = full_rows(view).any(|row| row.place == Place::All);
+    Some(Section {
+        id: "resolution",
+        title: "Score over resolution",
+        body: html! {
+            p.lead {
+                "Each mark is a probe fitted to the latents of one resolution alone"
+                @if all { "; “all” reads every layer at once" }
+                ". Whiskers and bands are 95% bootstrap intervals on the test split. A finding is "
+                "what stands clear of the controls."
+            }
+            (figures)
+        },
+    })
+}
+
+/// The score over the number of layers, from the top.
+pub(super) fn cumulative(view: &View) -> Option<Section> {
+    let figures = figures(view, first_layers, |_, plot| {
+        "Layers read, counted from the top".clone_into(&mut plot.x_label);
+        plot.x_ticks = whole_ticks(plot);
+    })?;
+    Some(Section {
+        id: "cumulative",
+        title: "Adding layers from the top",
+        body: html! {
+            p.lead {
+                "The probe reads the first layers only, from 1×1 down. Where the curve flattens, "
+                "finer layers add nothing that a linear probe can use."
+            }
+            (figures)
+        },
+    })
+}
+
+/// The score of each layer alone.
+pub(super) fn layers(view: &View) -> Option<Section> {
+    let stretches = stretches(view);
+    let figures = figures(view, layer, |_, plot| {
+        "Layer, from the top".clone_into(&mut plot.x_label);
+        plot.stretches.clone_from(&stretches);
+        plot.x_ticks = whole_ticks(plot);
+    })?;
+    Some(Section {
+        id: "layers",
+        title: "Layer by layer",
+        body: html! {
+            p.lead {
+                "Each layer probed alone"
+                @if !stretches.is_empty() { "; the numbers along the top are resolutions" }
+                "."
+            }
+            (figures)
+        },
+    })
+}
+
+/// Results on the whole training split, of every panel.
+fn full_rows<'a>(view: &'a View) -> impl Iterator<Item = &'a Row<'a>> {
+    view.panels.iter().flat_map(|panel| &panel.rows)
+}
+
+/// One figure a panel that has places on the axis: the first as wide as the page, the others side
+/// by side. All figures of a metric share their vertical axis.
+fn figures(view: &View, axis: Axis, finish: impl Fn(&Panel, &mut LinePlot)) -> Option<Markup> {
+    let mut plots: Vec<(&Panel, LinePlot)> = Vec::new();
+    for panel in &view.panels {
+        if let Some(mut plot) = plot(panel, axis) {
+            finish(panel, &mut plot);
+            plots.push((panel, plot));
+        }
+    }
+    let domains: Vec<[f64; 2]> = plots
+        .iter()
+        .map(|(panel, _)| {
+            let alike = plots.iter().filter(|(other, _)| other.metric == panel.metric);
+            domain(alike.flat_map(|(_, plot)| plot.scores()), panel.metric)
+        })
+        .collect();
+    for ((_, plot), domain) in plots.iter_mut().zip(domains) {
+        plot.y_domain = domain;
+    }
+    let (first, others) = plots.split_first()?;
+    Some(html! {
+        figure {
+            figcaption { (first.0.heading()) }
+            (first.1.figure())
+        }
+        @if !others.is_empty() {
+            @let widest = others.iter().max_by_key(|(_, plot)| plot.series.len() + plot.bands.len());
+            @if let Some((_, plot)) = widest { (plot.legend("")) }
+            div.side-by-side {
+                @for (panel, plot) in others {
+                    figure {
+                        figcaption { (panel.heading()) }
+                        (plot.svg(SIDE))
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The figure of one panel, but for what its axis is called and how far its scores reach.
+fn plot(panel: &Panel, axis: Axis) -> Option<LinePlot> {
+    let series: Vec<Series> =
+        LAYERED.iter().filter_map(|&source| series(panel, source, axis)).collect();
+    (!series.is_empty()).then(|| LinePlot {
+        about: format!("{}: {}", panel.title(), description(&series)),
+        x_label: String::new(),
+        y_label: format!("{} on test", metric_words(panel.metric)),
+        x_ticks: Vec::new(),
+        aside: None,
+        stretches: Vec::new(),
+        series,
+        bands: LAYERLESS.iter().filter_map(|&source| band(panel, source)).collect(),
+        y_domain: [0.0, 1.0],
+        chance: chance(panel.metric),
+    })
+}
+
+/// Puts what reads all layers into the slot beside the axis.
+fn add_all(panel: &Panel, plot: &mut LinePlot) {
+    for series in &mut plot.series {
+        series.aside = panel.find(series.source, Place::All).and_then(|row| point(row, 0.0));
+    }
+    plot.aside = plot.series.iter().any(|series| series.aside.is_some()).then_some("all");
+}
+
+/// Points of one source, rising along the axis; a place that comes twice keeps its first result.
+fn series(panel: &Panel, source: Source, axis: Axis) -> Option<Series> {
+    let mut points: Vec<Point> = panel
+        .rows
+        .iter()
+        .filter(|row| row.source == source)
+        .filter_map(|row| point(row, axis(row.place)?))
+        .collect();
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
+    points.dedup_by(|b, a| a.x == b.x);
+    (!points.is_empty()).then_some(Series { source, points, aside: None })
+}
+
+fn point(row: &Row, x: f64) -> Option<Point> {
+    Some(Point { x, y: row.value?, ci: row.ci, title: title(row) })
+}
+
+fn band(panel: &Panel, source: Source) -> Option<Band> {
+    let row = panel.find(source, Place::Pixels)?;
+    Some(Band { source, y: row.value?, ci: row.ci, title: title(row) })
+}
+
+/// What hovering over a score says.
+fn title(row: &Row) -> String {
+    let place = row.place.words();
+    let gap = if place.is_empty() { "" } else { ", " };
+    let columns = row.result.matched_columns.unwrap_or(row.result.columns);
+    format!(
+        "{}{gap}{place}: {} {}, {} columns",
+        words(row.source),
+        score(row.value),
+        interval(row.ci),
+        count(columns)
+    )
+}
+
+/// What a figure shows, for those who do not see it.
+fn description(series: &[Series]) -> String {
+    let lines = series.iter().map(|series| {
+        let scores: Vec<String> = series.points.iter().map(|p| score(Some(p.y))).collect();
+        format!("{} {}", words(series.source), scores.join(", "))
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// A vertical axis around scores and their intervals, with a little room.
+pub(super) fn domain(
+    scores: impl Iterator<Item = (f64, Option<[f64; 2]>)>,
+    metric: &str,
+) -> [f64; 2] {
+    let [mut low, mut high] = [f64::INFINITY, f64::NEG_INFINITY];
+    for (value, ci) in scores {
+        let [from, to] = ci.unwrap_or([value, value]);
+        low = low.min(from).min(value);
+        high = high.max(to).max(value);
+    }
+    let room = 0.05 * (high - low);
+    let [low, high] =
+        if room > 0.0 { [low - room, high + room] } else { round_domain([low, high], 6) };
+    let bounded = matches!(metric, "auroc" | "accuracy");
+    if bounded { [low.max(0.0), high.min(1.0)] } else { [low, high] }
+}
+
+/// Score of guessing.
+pub(super) fn chance(metric: &str) -> Option<f64> {
+    (metric == "auroc").then_some(0.5)
+}
+
+/// Ticks at whole numbers of layers.
+fn whole_ticks(plot: &LinePlot) -> Vec<(f64, String)> {
+    let places: Vec<f64> =
+        plot.series.iter().flat_map(|s| s.points.iter().map(|point| point.x)).collect();
+    let low = places.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let whole = ticks([low, high], 10).values.into_iter().filter(|x| x.fract().abs() < 1e-6);
+    whole.map(|x| (x, format!("{x:.0}"))).collect()
+}
+
+/// Runs of layers of one resolution.
+pub(super) fn stretches(view: &View) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for layer in &view.page.layers {
+        let (label, at) = (layer.resolution.to_string(), layer.index as f64);
+        match stretches.last_mut() {
+            Some(last) if last.label == label => last.to = at + 0.5,
+            _ => stretches.push(Stretch { from: at - 0.5, to: at + 0.5, label }),
+        }
+    }
+    stretches
+}

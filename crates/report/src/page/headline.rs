@@ -1,0 +1,287 @@
+//! The top of the page: one sentence computed from the numbers, and what it rests on.
+
+use maud::{Markup, html};
+use vdvae_probes::Source;
+
+use super::input::Difference;
+use super::look::{class, explanation, words};
+use super::number::{count, finite_interval, fixed, interval, score, signed};
+use super::view::{Panel, Place, Row, View, metric_words};
+
+/// How the latents stand to a control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Better, and the interval says so.
+    Above,
+    /// Worse, and the interval says so.
+    Below,
+    /// The interval does not tell.
+    Level,
+    /// There is no interval.
+    Unknown,
+}
+
+impl Verdict {
+    /// Of a difference, from the interval around it.
+    pub(super) fn of_difference(ci: Option<[f64; 2]>) -> Self {
+        match finite_interval(ci) {
+            Some([low, _]) if low > 0.0 => Self::Above,
+            Some([_, high]) if high < 0.0 => Self::Below,
+            Some(_) => Self::Level,
+            None => Self::Unknown,
+        }
+    }
+
+    /// Of two scores, from whether their intervals overlap.
+    fn of_intervals(a: Option<[f64; 2]>, b: Option<[f64; 2]>) -> Self {
+        match (a, b) {
+            (Some(a), Some(b)) if a[0] > b[1] => Self::Above,
+            (Some(a), Some(b)) if a[1] < b[0] => Self::Below,
+            (Some(_), Some(_)) => Self::Level,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Class in the style sheet.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Above => "above",
+            Self::Below => "below",
+            Self::Level => "level-with",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One control beside the best latents.
+struct Control<'a> {
+    row: Row<'a>,
+    /// Latents minus control, where it was computed on paired resamples.
+    paired: Option<Difference>,
+    verdict: Verdict,
+}
+
+/// The best latents and every control.
+struct Finding<'a> {
+    best: Row<'a>,
+    /// Places among which it is the best.
+    competing: usize,
+    metric: &'a str,
+    controls: Vec<Control<'a>>,
+}
+
+/// What was measured, the sentence, and the controls it rests on.
+pub(super) fn header(view: &View) -> Markup {
+    let panel = view.primary();
+    let finding = panel.and_then(|panel| find(view, panel));
+    html! {
+        p.overline { (view.page.report.task) " · " (view.page.report.model.name) }
+        @match &finding {
+            Some(finding) => {
+                h1 { (sentence(finding)) }
+                (standfirst(finding))
+                (evidence(finding))
+            }
+            None => h1 { "No latents have a score." },
+        }
+        (measured(view, panel))
+    }
+}
+
+fn find<'a>(view: &View, panel: &'a Panel) -> Option<Finding<'a>> {
+    let (best, competing) = panel.best()?;
+    let controls = [Source::Pixels, Source::Pca, Source::RandomInit, Source::ShuffledLabels];
+    let controls = controls.into_iter().filter_map(|source| {
+        let layerless = matches!(source, Source::Pixels | Source::Pca);
+        let place = if layerless { Place::Pixels } else { best.place };
+        let row = *panel.find(source, place).filter(|row| row.value.is_some())?;
+        let paired = paired(&view.page.differences, best.index, row.index);
+        let verdict = match paired {
+            Some(difference) => Verdict::of_difference(difference.ci95),
+            None => Verdict::of_intervals(best.ci, row.ci),
+        };
+        Some(Control { row, paired, verdict })
+    });
+    Some(Finding { best, competing, metric: panel.metric, controls: controls.collect() })
+}
+
+/// The paired difference between two results, whichever way round it was computed.
+fn paired(differences: &[Difference], a: usize, b: usize) -> Option<Difference> {
+    let usable = |d: &&Difference| finite_interval(d.ci95).is_some() && d.difference.is_finite();
+    differences.iter().filter(usable).find_map(|&found| {
+        if (found.a, found.b) == (a, b) {
+            return Some(found);
+        }
+        let swapped = Difference {
+            a,
+            b,
+            difference: -found.difference,
+            ci95: found.ci95.map(|[low, high]| [-high, -low]),
+            ..found
+        };
+        ((found.a, found.b) == (b, a)).then_some(swapped)
+    })
+}
+
+/// `The 16×16 latents score best of 5 resolutions (mean AUROC 0.961): above pixels, not separable
+/// from random weights.`
+fn sentence(finding: &Finding) -> String {
+    let best = &finding.best;
+    let subject = match best.place {
+        Place::Resolution(r) => format!("The {r}×{r} latents"),
+        Place::Layer(index) => format!("Layer {index}"),
+        Place::All => "All layers together".to_owned(),
+        Place::First(layers) => format!("The first {layers} layers"),
+        Place::Other | Place::Pixels => "The latents".to_owned(),
+    };
+    let kind = match best.place {
+        Place::Resolution(_) => "resolutions",
+        Place::Layer(_) => "layers",
+        _ => "selections",
+    };
+    let verb = match best.place {
+        Place::Layer(_) => "scores",
+        _ => "score",
+    };
+    let score = format!("{} {}", metric_words(finding.metric), score(best.value));
+    let claim = if finding.competing > 1 {
+        format!("{subject} {verb} best of {} {kind} ({score})", finding.competing)
+    } else {
+        format!("{subject} {verb} a {score}")
+    };
+    match verdicts(finding) {
+        Some(verdicts) => format!("{claim}: {verdicts}."),
+        None => format!("{claim}; there is no control to compare with."),
+    }
+}
+
+/// `above pixels, not separable from random weights`, controls of one verdict together.
+fn verdicts(finding: &Finding) -> Option<String> {
+    let kinds = [
+        (Verdict::Above, "above"),
+        (Verdict::Level, "not separable from"),
+        (Verdict::Below, "below"),
+        (Verdict::Unknown, "without an interval to compare with"),
+    ];
+    let parts = kinds.into_iter().filter_map(|(verdict, words_before)| {
+        let controls = finding.controls.iter().filter(|control| control.verdict == verdict);
+        let names: Vec<&str> = controls.map(|control| words(control.row.source)).collect();
+        (!names.is_empty()).then(|| format!("{words_before} {}", listed(&names)))
+    });
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// What the sentence does not say and a careful reader asks.
+fn standfirst(finding: &Finding) -> Markup {
+    let paired = finding.controls.iter().any(|control| control.paired.is_some());
+    let unpaired = finding.controls.iter().any(|control| control.paired.is_none());
+    html! {
+        p.standfirst {
+            @match (paired, unpaired) {
+                (true, false) => "Above and below are claimed where the 95% interval of the paired \
+                                  difference leaves out zero. ",
+                (false, true) => "Above and below are claimed where 95% intervals do not overlap, \
+                                  a stricter rule than a paired test. ",
+                (true, true) => "Above and below are claimed where the 95% interval of the paired \
+                                 difference leaves out zero or, without one, where intervals do \
+                                 not overlap. ",
+                (false, false) => "",
+            }
+            @if finding.competing > 1 {
+                "The best of " (finding.competing) " is picked by its test score, which flatters it a little."
+            }
+        }
+    }
+}
+
+/// The best latents and every control, with intervals and verdicts.
+fn evidence(finding: &Finding) -> Markup {
+    let with_paired = finding.controls.iter().any(|control| control.paired.is_some());
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="The best latents and the controls" {
+            table.evidence {
+                thead {
+                    tr {
+                        th scope="col" { "Features" }
+                        th.number scope="col" { (metric_words(finding.metric)) }
+                        th scope="col" { "Latents are" }
+                        th scope="col" { "95% interval" }
+                        @if with_paired { th scope="col" { "Paired difference" } }
+                    }
+                }
+                tbody {
+                    tr.latents {
+                        th scope="row" { span.dot {} (finding.best.place.words()) " latents" }
+                        td.number { (score(finding.best.value)) }
+                        td {}
+                        td.faint { (interval(finding.best.ci)) }
+                        @if with_paired { td {} }
+                    }
+                    @for control in &finding.controls { (control_row(control, with_paired)) }
+                }
+            }
+        }
+    }
+}
+
+fn control_row(control: &Control, with_paired: bool) -> Markup {
+    let source = control.row.source;
+    let verdict = match control.verdict {
+        Verdict::Above => "above",
+        Verdict::Below => "below",
+        Verdict::Level => "not separable",
+        Verdict::Unknown => "–",
+    };
+    html! {
+        tr class=(class(source)) {
+            th scope="row" title=(explanation(source)) { span.dot {} (words(source)) }
+            td.number { (score(control.row.value)) }
+            td { span.verdict.(control.verdict.class()) { (verdict) } }
+            td.faint { (interval(control.row.ci)) }
+            @if with_paired {
+                td {
+                    @match control.paired {
+                        Some(paired) => {
+                            (signed(paired.difference)) " "
+                            span.faint { (interval(paired.ci95)) }
+                        }
+                        None => "–",
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Data, probe and seed in one line.
+fn measured(view: &View, panel: Option<&Panel>) -> Markup {
+    let report = view.page.report;
+    let data = &report.data;
+    html! {
+        p.measured {
+            (data.name) ": " (count(data.n_train)) " training, " (count(data.n_valid))
+            " validation and " (count(data.n_test)) " test pictures. "
+            @if let Some(panel) = panel { (panel.heading()) ". " }
+            "Seed " (report.seed) ". Model " (report.model.name)
+            @if let Some(sha256) = &report.model.sha256 {
+                ", weights " code title=(sha256) { (sha256.chars().take(12).collect::<String>()) }
+            }
+            "."
+            @if let Some(chance) = panel.filter(|panel| panel.metric == "auroc").map(|_| 0.5) {
+                " An AUROC of " (fixed(chance, 1)) " is chance."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

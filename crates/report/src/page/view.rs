@@ -1,0 +1,241 @@
+//! Results sorted into what one figure shows: the same probe, metric and kind of columns.
+
+use vdvae_probes::{ProbeResult, Source};
+
+use super::input::{ReportPage, Training};
+use super::number::{count, finite, finite_interval};
+
+/// Which latents a result was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// None: pixels, or their components.
+    Pixels,
+    /// All layers of resolution r, from `32x32`.
+    Resolution(usize),
+    /// All layers together.
+    All,
+    /// One layer, from `17`.
+    Layer(usize),
+    /// The first layers from the top, from `first:31`.
+    First(usize),
+    /// Any other selection.
+    Other,
+}
+
+impl Place {
+    /// Reads the name of a selection of layers.
+    pub(super) fn parse(layers: Option<&str>) -> Self {
+        let Some(name) = layers else { return Self::Pixels };
+        if name == "all" {
+            return Self::All;
+        }
+        if let Some(layers) = name.strip_prefix("first:") {
+            return layers.parse().map_or(Self::Other, Self::First);
+        }
+        match name.split_once('x') {
+            Some((height, width)) if height == width => {
+                height.parse().map_or(Self::Other, Self::Resolution)
+            }
+            _ => name.parse().map_or(Self::Other, Self::Layer),
+        }
+    }
+
+    /// As in a sentence: `16×16`, `layer 17`.
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Pixels => String::new(),
+            Self::Resolution(r) => format!("{r}×{r}"),
+            Self::All => "all layers".to_owned(),
+            Self::Layer(index) => format!("layer {index}"),
+            Self::First(layers) => format!("the first {layers} layers"),
+            Self::Other => "the selection".to_owned(),
+        }
+    }
+}
+
+/// One result, with what the figures ask of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    /// Place in `report.results`.
+    pub(super) index: usize,
+    pub(super) result: &'a ProbeResult,
+    pub(super) source: Source,
+    pub(super) place: Place,
+    /// Score, where it is defined.
+    pub(super) value: Option<f64>,
+    /// Its interval, where it is defined.
+    pub(super) ci: Option<[f64; 2]>,
+    pub(super) training: Training,
+}
+
+impl Row<'_> {
+    /// Whether the whole training split was used.
+    pub(super) fn is_full(&self) -> bool {
+        self.training.fraction.is_none_or(|fraction| fraction >= 1.0)
+    }
+}
+
+/// Results that one figure may compare.
+pub(super) struct Panel<'a> {
+    pub(super) probe: &'a str,
+    pub(super) metric: &'a str,
+    /// Whether all features were brought to one number of columns.
+    pub(super) matched: bool,
+    /// Results fitted to the whole training split.
+    pub(super) rows: Vec<Row<'a>>,
+    /// Results fitted to a part of it.
+    pub(super) partial: Vec<Row<'a>>,
+}
+
+impl Panel<'_> {
+    /// The first full result of a source at a place.
+    pub(super) fn find(&self, source: Source, place: Place) -> Option<&Row<'_>> {
+        self.rows.iter().find(|row| row.source == source && row.place == place)
+    }
+
+    /// What sets this panel apart, as a heading: `Probe: logistic, columns as pooled`.
+    pub(super) fn heading(&self) -> String {
+        format!("Probe: {}, {}", self.probe, self.columns())
+    }
+
+    /// The same in a sentence: `logistic probe, columns as pooled`.
+    pub(super) fn title(&self) -> String {
+        format!("{} probe, {}", self.probe, self.columns())
+    }
+
+    fn columns(&self) -> String {
+        let columns = self.rows.iter().filter_map(|row| row.result.matched_columns).max();
+        match columns.filter(|_| self.matched) {
+            Some(columns) => format!("matched to {} columns", count(columns)),
+            None => "columns as pooled".to_owned(),
+        }
+    }
+
+    /// The latents that score best at the places of the finest kind there is (resolutions, else
+    /// layers, else first layers, else any), and how many places of that kind compete.
+    pub(super) fn best(&self) -> Option<(Row<'_>, usize)> {
+        let kinds: [fn(&Place) -> bool; 4] = [
+            |place| matches!(place, Place::Resolution(_)),
+            |place| matches!(place, Place::Layer(_)),
+            |place| matches!(place, Place::First(_)),
+            |_| true,
+        ];
+        kinds.iter().find_map(|kind| {
+            let latents = self.rows.iter().filter(|row| row.source == Source::Latents);
+            let places: Vec<(&Row, f64)> = latents
+                .filter(|row| kind(&row.place))
+                .filter_map(|row| Some((row, row.value?)))
+                .collect();
+            // The first of equals, which is the nearest to the top.
+            let best = places.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+            Some((*best.0, places.len()))
+        })
+    }
+}
+
+/// The input, and its results by panel in order of appearance.
+pub(super) struct View<'a> {
+    pub(super) page: &'a ReportPage<'a>,
+    pub(super) panels: Vec<Panel<'a>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(page: &'a ReportPage<'a>) -> Self {
+        let mut panels: Vec<Panel> = Vec::new();
+        for row in rows(page) {
+            let (probe, metric) = (&row.result.probe[..], &row.result.metric[..]);
+            let matched = row.result.matched_columns.is_some();
+            let same = |p: &Panel| p.probe == probe && p.metric == metric && p.matched == matched;
+            let at = panels.iter().position(same).unwrap_or_else(|| {
+                let (rows, partial) = (Vec::new(), Vec::new());
+                panels.push(Panel { probe, metric, matched, rows, partial });
+                panels.len() - 1
+            });
+            if row.is_full() { panels[at].rows.push(row) } else { panels[at].partial.push(row) }
+        }
+        Self { page, panels }
+    }
+
+    /// The panel that headline, heat map and target table are about: the first whose latents have
+    /// a score.
+    pub(super) fn primary(&self) -> Option<&Panel<'a>> {
+        self.panels.iter().find(|panel| panel.best().is_some())
+    }
+}
+
+/// Every result of the report.
+pub(super) fn rows<'a>(page: &'a ReportPage<'a>) -> impl Iterator<Item = Row<'a>> {
+    page.report.results.iter().enumerate().map(|(index, result)| Row {
+        index,
+        result,
+        source: result.source,
+        place: Place::parse(result.layers.as_deref()),
+        value: finite(result.value),
+        ci: finite_interval(result.ci95),
+        training: page.training.get(index).copied().unwrap_or_default(),
+    })
+}
+
+/// What a metric is called in text.
+pub(super) fn metric_words(metric: &str) -> String {
+    match metric {
+        "auroc" => "mean AUROC".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn places_are_read_from_names() {
+        let names = [None, Some("32x32"), Some("all"), Some("17"), Some("first:31")];
+        let places =
+            [Place::Pixels, Place::Resolution(32), Place::All, Place::Layer(17), Place::First(31)];
+        assert_eq!(names.map(Place::parse), places);
+        for odd in ["", "x", "32x16", "first:", "first:x", "-1", "layer 3"] {
+            assert_eq!(Place::parse(Some(odd)), Place::Other, "{odd}");
+        }
+    }
+
+    #[test]
+    fn panels_part_what_cannot_be_compared() {
+        let mut report = fixture::report();
+        let latents = report.results[0].clone();
+        report.results.push(ProbeResult { probe: "knn".into(), ..latents.clone() });
+        report.results.push(ProbeResult { matched_columns: Some(64), ..latents.clone() });
+        report.results.push(latents);
+        let mut page = ReportPage::new(&report);
+        page.training = vec![Training::default(); 4];
+        page.training.push(Training { fraction: Some(0.1), ..Training::default() });
+        let view = View::new(&page);
+        let titles: Vec<String> = view.panels.iter().map(Panel::title).collect();
+        let expected = [
+            "logistic probe, columns as pooled",
+            "knn probe, columns as pooled",
+            "logistic probe, matched to 64 columns",
+        ];
+        assert_eq!(titles, expected);
+        assert_eq!(view.panels[0].rows.len(), 2);
+        assert_eq!(view.panels[0].partial.len(), 1);
+    }
+
+    #[test]
+    fn the_best_place_is_a_resolution_where_there_is_one() {
+        let mut report = fixture::report();
+        let at = |layers: &str, value| ProbeResult {
+            layers: Some(layers.into()),
+            value: Some(value),
+            ..fixture::report().results[0].clone()
+        };
+        report.results =
+            vec![at("all", 0.9), at("4x4", 0.7), at("8x8", 0.8), at("16x16", 0.8), at("3", 0.85)];
+        report.results.push(at("32x32", f64::NAN));
+        let page = ReportPage::new(&report);
+        let view = View::new(&page);
+        let (best, competing) = view.primary().unwrap().best().unwrap();
+        assert_eq!((best.place, competing), (Place::Resolution(8), 3));
+    }
+}

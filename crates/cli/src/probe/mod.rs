@@ -1,6 +1,7 @@
 //! `vdvae-probe`: probes on the latents of each resolution, beside controls.
 
 mod lines;
+mod page;
 mod plan;
 mod predict;
 mod run;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use vdvae_report::{report_table, results_json, targets_table};
+use vdvae_report::{report_table, results_json, targets_table, write_page};
 
 use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
 use plan::Plan;
@@ -153,14 +154,17 @@ fn run(args: &Args, common: &Common) -> Result<()> {
     common.set_up()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot create", args.out.display()))?;
-    for name in ["results.json", "results.csv"] {
+    for name in ["results.json", "results.csv", "report.html"] {
         check_writable(&args.out.join(name))?;
     }
-    let outcome = Plan::new(args, common).and_then(|plan| run::run(&plan, args));
-    let run::Outcome { report, evaluated } = outcome.inspect_err(|_| {
+    let outcome = Plan::new(args, common)
+        .and_then(|plan| run::run(&plan, args).map(|outcome| (plan, outcome)));
+    let (plan, run::Outcome { report, evaluated, illustrations }) = outcome.inspect_err(|_| {
         // A folder that is still empty goes again; one with results is no empty folder and stays.
         let _ = std::fs::remove_dir(&args.out);
     })?;
+    let page = page::page(&plan, &report, &evaluated, illustrations);
+    write_page(&args.out.join("report.html"), &page)?;
     if common.json {
         return print(&results_json(&report)?);
     }

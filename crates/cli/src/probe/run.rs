@@ -12,6 +12,7 @@ use vdvae_report::{write_csv, write_json};
 
 use super::Args;
 use super::lines::{Candidate, lines};
+use super::page::Illustrations;
 use super::plan::Plan;
 use super::tables::{Splits, extract};
 use crate::common::progress;
@@ -25,6 +26,7 @@ pub(super) struct Outcome {
     /// The results with their test scores, in the order of the report; scores of subsets of the
     /// training rows are not kept.
     pub(super) evaluated: Vec<Evaluated>,
+    pub(super) illustrations: Illustrations,
 }
 
 pub(super) fn run(plan: &Plan, args: &Args) -> Result<Outcome> {
@@ -56,7 +58,8 @@ pub(super) fn run(plan: &Plan, args: &Args) -> Result<Outcome> {
     bar.finish_and_clear();
     report.comparisons = compare(&evaluated);
     write(args, &mut report, &evaluated)?;
-    Ok(Outcome { report, evaluated })
+    let illustrations = Illustrations::new(plan, &tables[0].1, &evaluated)?;
+    Ok(Outcome { report, evaluated, illustrations })
 }
 
 /// Writes what there is.

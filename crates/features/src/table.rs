@@ -24,6 +24,13 @@ pub enum Targets {
         /// `(N)` indices into `names`.
         labels: Vec<u32>,
     },
+    /// Named numbers, `(N, targets)`: NaN missing.
+    Real {
+        /// One name a column.
+        names: Vec<String>,
+        /// `(N, targets)`; NaN is missing.
+        values: Array2<f32>,
+    },
 }
 
 impl Targets {
@@ -33,6 +40,7 @@ impl Targets {
             Self::None => None,
             Self::Binary { values, .. } => Some(values.nrows()),
             Self::Classes { labels, .. } => Some(labels.len()),
+            Self::Real { values, .. } => Some(values.nrows()),
         }
     }
 
@@ -47,6 +55,9 @@ impl Targets {
                 names: names.clone(),
                 labels: rows.iter().map(|&i| labels[i]).collect(),
             },
+            Self::Real { names, values } => {
+                Self::Real { names: names.clone(), values: values.select(Axis(0), rows) }
+            }
         }
     }
 }

@@ -174,6 +174,9 @@ fn check(split: &'static str, table: &FeatureTable, train: &FeatureTable) -> Res
                 return differs(format!("classes below {}", a.len()), label.to_string());
             }
         }
+        (Targets::Real { .. }, _) => {
+            return differs("binary targets or classes".into(), "numbers".into());
+        }
         (Targets::None, _) => return differs("labels".into(), "none".into()),
         _ => return differs("the kind of targets that train has".into(), "another".into()),
     }

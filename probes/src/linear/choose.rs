@@ -18,7 +18,7 @@ impl Labels {
     /// One entry a regression.
     pub(super) fn of(targets: &Targets) -> Vec<Self> {
         match targets {
-            Targets::None => Vec::new(),
+            Targets::None | Targets::Real { .. } => Vec::new(),
             Targets::Binary { values, .. } => {
                 values.columns().into_iter().map(|column| Self::Binary(column.to_vec())).collect()
             }

@@ -27,7 +27,9 @@ impl LinearProbe {
                 let (per_target, scores) = score_classes(chosen, features, names, labels);
                 ("accuracy", per_target, TestScores::Accuracy(scores))
             }
-            Targets::None => unreachable!("tables were checked to have targets"),
+            Targets::None | Targets::Real { .. } => {
+                unreachable!("tables were checked to have targets of a kind that is fitted")
+            }
         };
         let resamples =
             Resamples::new(test.rows(), test.groups.as_deref(), self.replicates, self.seed)?;

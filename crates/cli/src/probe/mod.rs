@@ -1,5 +1,6 @@
 //! `vdvae-probe`: linear probes on the latents of each resolution, beside controls.
 
+mod cache;
 mod plan;
 mod run;
 
@@ -7,10 +8,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use vdvae_report::{report_table, results_json, targets_table};
 
-use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
+use crate::common::{
+    Common, DataArgs, ModelArgs, SamplesArg, check_writable, exit_with, parse, print,
+};
+use cache::{CacheArgs, CacheCommand};
 use plan::Plan;
 
 /// What do the latents of each resolution know? Linear probes, beside the pixels and the same
@@ -19,13 +23,22 @@ use plan::Plan;
 /// Without arguments: the built-in model on the built-in faces, a line for each resolution and one
 /// for all layers together.
 #[derive(Debug, Parser)]
-#[command(name = "vdvae-probe", version, max_term_width = 100)]
+#[command(
+    name = "vdvae-probe",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     model: ModelArgs,
-    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, or folder:PATH
+    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, or csv:FILE
     /// [example: --task celeba-attrs]
     #[arg(long, default_value = "toy-faces", value_name = "TASK")]
     task: String,
@@ -45,6 +58,8 @@ struct Args {
     /// What is read from each layer [example: --statistic log-std]
     #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
     statistic: String,
+    #[command(flatten)]
+    samples: SamplesArg,
     /// How a layer's grid becomes columns [example: --pool mean]
     #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
     pool: String,
@@ -74,10 +89,23 @@ struct Args {
     out: PathBuf,
 }
 
+/// What the program does instead of probing.
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// List or clear the features that are kept on disk
+    Cache {
+        #[command(subcommand)]
+        action: CacheCommand,
+    },
+}
+
 /// Entry point of `vdvae-probe`.
 pub fn main() -> ExitCode {
     match parse::<Args>() {
-        Ok(args) => exit_with(run(&args)),
+        Ok(args) => exit_with(match args.command {
+            Some(Command::Cache { action }) => args.cache.run(action, args.common.json),
+            None => run(&args),
+        }),
         Err(code) => code,
     }
 }

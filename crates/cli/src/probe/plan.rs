@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Split};
-use vdvae_features::{FeatureSpec, LayerSelection, Statistic};
+use vdvae_features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
 use vdvae_probes::{LinearProbe, Solver, Source};
 
@@ -16,6 +16,7 @@ pub(super) struct Plan {
     pub(super) random: Option<Vdvae>,
     pub(super) dataset: Box<dyn Dataset>,
     pub(super) spec: FeatureSpec,
+    pub(super) cache: Option<FeatureCache>,
     /// Selections to score, in the order of the table.
     pub(super) selections: Vec<LayerSelection>,
     pub(super) controls: Vec<Source>,
@@ -38,11 +39,13 @@ fn dataset_of(task: &str) -> Result<String> {
     if let Some((_, dataset)) = TASKS.iter().find(|(name, _)| *name == task) {
         return Ok((*dataset).to_string());
     }
-    if task.strip_prefix("folder:").is_some_and(|path| !path.is_empty()) {
+    let with_path = |name: &str| task.strip_prefix(name).is_some_and(|path| !path.is_empty());
+    if with_path("folder:") || with_path("csv:") {
         return Ok(task.to_string());
     }
     Err(usage(format!(
-        "--task: expected toy-faces, celeba-attrs, cifar10, mnist or folder:PATH, found `{task}`"
+        "--task: expected toy-faces, celeba-attrs, cifar10, mnist, folder:PATH or csv:FILE, found \
+         `{task}`"
     )))
 }
 
@@ -135,7 +138,9 @@ impl Plan {
             statistic,
             pooling: args.pool.parse().map_err(usage)?,
             seed: args.common.seed,
+            samples: args.samples.samples as usize,
         };
+        spec.validate().map_err(usage)?;
         let probe = probe(args)?;
         let on_bad_image = args.data.on_bad_image()?;
         let loaded = args.model.load(&args.common.device()?)?;
@@ -154,6 +159,7 @@ impl Plan {
             loaded,
             dataset,
             spec,
+            cache: args.cache.open()?,
             selections,
             controls,
             probe,

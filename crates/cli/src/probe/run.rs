@@ -10,6 +10,7 @@ use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, shuffl
 use vdvae_report::{write_csv, write_json};
 
 use super::Args;
+use super::cache::FeatureReader;
 use super::plan::Plan;
 use crate::common::{progress, report_skipped};
 
@@ -139,7 +140,12 @@ fn extract(plan: &Plan, args: &Args) -> Result<Vec<(Source, Splits)>> {
     if plan.controls.contains(&Source::Pixels) {
         sources.push((Source::Pixels, Features::Pixels));
     }
-    let features: Vec<Features<'_>> = sources.iter().map(|(_, features)| *features).collect();
+    let named = |(source, features): &(Source, Features<'_>)| {
+        let latents = *source == Source::Latents;
+        (if latents { &plan.loaded.name[..] } else { source.name() }, *features)
+    };
+    let named: Vec<_> = sources.iter().map(named).collect();
+    let mut reader = FeatureReader::new(plan.cache.as_ref(), &named, args.common.exact)?;
     let total: usize = Split::ALL.iter().map(|&split| plan.dataset.len(split)).sum();
     let bar = progress(total as u64, "reading latents");
     let mut splits = Vec::new();
@@ -151,14 +157,14 @@ fn extract(plan: &Plan, args: &Args) -> Result<Vec<(Source, Splits)>> {
             on_bad_image: plan.on_bad_image,
             batch_size: args.batch_size as usize,
         };
-        let extracted = extraction.run(&features, |n| bar.inc(n as u64))?;
+        let extracted = reader.read(&extraction, &bar)?;
         bar.suspend(|| report_skipped(&extracted.skipped));
         if extracted.tables[0].rows() == 0 {
             anyhow::bail!("{}: no picture of split `{split}` could be read", plan.dataset.name());
         }
         splits.push(extracted.tables);
     }
-    bar.finish_and_clear();
+    reader.finish(&bar);
     Ok(by_source(sources.into_iter().map(|(source, _)| source), splits))
 }
 

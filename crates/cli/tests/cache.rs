@@ -20,6 +20,16 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// The scores of some results; sums may be rounded in another order on other threads.
+fn assert_close(a: &[Value], b: &[Value]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!((&a["source"], &a["layers"]), (&b["source"], &b["layers"]));
+        let value = |result: &Value| result["value"].as_f64().unwrap();
+        assert!((value(a) - value(b)).abs() < 1e-9, "{a} {b}");
+    }
+}
+
 /// Runs a probe; its results, which must come without a word on stderr.
 fn results(folder: &Path, flags: &str) -> Vec<Value> {
     let ran = probe(folder, &format!("{PROBE} {flags}"));
@@ -51,11 +61,11 @@ fn a_second_run_reads_no_picture_and_finds_the_same() {
     let picture = folder.path().join("celeba/img_align_celeba/000007.jpg");
     let whole = fs::read(&picture).unwrap();
     break_unseen(&picture);
-    assert_eq!(results(folder.path(), "--strengths 10,1000"), first);
+    assert_close(&results(folder.path(), "--strengths 10,1000"), &first);
     // Other probes, and fewer layers.
-    let layer = results(folder.path(), "--strengths 10,1000 --layer 8x8 --seed 0");
+    let layer = results(folder.path(), "--strengths 10,1000 --layer 8x8 --controls none");
     let same = first.iter().find(|r| r["layers"] == "8x8").unwrap();
-    assert_eq!(layer[0]["value"], same["value"]);
+    assert_close(&layer, std::slice::from_ref(same));
     results(folder.path(), "--strengths 5 --layer first:3 --controls none");
     // What was not asked for before, or must not come from the cache, reads the broken picture.
     for flags in ["--pool mean", "--no-cache", "--statistic z", "--exact", "--seed 1"] {
@@ -80,7 +90,7 @@ fn a_damaged_entry_costs_a_warning() {
     assert!(ran.stderr.starts_with("warning: ") && ran.stderr.lines().count() == 1);
     assert!(ran.stderr.contains("computed again"), "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.ok()).unwrap();
-    assert_eq!(report["results"], Value::from(first));
+    assert_close(report["results"].as_array().unwrap(), &first);
     assert_eq!(fs::read(&entry).unwrap(), bytes);
 }
 

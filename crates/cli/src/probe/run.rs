@@ -140,11 +140,11 @@ fn extract(plan: &Plan, args: &Args) -> Result<Vec<(Source, Splits)>> {
     if plan.controls.contains(&Source::Pixels) {
         sources.push((Source::Pixels, Features::Pixels));
     }
-    let named = |(source, features): &(Source, Features<'_>)| {
-        let latents = *source == Source::Latents;
-        (if latents { &plan.loaded.name[..] } else { source.name() }, *features)
+    let name = |source: &Source| match source {
+        Source::Latents => plan.loaded.name.as_str(),
+        control => control.name(),
     };
-    let named: Vec<_> = sources.iter().map(named).collect();
+    let named: Vec<_> = sources.iter().map(|(source, read)| (name(source), *read)).collect();
     let mut reader = FeatureReader::new(plan.cache.as_ref(), &named, args.common.exact)?;
     let total: usize = Split::ALL.iter().map(|&split| plan.dataset.len(split)).sum();
     let bar = progress(total as u64, "reading latents");

@@ -142,6 +142,10 @@ impl Dataset for Cifar10 {
         self.fingerprint.clone()
     }
 
+    fn stamp(&self) -> String {
+        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
+    }
+
     fn split_hint(&self) -> String {
         format!("in {}; are all files there?", self.store.root().display())
     }

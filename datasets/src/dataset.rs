@@ -49,7 +49,7 @@ impl FromStr for Split {
 }
 
 /// What is known about the pictures of one split.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Labels {
     /// Nothing.
     None,
@@ -66,6 +66,13 @@ pub enum Labels {
         names: Vec<String>,
         /// `(N)` indices into `names`.
         labels: Vec<u32>,
+    },
+    /// Named numbers.
+    Real {
+        /// One name a number.
+        names: Vec<String>,
+        /// `(N, names)`, row-major; NaN is missing, and nothing is infinite.
+        values: Vec<f32>,
     },
 }
 
@@ -108,8 +115,19 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// SHA-256, in hex, over what identifies the data: names, sizes and labels, not the pixels.
+    /// SHA-256, in hex, over what identifies the data: keys, sizes and labels, and the pixels only
+    /// where a reader says so. It is the same for every copy of the data, on every machine.
     fn fingerprint(&self) -> String;
+
+    /// SHA-256, in hex, that changes whenever the pictures may have: what a cache of things
+    /// computed from them goes by.
+    ///
+    /// For files it covers the fingerprint, and the length and the time of the last change of every
+    /// file (of the archive where they lie in one), so that a copy has another stamp. For data in
+    /// memory, or rendered, it is the fingerprint, which then covers the pixels.
+    fn stamp(&self) -> String {
+        self.fingerprint()
+    }
 
     /// What decides the splits and how to change it, to follow "split `test` is empty".
     fn split_hint(&self) -> String {

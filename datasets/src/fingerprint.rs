@@ -1,5 +1,8 @@
 //! A SHA-256 over the facts that identify a data set.
 
+use std::fs::Metadata;
+use std::time::UNIX_EPOCH;
+
 use sha2::{Digest, Sha256};
 
 use crate::{Dataset, Labels, Split};
@@ -41,7 +44,9 @@ impl Fingerprint {
     fn labels(mut self, labels: &Labels) -> Self {
         let names = match labels {
             Labels::None => return self,
-            Labels::Binary { names, .. } | Labels::Classes { names, .. } => names,
+            Labels::Binary { names, .. }
+            | Labels::Classes { names, .. }
+            | Labels::Real { names, .. } => names,
         };
         for name in names {
             self = self.fact(name.as_bytes());
@@ -54,7 +59,18 @@ impl Fingerprint {
             Labels::Classes { labels, .. } => {
                 labels.iter().fold(self, |hash, &label| hash.number(u64::from(label)))
             }
+            Labels::Real { values, .. } => {
+                self.fact(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+            }
         }
+    }
+
+    /// Adds the length of a file and when it was last changed, in nanoseconds since 1970; a file
+    /// system that does not say has 0.
+    pub(crate) fn file(self, metadata: &Metadata) -> Self {
+        let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        // 64 bits of nanoseconds last until 2554.
+        self.number(metadata.len()).number(since.map_or(0, |since| since.as_nanos() as u64))
     }
 
     pub(crate) fn hex(self) -> String {

@@ -224,6 +224,10 @@ impl Dataset for Folder {
         self.fingerprint.clone()
     }
 
+    fn stamp(&self) -> String {
+        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
+    }
+
     fn split_hint(&self) -> String {
         let root = self.store.root().display();
         format!("in {root}; add pictures, or folders named train, valid and test")
@@ -284,6 +288,22 @@ mod tests {
         assert_eq!(Split::ALL.map(|split| folder.len(split)), [18, 2, 1]);
         assert!(keys(&folder, Split::Valid).iter().all(|key| key.starts_with("train/")));
         assert_eq!(folder.labels(Split::Train), Labels::None);
+    }
+
+    #[test]
+    fn the_stamp_sees_a_picture_that_was_replaced() {
+        let directory = folder(&["train/a.png", "test/b.png"]);
+        let prints = || {
+            let folder = Folder::open(directory.path(), 0).unwrap();
+            (folder.fingerprint(), folder.stamp())
+        };
+        let before = prints();
+        assert_eq!(prints(), before);
+        let picture = directory.path().join("test/b.png");
+        let file = fs::File::options().write(true).open(picture).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(prints().0, before.0);
+        assert_ne!(prints().1, before.1);
     }
 
     #[test]

@@ -167,8 +167,10 @@ impl Dataset for Mnist {
         Ok(RgbImage::from_raw(w as u32, h as u32, pixels).expect("three bytes a pixel"))
     }
 
+    /// Covers the pixels too, which are in memory.
     fn fingerprint(&self) -> String {
-        Fingerprint::new(NAME).dataset(self).hex()
+        let hash = Fingerprint::new(NAME).dataset(self);
+        hash.fact(&self.train.pixels).fact(&self.test.pixels).hex()
     }
 
     fn split_hint(&self) -> String {

@@ -27,6 +27,8 @@ pub struct Npy {
     data: u64,
     /// N, H, W.
     shape: [usize; 3],
+    fingerprint: String,
+    stamp: String,
 }
 
 impl Npy {
@@ -37,13 +39,35 @@ impl Npy {
     /// not match; [`Error::Io`].
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
+        let metadata = file.metadata().map_err(Error::io(path))?;
+        let length = metadata.len();
         let (header, data) = read_header(path, &file, length)?;
         let fail = |(expected, found): (String, String)| header_error(path, expected, found);
         let shape = parse_header(&header).map_err(fail)?;
         let [n, h, w] = checked_shape(&shape, length - data).map_err(fail)?;
-        Ok(Self { name: format!("{NAME}:{}", path.display()), file, data, shape: [n, h, w] })
+        let name = format!("{NAME}:{}", path.display());
+        let fingerprint = fingerprint(&file, [n, h, w], data).map_err(Error::io(path))?;
+        let stamp = Fingerprint::new(&fingerprint).file(&metadata).hex();
+        Ok(Self { name, file, data, shape: [n, h, w], fingerprint, stamp })
     }
+}
+
+/// Covers the shape and blocks of pixels spread evenly over the file, first and last included: a
+/// file of many gigabytes would take minutes to hash as a whole.
+fn fingerprint(file: &File, shape: [usize; 3], data: u64) -> std::io::Result<String> {
+    const BLOCKS: u64 = 64;
+    const BLOCK: u64 = 4096;
+    let pixels = shape.iter().map(|&side| side as u64).product::<u64>() * 3;
+    let mut hash = shape.iter().fold(Fingerprint::new(NAME), |h, &side| h.number(side as u64));
+    let mut block = vec![0; BLOCK.min(pixels) as usize];
+    let last = pixels - block.len() as u64;
+    for i in 0..BLOCKS {
+        // In 128 bits: the product may not fit in 64.
+        let offset = (u128::from(last) * u128::from(i) / u128::from(BLOCKS - 1)) as u64;
+        read_exact_at(file, &mut block, data + offset)?;
+        hash = hash.fact(&block);
+    }
+    Ok(hash.hex())
 }
 
 fn header_error(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
@@ -177,10 +201,12 @@ impl Dataset for Npy {
         Ok(RgbImage::from_raw(w as u32, h as u32, pixels).expect("the buffer has H*W*3 bytes"))
     }
 
-    /// Shape only: two files of one shape differ in pixels, which are not hashed; the name is.
     fn fingerprint(&self) -> String {
-        let hash = Fingerprint::new(&self.name);
-        self.shape.iter().fold(hash, |hash, &side| hash.number(side as u64)).hex()
+        self.fingerprint.clone()
+    }
+
+    fn stamp(&self) -> String {
+        self.stamp.clone()
     }
 }
 
@@ -247,6 +273,31 @@ mod tests {
             // Non-ASCII characters of what was expected are kept, those of the file are escaped.
             assert!(text.contains(expected) && !text.contains('\n'), "{header}: {text}");
         }
+    }
+
+    #[test]
+    fn the_fingerprint_sees_pixels_and_the_stamp_the_time_of_change() {
+        let data: Vec<u8> = (0..36).collect();
+        let npy = open(&file(HEADER, &data)).unwrap();
+        assert_eq!(npy.fingerprint(), open(&file(HEADER, &data)).unwrap().fingerprint());
+        for changed in [0, 17, 35] {
+            let mut data = data.clone();
+            data[changed] ^= 1;
+            let other = open(&file(HEADER, &data)).unwrap();
+            assert_ne!(npy.fingerprint(), other.fingerprint(), "byte {changed}");
+        }
+        let wider = HEADER.replace("(2, 2, 3, 3)", "(2, 3, 2, 3)");
+        assert_ne!(npy.fingerprint(), open(&file(&wider, &data)).unwrap().fingerprint());
+        assert!(open(&file(&HEADER.replace("(2,", "(0,"), &[])).is_ok());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.npy");
+        fs::write(&path, file(HEADER, &data)).unwrap();
+        let before = Npy::open(&path).unwrap();
+        let written = File::options().write(true).open(&path).unwrap();
+        written.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let after = Npy::open(&path).unwrap();
+        assert_eq!(before.fingerprint(), after.fingerprint());
+        assert_ne!(before.stamp(), after.stamp());
     }
 
     #[test]

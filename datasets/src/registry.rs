@@ -2,11 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{CelebA, Cifar10, Dataset, Error, Folder, Mnist, Npy, Result, ToyFaces};
+use crate::{
+    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, Mnist, Npy, Result, TargetColumn, ToyFaces,
+};
 
 /// The forms that [`open`] accepts, for help texts.
-pub const DATASETS: [&str; 6] =
-    ["toy-faces", "celeba[:PATH]", "cifar10[:PATH]", "mnist[:PATH]", "folder:PATH", "npy:FILE"];
+pub const DATASETS: [&str; 7] = [
+    "toy-faces",
+    "celeba[:PATH]",
+    "cifar10[:PATH]",
+    "mnist[:PATH]",
+    "folder:PATH",
+    "npy:FILE",
+    "csv:FILE",
+];
 
 /// What decides how a data set is opened, beside its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +24,8 @@ pub struct OpenOptions {
     pub data_root: Option<PathBuf>,
     /// Replaces `list_eval_partition.txt` (CelebA only; others ignore it).
     pub partition: Option<PathBuf>,
+    /// Columns to predict (`csv` only; others ignore them); all where there are none.
+    pub targets: Vec<TargetColumn>,
     /// Seed of rendered pictures and of splits that the data set does not define.
     pub seed: u64,
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
@@ -31,7 +42,7 @@ impl OpenOptions {
 }
 
 /// Opens a data set: `toy-faces`, `celeba`, `celeba:PATH`, `cifar10:PATH`, `mnist:PATH`,
-/// `folder:PATH` or `npy:FILE`.
+/// `folder:PATH`, `npy:FILE` or `csv:FILE`.
 ///
 /// A path after the colon comes first, then [`OpenOptions::data_root`], then the folder or archive
 /// of that name in [`OpenOptions::collection`].
@@ -64,6 +75,10 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
         "mnist" => Box::new(Mnist::open(&published()?)?),
         "folder" => Box::new(Folder::open(&root().ok_or_else(no_path)?, options.seed)?),
         "npy" => Box::new(Npy::open(&root().ok_or_else(no_path)?)?),
+        "csv" => {
+            let path = root().ok_or_else(no_path)?;
+            Box::new(CsvTable::open(&path, options.seed, &options.targets)?)
+        }
         _ => return Err(unknown()),
     })
 }
@@ -118,6 +133,20 @@ mod tests {
         options.data_root = Some(at("a"));
         in_folder("a", message("cifar10", &options));
         in_folder("b", message(&format!("cifar10:{}", at("b").display()), &options));
+    }
+
+    #[test]
+    fn targets_reach_the_csv_reader() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.png"), crate::decode::tests::png()).unwrap();
+        std::fs::write(directory.path().join("b.png"), crate::decode::tests::png()).unwrap();
+        let path = directory.path().join("x.csv");
+        std::fs::write(&path, "path,split,a,b\na.png,test,1,2\nb.png,test,0,3\n").unwrap();
+        let options = OpenOptions { targets: vec!["b".parse().unwrap()], ..Default::default() };
+        let dataset = open(&format!("csv:{}", path.display()), &options).unwrap();
+        let crate::Labels::Classes { names, .. } = dataset.labels(Split::Test) else { panic!() };
+        assert_eq!(names, ["2", "3"]);
+        assert!(message("csv", &options).contains("--data-root"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Files of a data set by relative name, whether they lie in a folder or in an archive.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use image::RgbImage;
 
 use crate::archive::{Spool, is_archive, spool};
 use crate::decode::{MAX_FILE_BYTES, decode};
+use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
 /// Deepest folder walked: published layouts need four, a loop of links has no end.
@@ -19,6 +20,7 @@ const MAX_DEPTH: usize = 8;
 pub(crate) struct FileStore {
     root: PathBuf,
     source: Source,
+    stamp: String,
 }
 
 #[derive(Debug)]
@@ -39,23 +41,19 @@ impl FileStore {
     ) -> Result<Self> {
         let metadata = fs::metadata(root).map_err(Error::io(root))?;
         if !metadata.is_dir() {
-            return Ok(Self { root: root.into(), source: Source::Archive(spool(root, wanted)?) });
+            return Self::of_archive(root, wanted);
         }
         let (mut files, mut archives) = (BTreeMap::new(), Vec::new());
-        walk(root, "", 0, &mut |name, path, length| {
+        walk(root, "", 0, &mut |name, path, metadata| {
             if wanted(&name) {
-                files.insert(name, length);
+                files.insert(name, metadata);
             } else if is_archive(path) {
                 archives.push(path.to_owned());
             }
         })?;
         match (files.is_empty(), archives.as_slice()) {
-            (false, _) | (true, []) => {
-                Ok(Self { root: root.into(), source: Source::Folder(files) })
-            }
-            (true, [archive]) => {
-                Ok(Self { root: archive.clone(), source: Source::Archive(spool(archive, wanted)?) })
-            }
+            (false, _) | (true, []) => Ok(Self::of_folder(root, files)),
+            (true, [archive]) => Self::of_archive(archive, wanted),
             (true, [..]) => {
                 archives.sort();
                 let names: Vec<_> =
@@ -68,6 +66,27 @@ impl FileStore {
                 ))
             }
         }
+    }
+
+    fn of_archive(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Self> {
+        // Before it is read: a change while it is read gives another stamp the next time.
+        let metadata = fs::metadata(path).map_err(Error::io(path))?;
+        let stamp = Fingerprint::new("archive").file(&metadata).hex();
+        Ok(Self { root: path.into(), source: Source::Archive(spool(path, wanted)?), stamp })
+    }
+
+    fn of_folder(root: &Path, files: BTreeMap<String, Metadata>) -> Self {
+        let facts = Fingerprint::new("folder");
+        let facts = files
+            .iter()
+            .fold(facts, |facts, (name, metadata)| facts.fact(name.as_bytes()).file(metadata));
+        let files = files.into_iter().map(|(name, metadata)| (name, metadata.len())).collect();
+        Self { root: root.into(), source: Source::Folder(files), stamp: facts.hex() }
+    }
+
+    /// SHA-256, in hex, over names, lengths and times of the last change when the store was opened.
+    pub(crate) fn stamp(&self) -> &str {
+        &self.stamp
     }
 
     /// Folder or archive in use.
@@ -146,12 +165,12 @@ impl FileStore {
     }
 }
 
-/// Visits every file below `folder`, passing its relative name, path and length.
+/// Visits every file below `folder`, passing its relative name, path and metadata.
 fn walk(
     folder: &Path,
     prefix: &str,
     depth: usize,
-    visit: &mut dyn FnMut(String, &Path, u64),
+    visit: &mut dyn FnMut(String, &Path, Metadata),
 ) -> Result<()> {
     if depth > MAX_DEPTH {
         return Ok(());
@@ -168,7 +187,7 @@ fn walk(
         if metadata.is_dir() {
             walk(&path, &name, depth + 1, visit)?;
         } else if metadata.is_file() {
-            visit(name, &path, metadata.len());
+            visit(name, &path, metadata);
         }
     }
     Ok(())

@@ -47,6 +47,8 @@ pub struct FeatureInfo {
     pub pooling: String,
     /// Seed of sampled statistics.
     pub seed: u64,
+    /// Samples they are the mean of.
+    pub samples: usize,
 }
 
 /// Kind of a probe's targets.

@@ -10,7 +10,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use image::{ImageFormat, RgbImage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vdvae_datasets::{Dataset, OnBadImage, OpenOptions};
+use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, TargetColumn};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
 
 use crate::process::default_threads;
@@ -264,6 +264,15 @@ impl ModelArgs {
     }
 }
 
+/// How often latents are sampled.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SamplesArg {
+    /// Posterior samples averaged, with --statistic z; --seed seeds them [example: --samples 8]
+    #[arg(long, default_value_t = 1, value_name = "K",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) samples: u32,
+}
+
 /// Which pictures to read.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DataArgs {
@@ -275,6 +284,10 @@ pub(crate) struct DataArgs {
     /// [example: --partition my_split.txt]
     #[arg(long, value_name = "FILE")]
     pub(crate) partition: Option<PathBuf>,
+    /// Columns of csv:FILE to predict, with their types where those are not to be found from the
+    /// cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) targets: Vec<TargetColumn>,
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
     #[arg(long, value_name = "fail|skip", default_value = "fail")]
     pub(crate) on_bad_image: String,
@@ -286,7 +299,12 @@ impl DataArgs {
     /// Splits and rendered pictures have a seed of their own, which never changes: with another
     /// one, pictures a network was trained on would turn up in its test split.
     pub(crate) fn open(&self, name: &str) -> Result<Box<dyn Dataset>> {
+        if !self.targets.is_empty() && name != "csv" && !name.starts_with("csv:") {
+            let expected = "expected csv:FILE, which has columns to choose from";
+            return Err(usage(format!("--targets: {expected}, found {name}")));
+        }
         let options = OpenOptions {
+            targets: self.targets.clone(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
             ..OpenOptions::from_env()

@@ -1,12 +1,12 @@
 //! One pass of the network over a data set fills every table that is asked for.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use candle_core::Tensor;
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use rayon::prelude::*;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
-use vdvae_model::{LatentLayer, LatentMode, LayerShape, Vdvae, VdvaeConfig};
+use vdvae_model::{Activations, LatentLayer, LatentMode, LayerShape, Vdvae, VdvaeConfig};
 
 use crate::pool::{columns, pool};
 use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
@@ -106,8 +106,12 @@ fn parts(
 
 /// Features of a batch of prepared pictures, u8 (N, H, W, 3), one part a layer, top first.
 ///
-/// `first` is the number of the batch's first picture; sampled latents depend on it. The decoder
-/// stops after the last layer that is selected.
+/// `first` is the number of the batch's first picture, the others follow; sampled latents depend
+/// on it, and on nothing else of the batch. The decoder stops after the last layer that is
+/// selected.
+///
+/// # Errors
+/// Those of [`FeatureSpec::validate`], and of the network.
 pub fn extract_batch(
     model: &Vdvae,
     pixels: &Tensor,
@@ -115,20 +119,44 @@ pub fn extract_batch(
     selection: LayerSelection,
     first: u64,
 ) -> Result<Vec<LayerFeatures>> {
-    let selected = selection.layers(model.config())?;
+    spec.validate()?;
     let activations = model.encode(pixels)?;
     if spec.statistic == Statistic::Activation {
         let parts = parts(model.config(), spec, selection)?;
         let part = |(_, r, _): (_, usize, _)| part(None, r, &activations[&r], spec.pooling);
         return parts.into_iter().map(part).collect();
     }
-    let mode = match spec.statistic {
-        Statistic::Z => LatentMode::PosteriorSample { seed: spec.seed, first },
-        _ => LatentMode::PosteriorMean,
+    if spec.statistic != Statistic::Z {
+        return walk(model, &activations, spec, selection, LatentMode::PosteriorMean);
+    }
+    let sample = |sample| {
+        let mode = LatentMode::PosteriorSample { seed: spec.sample_seed(sample), first };
+        walk(model, &activations, spec, selection, mode)
     };
+    let mut sum = sample(0)?;
+    // The mean of pooled samples is the pooled mean.
+    for s in 1..spec.samples {
+        for (sum, part) in sum.iter_mut().zip(sample(s)?) {
+            sum.values.iter_mut().zip(part.values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    let values = sum.iter_mut().flat_map(|part| &mut part.values);
+    values.for_each(|value| *value /= spec.samples as f32);
+    Ok(sum)
+}
+
+/// One way down the decoder, as far as the last layer selected.
+fn walk(
+    model: &Vdvae,
+    activations: &Activations,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+    mode: LatentMode,
+) -> Result<Vec<LayerFeatures>> {
+    let selected = selection.layers(model.config())?;
     let last = selected.last().map_or(0, |l| l.index);
     let (mut found, mut failure) = (Vec::with_capacity(selected.len()), None);
-    model.visit_latents(&activations, mode, |layer| {
+    model.visit_latents(activations, mode, |layer| {
         if is_selected(&selected, layer.index) {
             match part(Some(layer.index), layer.resolution, statistic(&layer, spec), spec.pooling) {
                 Ok(part) => found.push(part),
@@ -139,6 +167,52 @@ pub fn extract_batch(
         Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     failure.map_or(Ok(found), Err)
+}
+
+/// Features of prepared pictures that need not follow one another: `indices` are their numbers in
+/// the split, which sampled latents depend on. One part a layer, top first.
+///
+/// # Errors
+/// Those of [`extract_batch`].
+///
+/// # Panics
+/// Where `pixels` are not those of `indices.len()` pictures of the network's size.
+pub fn extract_pictures(
+    model: &Vdvae,
+    pixels: &[u8],
+    indices: &[usize],
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+) -> Result<Vec<LayerFeatures>> {
+    let size = model.config().image_size;
+    let image = size * size * 3;
+    assert_eq!(pixels.len(), indices.len() * image, "bytes of {} pictures", indices.len());
+    let mut whole: Vec<LayerFeatures> = Vec::new();
+    for run in runs(indices, usize::MAX) {
+        let shape = (run.len(), size, size, 3);
+        let first = indices[run.start] as u64;
+        let bytes = &pixels[run.start * image..run.end * image];
+        let batch = Tensor::from_slice(bytes, shape, model.device())?;
+        let parts = extract_batch(model, &batch, spec, selection, first)?;
+        if whole.is_empty() {
+            whole = parts;
+        } else {
+            whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.values.extend(part.values));
+        }
+    }
+    Ok(whole)
+}
+
+/// Positions in pieces of at most `longest`, within which each index follows the one before.
+fn runs(indices: &[usize], longest: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (at, &index) in indices.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if run.len() < longest && indices[at - 1] + 1 == index => run.end += 1,
+            _ => runs.push(at..at + 1),
+        }
+    }
+    runs
 }
 
 fn is_selected(selected: &[LayerShape], index: usize) -> bool {
@@ -184,6 +258,8 @@ pub struct Extraction<'a> {
 pub struct Extracted {
     /// One table a source.
     pub tables: Vec<FeatureTable>,
+    /// Number in the split of every picture kept: one a row.
+    pub indices: Vec<usize>,
     /// Key and reason of every picture that was left out.
     pub skipped: Vec<(String, String)>,
 }
@@ -216,7 +292,7 @@ impl Extraction<'_> {
                 self.on_bad_image,
             )?;
             for (source, data) in sources.iter().zip(&mut data) {
-                data.extend(self.batch_features(source, &batch.pixels, rows.len() as u64)?);
+                data.extend(self.batch_features(source, &batch.pixels, &batch.indices)?);
             }
             rows.extend(batch.indices);
             skipped.extend(batch.skipped);
@@ -227,26 +303,27 @@ impl Extraction<'_> {
             .zip(data)
             .map(|(columns, data)| self.table(&rows, columns, data))
             .collect::<Result<_>>()?;
-        Ok(Extracted { tables, skipped })
+        Ok(Extracted { tables, indices: rows, skipped })
     }
 
     /// Rows of one source for prepared pictures, one after another.
-    fn batch_features(&self, source: &Source<'_>, pixels: &[u8], first: u64) -> Result<Vec<f32>> {
-        let size = self.preparation.size;
+    fn batch_features(
+        &self,
+        source: &Source<'_>,
+        pixels: &[u8],
+        indices: &[usize],
+    ) -> Result<Vec<f32>> {
         match source {
             Source::Pixels => Ok(pixels.iter().map(|&p| f32::from(p) / 255.0).collect()),
             Source::Latents { model, spec, layers } => {
-                let image = size * size * 3;
-                let parts: Vec<Vec<f32>> = pixels
-                    .par_chunks(self.batch_size * image)
-                    .enumerate()
-                    .map(|(i, chunk)| {
-                        let n = chunk.len() / image;
-                        let shape = (n, size, size, 3);
-                        let chunk = Tensor::from_slice(chunk, shape, model.device())?;
-                        let first = first + (i * self.batch_size) as u64;
-                        let parts = extract_batch(model, &chunk, spec, *layers, first)?;
-                        Ok(side_by_side(&parts, n))
+                let image = self.preparation.size.pow(2) * 3;
+                let parts: Vec<Vec<f32>> = runs(indices, self.batch_size)
+                    .into_par_iter()
+                    .map(|run| {
+                        let pixels = &pixels[run.start * image..run.end * image];
+                        let parts =
+                            extract_pictures(model, pixels, &indices[run.clone()], spec, *layers)?;
+                        Ok(side_by_side(&parts, run.len()))
                     })
                     .collect::<Result<_>>()?;
                 Ok(parts.concat())
@@ -254,7 +331,8 @@ impl Extraction<'_> {
         }
     }
 
-    fn table(
+    /// The table of one source, from its numbers row by row.
+    pub(crate) fn table(
         &self,
         rows: &[usize],
         columns: Vec<FeatureColumn>,
@@ -296,11 +374,19 @@ fn targets(labels: &Labels) -> Targets {
             let rows = values.len() / names.len().max(1);
             let values = Array2::from_shape_vec((rows, names.len()), values.clone());
             let values = values.expect("a data set has one value a picture and attribute");
-            debug_assert_eq!(values.len_of(Axis(0)), rows);
             Targets::Binary { names: names.clone(), values }
         }
         Labels::Classes { names, labels } => {
             Targets::Classes { names: names.clone(), labels: labels.clone() }
         }
+        Labels::Real { names, values } => {
+            let rows = values.len() / names.len().max(1);
+            let values = Array2::from_shape_vec((rows, names.len()), values.clone());
+            let values = values.expect("a data set has one value a picture and number");
+            Targets::Real { names: names.clone(), values }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,11 @@
 //!
 //! One pass of the network over a data set ([`Extraction`]) fills a [`FeatureTable`] for every
 //! source asked for: the latents of chosen layers, pooled, or the pixels themselves. Probes read
-//! these tables and never see a tensor.
+//! these tables and never see a tensor. A [`FeatureCache`] keeps them on disk.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod cache;
 mod error;
 mod extract;
 mod pool;
@@ -14,9 +15,11 @@ mod spec;
 mod table;
 mod writer;
 
+pub use cache::{CacheContents, CacheEntry, CacheUse, CachedSources, FeatureCache};
 pub use error::{Error, Result};
 pub use extract::{
-    Extracted, Extraction, LayerFeatures, Source, extract_batch, selection_parts, source_columns,
+    Extracted, Extraction, LayerFeatures, Source, extract_batch, extract_pictures, selection_parts,
+    source_columns,
 };
 pub use reader::read_layers;
 pub use spec::{FeatureSpec, LayerSelection, Pooling, Statistic};

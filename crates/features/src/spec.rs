@@ -116,7 +116,7 @@ impl FromStr for Pooling {
 }
 
 /// What a table of features holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureSpec {
     /// The number read from each latent.
     pub statistic: Statistic,
@@ -124,6 +124,39 @@ pub struct FeatureSpec {
     pub pooling: Pooling,
     /// Seed of the samples; used by [`Statistic::Z`] alone.
     pub seed: u64,
+    /// Samples averaged, at least 1; more than 1 with [`Statistic::Z`] alone. Sample s follows the
+    /// path of its own samples through all layers, and is the same however many follow it.
+    pub samples: usize,
+}
+
+impl Default for FeatureSpec {
+    /// Posterior means on 4 × 4 cells.
+    fn default() -> Self {
+        let (statistic, pooling) = (Statistic::default(), Pooling::default());
+        Self { statistic, pooling, seed: 0, samples: 1 }
+    }
+}
+
+impl FeatureSpec {
+    /// Fails where there is nothing to average.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for no sample, or several of a statistic that is no sample.
+    pub fn validate(&self) -> Result<()> {
+        let expected = match self.statistic {
+            Statistic::Z if self.samples > 0 => return Ok(()),
+            Statistic::Z => "at least 1".to_owned(),
+            _ if self.samples == 1 => return Ok(()),
+            other => format!("1 with the statistic {other}, which is not sampled"),
+        };
+        Err(Error::Unknown { what: "samples", expected, found: self.samples.to_string() })
+    }
+
+    /// Seed of one sample's noise. The first has the seed itself; the golden ratio keeps the seeds
+    /// of the others apart from those that people choose.
+    pub(crate) fn sample_seed(&self, sample: usize) -> u64 {
+        self.seed.wrapping_add((sample as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
 }
 
 /// Layers, counted from 0 at the top (1×1).
@@ -240,6 +273,18 @@ mod tests {
             assert!(text.parse::<LayerSelection>().is_err(), "{text}");
             assert!(text.parse::<Pooling>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_samples_can_be_averaged() {
+        let of = |statistic, samples| FeatureSpec { statistic, samples, ..FeatureSpec::default() };
+        let valid = |statistic, samples| of(statistic, samples).validate();
+        assert!(valid(Statistic::Z, 8).is_ok() && valid(Statistic::Mean, 1).is_ok());
+        let message = valid(Statistic::LogStd, 2).unwrap_err().to_string();
+        let expected = "samples: expected 1 with the statistic log-std, which is not sampled";
+        assert_eq!(message, format!("{expected}, found `2`"));
+        let message = valid(Statistic::Z, 0).unwrap_err().to_string();
+        assert_eq!(message, "samples: expected at least 1, found `0`");
     }
 
     #[test]

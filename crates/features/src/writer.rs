@@ -49,7 +49,8 @@ pub struct Part {
 }
 
 impl Part {
-    fn columns(&self) -> usize {
+    /// Numbers of one image.
+    pub fn columns(&self) -> usize {
         self.shape.iter().product()
     }
 }

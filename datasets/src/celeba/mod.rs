@@ -212,6 +212,10 @@ impl Dataset for CelebA {
         self.fingerprint.clone()
     }
 
+    fn stamp(&self) -> String {
+        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
+    }
+
     fn split_hint(&self) -> String {
         format!("under {}; use --partition FILE", self.partition_name)
     }

@@ -1,5 +1,6 @@
 //! `vdvae-probe`: probes on the latents of each resolution, beside controls.
 
+mod cache;
 mod lines;
 mod page;
 mod plan;
@@ -14,7 +15,10 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use vdvae_report::{report_table, results_json, targets_table, write_page};
 
-use crate::common::{Common, DataArgs, ModelArgs, check_writable, exit_with, parse, print};
+use crate::common::{
+    Common, DataArgs, ModelArgs, SamplesArg, check_writable, exit_with, parse, print,
+};
+use cache::{CacheArgs, CacheCommand};
 use plan::Plan;
 
 /// What do the latents of each resolution know? Probes, beside the pixels and the same network
@@ -42,13 +46,20 @@ struct Cli {
 enum Verb {
     /// Predict targets of pictures with a saved probe
     Predict(predict::Args),
+    /// List or clear the features that are kept on disk
+    Cache {
+        #[command(subcommand)]
+        action: CacheCommand,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 struct Args {
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     model: ModelArgs,
-    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, or folder:PATH
+    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, or csv:FILE
     /// [example: --task celeba-attrs]
     #[arg(long, default_value = "toy-faces", value_name = "TASK")]
     task: String,
@@ -102,6 +113,8 @@ struct SelectionArgs {
     /// How a layer's grid becomes columns [example: --pool mean]
     #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
     pool: String,
+    #[command(flatten)]
+    samples: SamplesArg,
 }
 
 /// How they are probed.
@@ -144,6 +157,9 @@ pub fn main() -> ExitCode {
     match parse::<Cli>() {
         Ok(Cli { common, verb: Some(Verb::Predict(args)), .. }) => {
             exit_with(predict::run(&args, &common))
+        }
+        Ok(Cli { common, verb: Some(Verb::Cache { action }), args }) => {
+            exit_with(args.cache.run(action, common.json))
         }
         Ok(Cli { common, verb: None, args }) => exit_with(run(&args, &common)),
         Err(code) => code,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Split};
-use vdvae_features::{FeatureSpec, LayerSelection, Statistic};
+use vdvae_features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
 use vdvae_probes::{
     Bootstrap, CentroidProbe, KnnProbe, LinearProbe, Probe, ReductionKind, RidgeProbe, Solver,
@@ -22,6 +22,9 @@ pub(super) struct Plan {
     pub(super) random: Option<Vdvae>,
     pub(super) dataset: Box<dyn Dataset>,
     pub(super) spec: FeatureSpec,
+    pub(super) cache: Option<FeatureCache>,
+    /// Direct convolutions only, which changes the last digits of features.
+    pub(super) exact: bool,
     /// Selections to score, in the order of the table.
     pub(super) selections: Vec<LayerSelection>,
     pub(super) controls: Vec<Source>,
@@ -79,11 +82,13 @@ fn dataset_of(task: &str) -> Result<String> {
     if let Some((_, dataset)) = TASKS.iter().find(|(name, _)| *name == task) {
         return Ok((*dataset).to_string());
     }
-    if task.strip_prefix("folder:").is_some_and(|path| !path.is_empty()) {
+    let with_path = |name: &str| task.strip_prefix(name).is_some_and(|path| !path.is_empty());
+    if with_path("folder:") || with_path("csv:") {
         return Ok(task.to_string());
     }
     Err(usage(format!(
-        "--task: expected toy-faces, celeba-attrs, cifar10, mnist or folder:PATH, found `{task}`"
+        "--task: expected toy-faces, celeba-attrs, cifar10, mnist, folder:PATH or csv:FILE, found \
+         `{task}`"
     )))
 }
 
@@ -239,7 +244,9 @@ impl Plan {
             statistic,
             pooling: selection.pool.parse().map_err(usage)?,
             seed: common.seed,
+            samples: selection.samples.samples as usize,
         };
+        spec.validate().map_err(usage)?;
         let matching = selection.match_columns.as_deref().map(matching).transpose()?;
         let probes = named("--probe", &probing.probe, &ProbeKind::ALL)?;
         let solver = probing.solver.parse().map_err(usage)?;
@@ -262,6 +269,8 @@ impl Plan {
             loaded,
             dataset,
             spec,
+            cache: args.cache.open()?,
+            exact: common.exact,
             selections,
             controls,
             pca_columns: selection.pca_columns as usize,

@@ -95,6 +95,7 @@ fn saved(plan: &Plan, args: &Args, fitted: &Fitted) -> Result<SavedProbe> {
         statistic: plan.spec.statistic.to_string(),
         pooling: plan.spec.pooling.to_string(),
         seed: plan.spec.seed,
+        samples: plan.spec.samples,
     };
     Ok(SavedProbe::new(fitted, args.task.clone(), features)?)
 }

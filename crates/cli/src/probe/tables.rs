@@ -6,6 +6,7 @@ use vdvae_features::{Extraction, FeatureTable, LayerSelection, Source as Feature
 use vdvae_model::{LayerShape, VdvaeConfig};
 use vdvae_probes::{Reduction, ReductionKind, Source};
 
+use super::cache::FeatureReader;
 use super::plan::Plan;
 use crate::common::{progress, report_skipped};
 
@@ -42,7 +43,12 @@ pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Spl
     if wants(Source::Pixels) || wants(Source::Pca) {
         sources.push((Source::Pixels, Features::Pixels));
     }
-    let features: Vec<Features<'_>> = sources.iter().map(|(_, features)| *features).collect();
+    let name = |source: &Source| match source {
+        Source::Latents => plan.loaded.name.as_str(),
+        control => control.name(),
+    };
+    let named: Vec<_> = sources.iter().map(|(source, read)| (name(source), *read)).collect();
+    let mut reader = FeatureReader::new(plan.cache.as_ref(), &named, plan.exact)?;
     let total: usize = Split::ALL.iter().map(|&split| plan.dataset.len(split)).sum();
     let bar = progress(total as u64, "reading latents");
     let mut splits = Vec::new();
@@ -54,14 +60,14 @@ pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Spl
             on_bad_image: plan.on_bad_image,
             batch_size,
         };
-        let extracted = extraction.run(&features, |n| bar.inc(n as u64))?;
+        let extracted = reader.read(&extraction, &bar)?;
         bar.suspend(|| report_skipped(&extracted.skipped));
         if extracted.tables[0].rows() == 0 {
             anyhow::bail!("{}: no picture of split `{split}` could be read", plan.dataset.name());
         }
         splits.push(extracted.tables);
     }
-    bar.finish_and_clear();
+    reader.finish(&bar);
     let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
     add_components(plan, &mut tables)?;
     Ok(tables)

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use candle_core::Tensor;
 use serde_json::{Value, json};
 use vdvae_datasets::{Dataset, Labels, Preparation, Split, load_batch};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
-    extract_batch, selection_parts,
+    extract_pictures, selection_parts,
 };
 
 use crate::common::{
-    Common, DataArgs, LoadedModel, ModelArgs, check_writable, print, progress, report_skipped,
-    usage,
+    Common, DataArgs, LoadedModel, ModelArgs, SamplesArg, check_writable, print, progress,
+    report_skipped, usage,
 };
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +35,8 @@ pub(crate) struct Args {
     /// What is read from each layer [example: --statistic log-std]
     #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
     statistic: String,
+    #[command(flatten)]
+    samples: SamplesArg,
     /// How a layer's grid becomes columns [example: --pool grid:4]
     #[arg(long, default_value = "none", value_name = "none|mean|grid:K")]
     pool: String,
@@ -105,7 +106,9 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;
     let loaded = args.model.load(&common.device()?)?;
-    let spec = FeatureSpec { statistic, pooling, seed: common.seed };
+    let samples = args.samples.samples as usize;
+    let spec = FeatureSpec { statistic, pooling, seed: common.seed, samples };
+    spec.validate().map_err(usage)?;
     let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
     let dataset = args.source.open(&args.data)?;
     dataset.require(&[split])?;
@@ -129,9 +132,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
         let features = if batch.is_empty() {
             request.parts.iter().map(|_| vdvae_features::LayerFeatures::default()).collect()
         } else {
-            let shape = (batch.len(), size, size, 3);
-            let pixels = Tensor::from_slice(&batch.pixels, shape, loaded.model.device())?;
-            extract_batch(&loaded.model, &pixels, &spec, layers, start as u64)?
+            extract_pictures(&loaded.model, &batch.pixels, &batch.indices, &spec, layers)?
         };
         writer.append(indices.len(), &batch.indices, &features)?;
         bar.set_position((end - request.range.start) as u64);
@@ -168,6 +169,7 @@ impl Request<'_> {
             "pool": self.spec.pooling.to_string(),
             "layers": self.layers.to_string(),
             "seed": self.spec.seed,
+            "samples": self.spec.samples,
         })
     }
 
@@ -191,6 +193,12 @@ impl Request<'_> {
                 let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
                 let values: Vec<_> = kept.iter().map(row).collect();
                 json!({"attributes": names, "values": values})
+            }
+            // What is missing is null.
+            Labels::Real { names, values } => {
+                let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
+                let values: Vec<_> = kept.iter().map(row).collect();
+                json!({"numbers": names, "values": values})
             }
         };
         manifest

@@ -58,6 +58,8 @@ pub(crate) fn probe(folder: &Path, args: &str) -> Ran {
 fn command(program: &str, folder: &Path, args: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).args(args.split_whitespace()).env_remove("VDVAE_DATA");
+    // A cache of its own, so that no test reads what another, or an older program, has left.
+    command.env("VDVAE_CACHE", folder.join(".cache"));
     command
 }
 
@@ -105,6 +107,31 @@ pub(crate) fn faces_npy(count: usize) -> Vec<u8> {
         .flat_map(|index| faces.render(Split::Train, index, 16).unwrap().into_raw())
         .collect();
     npy("|u1", &[count, 16, 16, 3], &pixels)
+}
+
+/// `labels.csv` and the pictures that it names: `count` rendered faces of 24×24, with the columns
+/// `path`, `split`, `group`, `Hat`, `brightness` and `kind`. Half train, a quarter valid and test.
+pub(crate) fn csv_faces(folder: &Path, count: usize) {
+    fs::create_dir_all(folder.join("pictures")).unwrap();
+    let faces = ToyFaces::new(0);
+    let vdvae_datasets::Labels::Binary { names, values } = faces.labels(Split::Train) else {
+        panic!("toy-faces has attributes");
+    };
+    let hat = names.iter().position(|name| name.to_lowercase().contains("hat")).unwrap();
+    let mut text = "path,split,group,Hat,brightness,kind\n".to_owned();
+    for index in 0..count {
+        let source = (index / 2) * 20 + index % 2;
+        let picture = faces.render(Split::Train, source, 24).unwrap();
+        let sum: f64 = picture.as_raw().iter().map(|&p| f64::from(p)).sum();
+        let mean = sum / picture.as_raw().len() as f64;
+        picture.save(folder.join(format!("pictures/{index}.png"))).unwrap();
+        let split = ["train", "train", "valid", "test"][index / 2 % 4];
+        let wears = if values[source * names.len() + hat] == 1 { "yes" } else { "no" };
+        let kind = if mean > 127.0 { "light" } else { "dark" };
+        let group = index / 2;
+        text += &format!("pictures/{index}.png,{split},p{group},{wears},{mean:.3},{kind}\n");
+    }
+    fs::write(folder.join("labels.csv"), text).unwrap();
 }
 
 /// A data set in the layout of CelebA, of rendered faces with two attributes: `Hat`, and one that

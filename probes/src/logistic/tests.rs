@@ -272,7 +272,7 @@ fn linfa_fits_of_nothing_are_errors() {
 /// Five strengths of three targets with rows missing: enough columns for float32 passes.
 fn many(y: &[i8]) -> (Vec<Vec<i8>>, [f64; 5]) {
     let mask = |k: usize| {
-        let label = |(i, &label): (usize, &i8)| if (i + k) % 7 == 0 { -1 } else { label };
+        let label = |(i, &label): (usize, &i8)| if (i + k).is_multiple_of(7) { -1 } else { label };
         y.iter().enumerate().map(label).collect()
     };
     ((0..3).map(mask).collect(), [1e-2, 0.1, 1.0, 10.0, 1e4])

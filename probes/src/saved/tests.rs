@@ -12,6 +12,7 @@ fn features() -> FeatureInfo {
         statistic: "mean".into(),
         pooling: "grid:4".into(),
         seed: u64::MAX,
+        samples: 3,
     }
 }
 

@@ -68,6 +68,7 @@ fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Arra
         statistic: features.statistic.parse()?,
         pooling: features.pooling.parse()?,
         seed: features.seed,
+        samples: features.samples,
     };
     let extraction = Extraction {
         dataset: &Pictures { paths: args.images.clone() },

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times our logistic regressions beside scikit-learn's, in turn, and prints the ratios.
 
-    python3 benches/peers/fits.py [--only sweep|single|softmax] [--rows N] [--rounds 3]
+    python3 benches/peers/fits.py [--only sweep|single|softmax] [--rows N] [--rounds 3] [--program PATH]
 
 Makes a virtual environment in target/peers-fits with scikit-learn from PyPI, builds
 `benches/peers/fits.rs` in release, and gives both sides the same float32 features, standardised
@@ -226,6 +226,7 @@ def main():
                         help="ours: share of the first gradient's norm")
     parser.add_argument("--their-tolerance", type=float, default=1e-6,
                         help="scikit-learn's tol: largest element of the mean gradient")
+    parser.add_argument("--program", help="our side, instead of building it")
     args = parser.parse_args()
     tolerance = {"ours": args.tolerance, "theirs": args.their_tolerance}
     import sklearn
@@ -234,7 +235,7 @@ def main():
                if pool["user_api"] == "blas"}
     print(f"{os.cpu_count()} cores, scikit-learn {sklearn.__version__} on {sorted(kernels)}, "
           f"tolerances {tolerance}", flush=True)
-    program = build()
+    program = args.program or build()
     for name, (case, rows) in CASES.items():
         if args.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:

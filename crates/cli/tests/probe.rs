@@ -64,7 +64,7 @@ fn celeba_from_pictures_to_results() {
     }
     assert_eq!(results[4]["columns"], 768);
     check_csv(folder.path(), results);
-    assert_eq!(names(&folder.path().join("out")), ["results.csv", "results.json"]);
+    assert_eq!(names(&folder.path().join("out")), ["report.html", "results.csv", "results.json"]);
 }
 
 /// The fields that other programs read, and their ranges.

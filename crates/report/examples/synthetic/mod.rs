@@ -117,7 +117,7 @@ fn targets(size: Size, mean: f64, salt: usize) -> Vec<TargetResult> {
                 accuracy: auroc.map(|auroc| 0.6 + auroc * 0.38),
                 base_rate: Some(0.5 + noise(target, 1) * 0.4),
                 strength: auroc.map(|_| [1.0, 10.0, 100.0, 1000.0][target % 4]),
-                converged: auroc.map(|_| target != 7 || salt % 5 != 0),
+                converged: auroc.map(|_| target != 7 || !salt.is_multiple_of(5)),
             }
         })
         .collect()
@@ -292,7 +292,7 @@ impl Synthetic {
                 let labels: Vec<i8> = (0..600).map(|row| i8::from(row % 3 == 0)).collect();
                 let score = |row: usize| {
                     let spread = noise(row, target) + noise(row, target + 999);
-                    spread / 2.0 + if row % 3 == 0 { ease * part } else { 0.0 }
+                    spread / 2.0 + if row.is_multiple_of(3) { ease * part } else { 0.0 }
                 };
                 let scores: Vec<f64> = (0..600).map(score).collect();
                 let points = roc_points(&labels, &scores);
@@ -354,7 +354,8 @@ fn face(subject: usize, variant: usize) -> RgbImage {
     RgbImage::from_fn(32, 32, |x, y| {
         let (dx, dy) = (x as i32 - 16 - shift, y as i32 - 17);
         let eye = (dx.abs() - 4).abs() <= 1 && (dy + 2).abs() <= 1;
-        let mouth = dx.abs() <= 4 && dy == 5 + dx.abs() / 3 * if subject % 2 == 0 { -1 } else { 1 };
+        let mouth = dx.abs() <= 4
+            && dy == 5 + dx.abs() / 3 * if subject.is_multiple_of(2) { -1 } else { 1 };
         match dx * dx * 5 / 4 + dy * dy {
             _ if eye || mouth => Rgb([30, 24, 28]),
             d if d < 110 && dy > -7 => skin,

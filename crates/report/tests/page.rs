@@ -1,5 +1,7 @@
 //! The page as a browser's parser reads it.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../examples/synthetic/mod.rs"]
 mod synthetic;
 

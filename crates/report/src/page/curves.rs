@@ -77,7 +77,7 @@ pub(super) fn cumulative(view: &View) -> Option<Section> {
         body: html! {
             p.lead {
                 "The probe reads the first layers only, from 1×1 down. Where the curve flattens, "
-                "finer layers add nothing that a linear probe can use."
+                "finer layers add nothing that the probe can use."
             }
             (figures)
         },

@@ -21,7 +21,15 @@ pub(super) fn section(view: &View) -> Option<Section> {
             }
             @if !page.command.is_empty() {
                 p.lead { "The command that made this page:" }
-                pre.command tabindex="0" { code { (page.command) } }
+                // A line breaks between words only: a flag that is torn at its hyphens misleads.
+                pre.command tabindex="0" {
+                    code {
+                        @for (place, word) in page.command.split(' ').enumerate() {
+                            @if place > 0 { " " }
+                            span { (word) }
+                        }
+                    }
+                }
             }
         },
     })

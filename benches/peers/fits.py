@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times our logistic regressions beside scikit-learn's, in turn, and prints the ratios.
 
-    python3 benches/peers/fits.py [--only sweep|single|softmax] [--rows N] [--rounds 3] [--program PATH]
+    python3 benches/peers/fits.py [--only sweep|single|softmax] [--rows N] [--rounds 3] [--reference]
 
 Makes a virtual environment in target/peers-fits with scikit-learn from PyPI, builds
 `benches/peers/fits.rs` in release, and gives both sides the same float32 features, standardised
@@ -9,7 +9,10 @@ and correlated, and the same objective. scikit-learn's fits are `LogisticRegress
 loop; of the sweep it does 8, and the time of all is theirs in proportion. Ratios are ours over
 scikit-learn's; below 1 is faster. Beside them stand the objectives of both sides in float64, summed
 over the fits that both did, the largest gradient of the mean loss of either side, and the largest
-difference of decision values.
+difference of decision values. scikit-learn works in float32, as its input is, to its default
+tolerance: tighter ones it often cannot reach, and takes many times the iterations to give up. Ours
+goes on to smaller gradients; how far it is from the optimum, `--reference` tells: scikit-learn's
+newton-cholesky in float64, not timed.
 """
 
 import argparse
@@ -96,6 +99,15 @@ def fit_theirs(x, y, strength, tolerance):
     return seconds, int(model.n_iter_[0]), weights
 
 
+def reference(x, y, strength):
+    """Weights as of `fit_theirs`, in float64 to the last digits."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=100, solver="newton-cholesky")
+    model.fit(x.astype(np.float64), y)
+    return np.column_stack([model.coef_, model.intercept_])
+
+
 def judge(x, y, strength, weights):
     """Objective, largest element of the gradient of the mean loss, and decision values."""
     import numpy as np
@@ -121,6 +133,7 @@ class Comparison:
 
     def __init__(self, name):
         self.name, self.objectives, self.gradients, self.difference = name, [0, 0], [0, 0], 0.0
+        self.from_reference = None
 
     def add(self, x, y, strength, ours, theirs):
         decisions = []
@@ -131,16 +144,23 @@ class Comparison:
             decisions.append(decision)
         self.difference = max(self.difference, abs(decisions[0] - decisions[1]).max())
 
+    def refer(self, x, y, strength, ours):
+        """Compares one fit with the reference."""
+        own, exact = (judge(x, y, strength, w)[2] for w in (ours, reference(x, y, strength)))
+        self.from_reference = max(self.from_reference or 0.0, abs(own - exact).max())
+
     def report(self, ours, theirs, note):
         print(f"{self.name}: ours {ours:.3f} s, scikit-learn {theirs:.3f} s, "
               f"ratio {ours / theirs:.4f} (1/{theirs / ours:.1f})\n"
               f"  {note}\n"
               f"  objective {self.objectives[0]:.9g} and {self.objectives[1]:.9g}; "
               f"largest gradient {self.gradients[0]:.1e} and {self.gradients[1]:.1e}; "
-              f"decision values differ by at most {self.difference:.1e}", flush=True)
+              f"decision values differ by at most {self.difference:.1e}"
+              + ("" if self.from_reference is None else
+                 f", ours from the reference by {self.from_reference:.1e}"), flush=True)
 
 
-def sweep(ours, folder, rows, rounds, tolerance):
+def sweep(ours, folder, rows, options):
     """40 targets × 25 strengths."""
     import numpy as np
     generator = np.random.default_rng(0)
@@ -154,13 +174,17 @@ def sweep(ours, folder, rows, rounds, tolerance):
     strengths = np.logspace(-2, 5, 25)
     # Every fifth target, all strengths from end to end.
     chosen = [(2 + 5 * at, at * 24 // 7) for at in range(8)]
-    theirs = [fit_theirs(x, labels[t].astype(np.int8), strengths[s], tolerance["theirs"])
+    theirs = [fit_theirs(x, labels[t].astype(np.int8), strengths[s], options.their_tolerance)
               for t, s in chosen]
-    times = [ours.run("binary", x.shape, 40, tolerance["ours"], strengths) for _ in range(rounds)]
+    times = [ours.run("binary", x.shape, 40, options.tolerance, strengths)
+             for _ in range(options.rounds)]
     weights = np.fromfile(folder / "weights.f64").reshape(40, 25, 1, 513)
     comparison = Comparison(f"sweep 40×25 on {rows}×512")
     for (t, s), (_, _, their) in zip(chosen, theirs):
         comparison.add(x, labels[t].astype(int), strengths[s], weights[t, s], their)
+    if options.reference:
+        for t, s in (chosen[0], chosen[-1]):
+            comparison.refer(x, labels[t].astype(int), strengths[s], weights[t, s])
     comparison.report(
         statistics.median(seconds for seconds, _ in times),
         1000 * statistics.mean(seconds for seconds, _, _ in theirs),
@@ -169,7 +193,7 @@ def sweep(ours, folder, rows, rounds, tolerance):
         f"{[round(seconds, 2) for seconds, _, _ in theirs]}, extrapolated to 1000")
 
 
-def single(ours, folder, rows, rounds, tolerance):
+def single(ours, folder, rows, options):
     """One fit."""
     import numpy as np
     generator = np.random.default_rng(1)
@@ -178,19 +202,21 @@ def single(ours, folder, rows, rounds, tolerance):
     y = (scores(x, generator) > 0).astype(np.int8)
     y.tofile(folder / "labels.i8")
     theirs, times = [], []
-    for _ in range(rounds + 1):
-        theirs.append(fit_theirs(x, y, 1.0, tolerance["theirs"]))
-        times.append(ours.run("binary", x.shape, 1, tolerance["ours"], [1.0]))
+    for _ in range(options.rounds + 1):
+        theirs.append(fit_theirs(x, y, 1.0, options.their_tolerance))
+        times.append(ours.run("binary", x.shape, 1, options.tolerance, [1.0]))
     comparison = Comparison(f"one fit on {rows}×512")
     weights = np.fromfile(folder / "weights.f64").reshape(1, 513)
     comparison.add(x, y.astype(int), 1.0, weights, theirs[0][2])
+    if options.reference:
+        comparison.refer(x, y.astype(int), 1.0, weights)
     comparison.report(
         statistics.median(seconds for seconds, _ in times[1:]),
         statistics.median(seconds for seconds, _, _ in theirs[1:]),
         f"iterations: ours {times[0][1]}, scikit-learn {theirs[0][1]}")
 
 
-def softmax(ours, folder, rows, rounds, tolerance):
+def softmax(ours, folder, rows, options):
     """10 classes, 10 strengths."""
     import numpy as np
     generator = np.random.default_rng(2)
@@ -200,9 +226,9 @@ def softmax(ours, folder, rows, rounds, tolerance):
     y = each.argmax(1).astype(np.uint32)
     y.tofile(folder / "labels.u32")
     strengths = np.logspace(-2, 4, 10)
-    theirs = [fit_theirs(x, y, strength, tolerance["theirs"]) for strength in strengths]
-    times = [ours.run("classes", x.shape, 10, tolerance["ours"], strengths)
-             for _ in range(rounds)]
+    theirs = [fit_theirs(x, y, strength, options.their_tolerance) for strength in strengths]
+    times = [ours.run("classes", x.shape, 10, options.tolerance, strengths)
+             for _ in range(options.rounds)]
     weights = np.fromfile(folder / "weights.f64").reshape(10, 10, 689)
     comparison = Comparison(f"softmax, 10 classes × 10 strengths on {rows}×688")
     for s in (0, 4, 9):
@@ -224,23 +250,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="runs of ours, and of `single`")
     parser.add_argument("--tolerance", type=float, default=1e-6,
                         help="ours: share of the first gradient's norm")
-    parser.add_argument("--their-tolerance", type=float, default=1e-6,
+    parser.add_argument("--their-tolerance", type=float, default=1e-4,
                         help="scikit-learn's tol: largest element of the mean gradient")
+    parser.add_argument("--reference", action="store_true",
+                        help="compare binary fits with newton-cholesky in float64 too")
     parser.add_argument("--program", help="our side, instead of building it")
     args = parser.parse_args()
-    tolerance = {"ours": args.tolerance, "theirs": args.their_tolerance}
     import sklearn
     from threadpoolctl import threadpool_info
     kernels = {f"{pool['internal_api']} {pool.get('architecture')}" for pool in threadpool_info()
                if pool["user_api"] == "blas"}
     print(f"{os.cpu_count()} cores, scikit-learn {sklearn.__version__} on {sorted(kernels)}, "
-          f"tolerances {tolerance}", flush=True)
+          f"tolerances {args.tolerance} and {args.their_tolerance}", flush=True)
     program = args.program or build()
     for name, (case, rows) in CASES.items():
         if args.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
                 folder = pathlib.Path(folder)
-                case(Ours(program, folder), folder, args.rows or rows, args.rounds, tolerance)
+                case(Ours(program, folder), folder, args.rows or rows, args)
 
 
 if __name__ == "__main__":

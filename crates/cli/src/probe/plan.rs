@@ -263,13 +263,13 @@ impl Plan {
             let weights = Weights::initialise(&config, common.seed);
             Vdvae::new(&config, &weights, loaded.model.device())
         });
-        let plan = Self {
+        let mut plan = Self {
             task: args.task.clone(),
             random: random.transpose()?,
             loaded,
             dataset,
             spec,
-            cache: args.cache.open()?,
+            cache: None,
             exact: common.exact,
             selections,
             controls,
@@ -283,6 +283,8 @@ impl Plan {
             strengths,
         };
         check_save(args, &plan)?;
+        // Last: a run that is refused leaves no folder behind.
+        plan.cache = args.cache.open()?;
         Ok(plan)
     }
 

@@ -25,9 +25,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use input::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, Training,
-};
+pub use input::{Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve};
 pub use roc::roc_points;
 
 use crate::{Result, atomic};

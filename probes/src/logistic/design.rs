@@ -1,80 +1,11 @@
-//! The rows a regression is fitted on, standardised.
+//! The rows a regression is fitted on.
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2, s};
+use ndarray::{Array2, ArrayView2, CowArray, Ix2, s};
 
 use super::rows::RowBlocks;
 use crate::{Error, Result};
-
-/// Standard deviations below this count as this: collapsed latents would otherwise be blown up to
-/// noise of unit variance.
-const DEVIATION_FLOOR: f64 = 1e-5;
-
-/// Mean and deviation of every column of the training rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scaling {
-    mean: Array1<f64>,
-    deviation: Array1<f64>,
-}
-
-impl Scaling {
-    /// Statistics of `(N, D)` training rows, summed in float64; the deviation is that of the
-    /// population, floored at 10⁻⁵.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] without rows.
-    pub fn of(features: ArrayView2<'_, f32>) -> Result<Self> {
-        let rows = features.nrows();
-        if rows == 0 {
-            return Err(Error::OutOfRange {
-                what: "training rows",
-                expected: "at least one",
-                found: "0".to_owned(),
-            });
-        }
-        let mut mean = Array1::<f64>::zeros(features.ncols());
-        for row in features.rows() {
-            mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
-        }
-        mean /= rows as f64;
-        let mut variance = Array1::<f64>::zeros(features.ncols());
-        for row in features.rows() {
-            ndarray::Zip::from(&mut variance)
-                .and(&row)
-                .and(&mean)
-                .for_each(|sum, &value, mean| *sum += (f64::from(value) - mean).powi(2));
-        }
-        let deviation = variance.mapv(|sum| (sum / rows as f64).sqrt().max(DEVIATION_FLOOR));
-        Ok(Self { mean, deviation })
-    }
-
-    /// Scales rows by the training statistics.
-    ///
-    /// # Shapes
-    /// `features`: `(M, D)`. Returns `(M, D)`.
-    ///
-    /// # Errors
-    /// [`Error::Mismatch`] for another number of columns than the training rows had.
-    pub fn apply(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        if features.ncols() != self.mean.len() {
-            return Err(Error::Mismatch {
-                what: "feature columns".to_owned(),
-                expected: self.mean.len(),
-                found: features.ncols(),
-            });
-        }
-        let mut scaled = Array2::zeros(features.dim());
-        for (from, mut to) in features.rows().into_iter().zip(scaled.rows_mut()) {
-            ndarray::Zip::from(&mut to)
-                .and(&from)
-                .and(&self.mean)
-                .and(&self.deviation)
-                .for_each(|to, &from, mean, deviation| *to = (f64::from(from) - mean) / deviation);
-        }
-        Ok(scaled)
-    }
-}
 
 /// Rows to fit on, `(N, D)`. The intercept is not a column.
 #[derive(Debug)]
@@ -177,21 +108,6 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-
-    #[test]
-    fn training_statistics_scale_other_rows() {
-        let train = array![[1.0f32, 5.0, 1e-9], [3.0, 5.0, -1e-9]];
-        let scaling = Scaling::of(train.view()).unwrap();
-        let scaled = scaling.apply(array![[4.0f32, 6.0, 1e-9]].view()).unwrap();
-        // Columns: deviation 1; constant, so the floor of 1e-5; below the floor.
-        let expected = [2.0, 1e5, 1e-4];
-        for (found, expected) in scaled.iter().zip(expected) {
-            // f32 inputs and a floor: float64 rounding only.
-            assert!((found / expected - 1.0).abs() < 1e-7, "{found} {expected}");
-        }
-        assert!(scaling.apply(array![[4.0f32]].view()).is_err());
-        assert!(Scaling::of(Array2::zeros((0, 2)).view()).is_err());
-    }
 
     #[test]
     fn designs_stack_rows() {

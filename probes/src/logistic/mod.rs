@@ -44,7 +44,7 @@ pub(crate) use loss::softmax;
 
 use crate::{Error, Result};
 
-pub use design::{Design, Scaling};
+pub use design::Design;
 pub use rows::{BLOCK_ROWS, RowBlocks, ScaledTable};
 
 /// Which code fits a logistic regression. Both reach the same optimum.

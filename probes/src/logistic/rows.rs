@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, s};
 
-use super::Scaling;
-use crate::Result;
+use crate::{Result, Standardiser};
 
 /// Rows that can be read in blocks, any number of times, from several threads at once.
 ///
@@ -76,22 +75,23 @@ impl RowBlocks for Array2<f32> {
     }
 }
 
-/// A float32 table and the scaling of its columns, applied as blocks are read: half the memory of
-/// scaled rows, and the same numbers.
+/// A float32 table and the standardiser of its columns, applied as blocks are read: half the memory
+/// of scaled rows, and the same numbers.
 #[derive(Debug, Clone)]
 pub struct ScaledTable {
     features: Array2<f32>,
-    scaling: Scaling,
+    standardiser: Standardiser,
 }
 
 impl ScaledTable {
     /// `features`: `(N, D)`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`](crate::Error::Mismatch) where the scaling is of another number of columns.
-    pub fn new(features: Array2<f32>, scaling: Scaling) -> Result<Self> {
-        scaling.apply(features.slice(s![..0, ..]))?;
-        Ok(Self { features, scaling })
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where the standardiser is of another number of
+    /// columns.
+    pub fn new(features: Array2<f32>, standardiser: Standardiser) -> Result<Self> {
+        standardiser.apply(features.slice(s![..0, ..]))?;
+        Ok(Self { features, standardiser })
     }
 }
 
@@ -109,7 +109,7 @@ impl RowBlocks for ScaledTable {
         rows: Range<usize>,
         buffer: &'a mut Array2<f64>,
     ) -> Result<ArrayView2<'a, f64>> {
-        *buffer = self.scaling.apply(self.features.slice(s![rows, ..]))?;
+        *buffer = self.standardiser.apply(self.features.slice(s![rows, ..]))?;
         Ok(buffer.view())
     }
 }
@@ -129,17 +129,17 @@ mod tests {
     #[test]
     fn tables_are_scaled_as_they_are_read() {
         let table = array![[1f32, 2.0], [3.0, -2.0], [8.0, 0.5]];
-        let scaling = Scaling::of(table.view()).unwrap();
-        let expected = scaling.apply(table.view()).unwrap();
+        let standardiser = Standardiser::of(table.view()).unwrap();
+        let expected = standardiser.apply(table.view()).unwrap();
         let mut buffer = Array2::zeros((0, 0));
         assert_eq!(
             table.read(1..3, &mut buffer).unwrap(),
             table.slice(s![1.., ..]).mapv(f64::from)
         );
-        let scaled = ScaledTable::new(table.clone(), scaling.clone()).unwrap();
+        let scaled = ScaledTable::new(table.clone(), standardiser.clone()).unwrap();
         assert_eq!((scaled.rows(), scaled.columns()), (3, 2));
         assert_eq!(scaled.read(1..3, &mut buffer).unwrap(), expected.slice(s![1.., ..]));
-        let other = ScaledTable::new(Array2::zeros((3, 1)), scaling).unwrap_err();
+        let other = ScaledTable::new(Array2::zeros((3, 1)), standardiser).unwrap_err();
         assert_eq!(other.to_string(), "feature columns: expected 2, found 1");
     }
 }

@@ -10,7 +10,7 @@ use vdvae_features::{FeatureTable, Targets};
 use vdvae_model::Noise;
 use vdvae_probes::{Compared, Evaluated, ProbeReport, Source, nearest_rows};
 use vdvae_report::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, Training, roc_points,
+    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
 };
 
 use super::plan::Plan;
@@ -47,14 +47,8 @@ pub(super) fn page<'a>(
     evaluated: &[Evaluated],
     illustrations: Illustrations,
 ) -> ReportPage<'a> {
-    let training = report.results.iter().map(|result| Training {
-        fraction: (result.train_fraction < 1.0).then_some(result.train_fraction),
-        n_train: Some(result.n_train),
-        seed: result.label_seed,
-    });
     let provenance = provenance(plan, report, illustrations.kl_pictures);
     ReportPage {
-        training: training.collect(),
         differences: differences(report),
         layers: illustrations.layers,
         roc: roc(evaluated),

@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use serde_json::json;
 use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
 use vdvae_report::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, Training, roc_points,
+    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
 };
 
 /// How much to make up.
@@ -24,7 +24,6 @@ pub(crate) struct Size {
 pub(crate) struct Synthetic {
     size: Size,
     report: ProbeReport,
-    training: Vec<Training>,
 }
 
 const NAMES: [&str; 24] = [
@@ -124,6 +123,19 @@ fn targets(size: Size, mean: f64, salt: usize) -> Vec<TargetResult> {
         .collect()
 }
 
+/// A share of the training rows, and what draws them.
+#[derive(Clone, Copy)]
+struct Subset {
+    fraction: f64,
+    seed: Option<u64>,
+}
+
+impl Default for Subset {
+    fn default() -> Self {
+        Self { fraction: 1.0, seed: None }
+    }
+}
+
 impl Synthetic {
     /// Makes everything up.
     pub(crate) fn new(size: Size) -> Self {
@@ -139,8 +151,8 @@ impl Synthetic {
             results: Vec::new(),
             comparisons: Vec::new(),
         };
-        let mut made = Self { size, report, training: Vec::new() };
-        let full = Training::default();
+        let mut made = Self { size, report };
+        let full = Subset::default();
         for (probe, matched) in [("logistic", None), ("logistic", Some(64)), ("knn", None)] {
             for source in [Source::Latents, Source::RandomInit, Source::ShuffledLabels] {
                 for r in [1, 4, 8, 16, 32] {
@@ -160,24 +172,23 @@ impl Synthetic {
         let plain = ("logistic", None);
         for (layer, r) in resolutions(self.size.layers).into_iter().enumerate() {
             for source in [Source::Latents, Source::RandomInit] {
-                self.push(source, Some(layer.to_string()), Some(r), plain, Training::default());
+                self.push(source, Some(layer.to_string()), Some(r), plain, Subset::default());
             }
             let first = Some(format!("first:{}", layer + 1));
-            self.push(Source::Latents, first, None, plain, Training::default());
+            self.push(Source::Latents, first, None, plain, Subset::default());
         }
     }
 
     fn low_label(&mut self) {
         for fraction in [0.01, 0.03, 0.1, 0.3] {
             for seed in 0..3 {
-                let n_train = Some((fraction * 8000.0) as usize);
-                let training = Training { fraction: Some(fraction), n_train, seed: Some(seed) };
+                let subset = Subset { fraction, seed: Some(seed) };
                 for source in [Source::Latents, Source::RandomInit, Source::Pixels] {
                     let (layers, r) = match source {
                         Source::Pixels => (None, None),
                         _ => (Some("16x16".into()), Some(16)),
                     };
-                    self.push(source, layers, r, ("logistic", None), training);
+                    self.push(source, layers, r, ("logistic", None), subset);
                 }
             }
         }
@@ -189,10 +200,10 @@ impl Synthetic {
         layers: Option<String>,
         resolution: Option<usize>,
         (probe, matched): (&str, Option<usize>),
-        training: Training,
+        subset: Subset,
     ) {
         let salt = self.report.results.len();
-        let fraction = training.fraction.unwrap_or(1.0);
+        let fraction = subset.fraction;
         let mut mean = level(source, resolution.unwrap_or(0), fraction);
         let alone = layers.as_ref().is_some_and(|name| name.parse::<usize>().is_ok());
         let first =
@@ -224,13 +235,12 @@ impl Synthetic {
             value: Some(mean),
             ci95: Some([mean - half, mean + half * 0.9]),
             train_fraction: fraction,
-            n_train: training.n_train.unwrap_or(8000),
-            label_seed: training.seed,
+            n_train: (fraction * 8000.0) as usize,
+            label_seed: subset.seed,
             converged: true,
             per_target: targets(self.size, mean, salt),
             ..ProbeResult::default()
         });
-        self.training.push(training);
     }
 
     /// The results, to be changed.
@@ -242,7 +252,6 @@ impl Synthetic {
     /// A page with every part.
     pub(crate) fn page(&self) -> ReportPage<'_> {
         ReportPage {
-            training: self.training.clone(),
             differences: self.differences(),
             layers: self.kl(),
             roc: self.roc(),

@@ -68,6 +68,9 @@ struct Finding<'a> {
     competing: usize,
     metric: &'a str,
     controls: Vec<Control<'a>>,
+    /// All layers together and their controls, where the best is something else: the headline must
+    /// not hide that the whole loses where a part wins.
+    together: Option<(Row<'a>, Vec<Control<'a>>)>,
 }
 
 /// What was measured, the sentence, and the controls it rests on.
@@ -90,19 +93,29 @@ pub(super) fn header(view: &View) -> Markup {
 
 fn find<'a>(view: &View, panel: &'a Panel) -> Option<Finding<'a>> {
     let (best, competing) = panel.best()?;
+    let all = panel.find(Source::Latents, Place::All).copied();
+    let together = all
+        .filter(|all| all.value.is_some() && best.place != Place::All)
+        .map(|all| (all, controls(view, panel, &all)));
+    let controls = controls(view, panel, &best);
+    Some(Finding { best, competing, metric: panel.metric, controls, together })
+}
+
+/// Every control of some latents.
+fn controls<'a>(view: &View, panel: &'a Panel, latents: &Row) -> Vec<Control<'a>> {
     let controls = [Source::Pixels, Source::Pca, Source::RandomInit, Source::ShuffledLabels];
     let controls = controls.into_iter().filter_map(|source| {
         let layerless = matches!(source, Source::Pixels | Source::Pca);
-        let place = if layerless { Place::Pixels } else { best.place };
+        let place = if layerless { Place::Pixels } else { latents.place };
         let row = *panel.find(source, place).filter(|row| row.value.is_some())?;
-        let paired = paired(&view.page.differences, best.index, row.index);
+        let paired = paired(&view.page.differences, latents.index, row.index);
         let verdict = match paired {
             Some(difference) => Verdict::of_difference(difference.ci95),
-            None => Verdict::of_intervals(best.ci, row.ci),
+            None => Verdict::of_intervals(latents.ci, row.ci),
         };
         Some(Control { row, paired, verdict })
     });
-    Some(Finding { best, competing, metric: panel.metric, controls: controls.collect() })
+    controls.collect()
 }
 
 /// The paired difference between two results, whichever way round it was computed.
@@ -149,14 +162,14 @@ fn sentence(finding: &Finding) -> String {
     } else {
         format!("{subject} {verb} a {score}")
     };
-    match verdicts(finding) {
+    match verdicts(&finding.controls) {
         Some(verdicts) => format!("{claim}: {verdicts}."),
         None => format!("{claim}; there is no control to compare with."),
     }
 }
 
 /// `above pixels, not separable from random weights`, controls of one verdict together.
-fn verdicts(finding: &Finding) -> Option<String> {
+fn verdicts(controls: &[Control]) -> Option<String> {
     let kinds = [
         (Verdict::Above, "above"),
         (Verdict::Level, "not separable from"),
@@ -164,7 +177,7 @@ fn verdicts(finding: &Finding) -> Option<String> {
         (Verdict::Unknown, "without an interval to compare with"),
     ];
     let parts = kinds.into_iter().filter_map(|(verdict, words_before)| {
-        let controls = finding.controls.iter().filter(|control| control.verdict == verdict);
+        let controls = controls.iter().filter(|control| control.verdict == verdict);
         let names: Vec<&str> = controls.map(|control| words(control.row.source)).collect();
         (!names.is_empty()).then(|| format!("{words_before} {}", listed(&names)))
     });
@@ -180,11 +193,20 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
+/// `All layers together score 0.971: above pixels, below random weights.`
+fn together((row, controls): &(Row, Vec<Control>)) -> Option<String> {
+    let verdicts = verdicts(controls)?;
+    Some(format!("All layers together score {}: {verdicts}.", score(row.value)))
+}
+
 /// What the sentence does not say and a careful reader asks.
 fn standfirst(finding: &Finding) -> Markup {
     let paired = finding.controls.iter().any(|control| control.paired.is_some());
     let unpaired = finding.controls.iter().any(|control| control.paired.is_none());
     html! {
+        @if let Some(sentence) = finding.together.as_ref().and_then(together) {
+            p.standfirst { (sentence) }
+        }
         p.standfirst {
             @match (paired, unpaired) {
                 (true, false) => "Above and below are claimed where the 95% interval of the paired \

@@ -8,9 +8,6 @@ use vdvae_probes::{ProbeReport, Source};
 pub struct ReportPage<'a> {
     /// The results.
     pub report: &'a ProbeReport,
-    /// How each result was trained, in the order of `report.results`; empty where every result used
-    /// the whole training split.
-    pub training: Vec<Training>,
     /// Paired differences between results.
     pub differences: Vec<Difference>,
     /// KL divergence of every layer, top (1×1) first.
@@ -31,7 +28,6 @@ impl<'a> ReportPage<'a> {
     pub fn new(report: &'a ProbeReport) -> Self {
         Self {
             report,
-            training: Vec::new(),
             differences: Vec::new(),
             layers: Vec::new(),
             roc: Vec::new(),
@@ -40,17 +36,6 @@ impl<'a> ReportPage<'a> {
             command: String::new(),
         }
     }
-}
-
-/// What part of the training split a result was fitted to.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Training {
-    /// Share of the training split in (0, 1]; none for all of it.
-    pub fraction: Option<f64>,
-    /// Rows fitted to, where known.
-    pub n_train: Option<usize>,
-    /// Seed that drew the subset.
-    pub seed: Option<u64>,
 }
 
 /// How much better one result is than another on the same test rows.

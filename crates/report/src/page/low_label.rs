@@ -25,7 +25,7 @@ pub(super) fn section(view: &View) -> Option<Section> {
         .filter_map(|(source, place)| {
             let rows = panel.partial.iter().chain(&panel.rows);
             let rows = rows.filter(|row| row.source == source && row.place == place);
-            let (points, most) = by_rows(rows.copied().collect(), view.page.report.data.n_train);
+            let (points, most) = by_rows(rows.copied().collect());
             seeds = most.max(seeds);
             (points.len() > 1).then_some(Series { source, points, aside: None })
         })
@@ -67,13 +67,9 @@ pub(super) fn section(view: &View) -> Option<Section> {
 
 /// Results of one source by the number of training rows: the mean over seeds, between the lowest
 /// and the highest, and the largest number of seeds; of a single seed, its own interval.
-fn by_rows(rows: Vec<Row>, n_train: usize) -> (Vec<Point>, usize) {
-    let size = |row: &Row| match (row.training.n_train, row.training.fraction) {
-        (Some(rows), _) => rows,
-        (None, Some(fraction)) => (fraction * n_train as f64).round() as usize,
-        (None, None) => n_train,
-    };
-    let mut rows: Vec<(usize, Row)> = rows.into_iter().map(|row| (size(&row), row)).collect();
+fn by_rows(rows: Vec<Row>) -> (Vec<Point>, usize) {
+    let mut rows: Vec<(usize, Row)> =
+        rows.into_iter().map(|row| (row.result.n_train, row)).collect();
     rows.retain(|(size, row)| *size > 0 && row.value.is_some());
     rows.sort_by_key(|(size, _)| *size);
     let mut most = 0;

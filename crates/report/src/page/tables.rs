@@ -245,12 +245,12 @@ fn result_row(row: &Row, show: Columns) -> Markup {
 
 /// How much of the training split: `1% (80), seed 3`.
 fn trained_on(row: &Row) -> String {
-    let percent = 100.0 * finite(row.training.fraction).map_or(1.0, |share| share.min(1.0));
+    let percent = 100.0 * row.result.train_fraction;
     // Whole percents need no decimals.
     let decimals = if (percent - percent.round()).abs() < 1e-9 { 0 } else { 2 };
-    let rows = row.training.n_train.map(|rows| format!(" ({})", count(rows)));
-    let seed = row.training.seed.map(|seed| format!(", seed {seed}"));
-    format!("{}%{}{}", fixed(percent, decimals), rows.unwrap_or_default(), seed.unwrap_or_default())
+    let seed = row.result.label_seed.map(|seed| format!(", seed {seed}"));
+    let rows = count(row.result.n_train);
+    format!("{}% ({rows}){}", fixed(percent, decimals), seed.unwrap_or_default())
 }
 
 /// Everything measured of each target of one result.

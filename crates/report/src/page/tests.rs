@@ -27,7 +27,12 @@ fn report() -> ProbeReport {
         at("1", Some(16), 0.8125),
         at("first:1", None, 0.625),
         at("first:2", None, 0.875),
-        at("16x16", Some(16), 0.6875),
+        ProbeResult {
+            train_fraction: 0.125,
+            n_train: 10,
+            label_seed: Some(3),
+            ..at("16x16", Some(16), 0.6875)
+        },
         random,
         ProbeResult { value: Some(0.5), ci95: Some([0.375, 0.625]), ..control(Source::Pixels) },
         control(Source::Pca),
@@ -55,12 +60,8 @@ fn example() -> Example {
 }
 
 fn page(report: &ProbeReport) -> ReportPage<'_> {
-    let part = Training { fraction: Some(0.125), n_train: Some(10), seed: Some(3) };
-    let training =
-        (0..report.results.len()).map(|i| if i == 7 { part } else { Training::default() });
     let layer = |index, resolution, kl_nats| LayerKl { index, resolution, kl_nats };
     ReportPage {
-        training: training.collect(),
         differences: vec![Difference {
             a: 1,
             b: 8,

@@ -2,7 +2,7 @@
 
 use vdvae_probes::{ProbeResult, Source};
 
-use super::input::{ReportPage, Training};
+use super::input::ReportPage;
 use super::number::{count, finite, finite_interval};
 
 /// Which latents a result was read from.
@@ -65,13 +65,12 @@ pub(super) struct Row<'a> {
     pub(super) value: Option<f64>,
     /// Its interval, where it is defined.
     pub(super) ci: Option<[f64; 2]>,
-    pub(super) training: Training,
 }
 
 impl Row<'_> {
     /// Whether the whole training split was used.
     pub(super) fn is_full(&self) -> bool {
-        self.training.fraction.is_none_or(|fraction| fraction >= 1.0)
+        self.result.train_fraction >= 1.0
     }
 }
 
@@ -172,7 +171,6 @@ pub(super) fn rows<'a>(page: &'a ReportPage<'a>) -> impl Iterator<Item = Row<'a>
         place: Place::parse(result.layers.as_deref()),
         value: finite(result.value),
         ci: finite_interval(result.ci95),
-        training: page.training.get(index).copied().unwrap_or_default(),
     })
 }
 
@@ -206,10 +204,8 @@ mod tests {
         let latents = report.results[0].clone();
         report.results.push(ProbeResult { probe: "knn".into(), ..latents.clone() });
         report.results.push(ProbeResult { matched_columns: Some(64), ..latents.clone() });
-        report.results.push(latents);
-        let mut page = ReportPage::new(&report);
-        page.training = vec![Training::default(); 4];
-        page.training.push(Training { fraction: Some(0.1), ..Training::default() });
+        report.results.push(ProbeResult { train_fraction: 0.1, ..latents });
+        let page = ReportPage::new(&report);
         let view = View::new(&page);
         let titles: Vec<String> = view.panels.iter().map(Panel::title).collect();
         let expected = [

@@ -200,3 +200,26 @@ fn samples_do_not_depend_on_the_batch() {
     let difference = largest(&(other - second).unwrap());
     assert!(difference > 1e-2, "another image number gives another sample");
 }
+
+/// Runs the tests above in a process for each narrower instruction set that this machine has.
+#[test]
+fn every_instruction_set_matches() {
+    const VARIABLE: &str = "VDVAE_INSTRUCTION_SET";
+    if std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    for set in ["avx2", "baseline"] {
+        let test = |filter| {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            let run = child.env(VARIABLE, set).args([filter, "--exact"]).output().unwrap();
+            let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+            (run.status.success(), text.into_owned())
+        };
+        for name in ["activations_and_every_layers_statistics", "gradients_of_every_parameter"] {
+            let (passed, text) = test(name);
+            let missing =
+                set == "avx2" && text.contains("VDVAE_INSTRUCTION_SET: expected baseline");
+            assert!((passed && text.contains("1 passed")) || missing, "{set} {name}: {text}");
+        }
+    }
+}

@@ -79,5 +79,5 @@ pub use mixture::{mixture_nll, mixture_sample};
 pub use pool::avg_pool;
 pub use rate::kl_sum;
 pub use real::Real;
-pub use simd::{InstructionSet, instruction_set};
+pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
 pub use upsample::upsample_add;

@@ -3,6 +3,7 @@
 //! The elementwise kernels are plain loops that the compiler vectorises; what they need is to be
 //! compiled with wider registers than the portable baseline has. [`multiversion!`] does that.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 /// An instruction set the kernels are compiled for.
@@ -16,22 +17,53 @@ pub enum InstructionSet {
     Baseline,
 }
 
-/// The widest instruction set of this machine, found once. The environment variable
-/// `VDVAE_INSTRUCTION_SET` (`avx512`, `avx2` or `baseline`) asks for a narrower one; asking for
-/// one the machine lacks changes nothing.
-pub fn instruction_set() -> InstructionSet {
-    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let asked = std::env::var("VDVAE_INSTRUCTION_SET").unwrap_or_default();
-        choose(detect(), &asked)
-    })
+const VARIABLE: &str = "VDVAE_INSTRUCTION_SET";
+
+/// The environment asks for an instruction set that does not exist or that this machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstructionSetError {
+    asked: String,
+    widest: InstructionSet,
 }
 
-fn choose(found: InstructionSet, asked: &str) -> InstructionSet {
-    match (asked, found) {
-        ("baseline", _) => InstructionSet::Baseline,
-        ("avx2", InstructionSet::Avx512) => InstructionSet::Avx2,
-        (_, found) => found,
+impl fmt::Display for InstructionSetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usable = match self.widest {
+            InstructionSet::Avx512 => "avx512, avx2 or baseline",
+            InstructionSet::Avx2 => "avx2 or baseline",
+            InstructionSet::Baseline => "baseline",
+        };
+        write!(f, "{VARIABLE}: expected {usable} on this machine, found {:?}", self.asked)
+    }
+}
+
+impl std::error::Error for InstructionSetError {}
+
+/// The instruction set that the environment variable `VDVAE_INSTRUCTION_SET` (`avx512`, `avx2` or
+/// `baseline`) asks for, or the widest of this machine where it is not set.
+///
+/// # Errors
+/// Where the machine lacks it, or the name is another. Programs check this first.
+pub fn requested_instruction_set() -> Result<InstructionSet, InstructionSetError> {
+    choose(detect(), &std::env::var(VARIABLE).unwrap_or_default())
+}
+
+/// The instruction set that the kernels use: what [`requested_instruction_set`] says, found once.
+///
+/// # Panics
+/// Where that is an error.
+pub fn instruction_set() -> InstructionSet {
+    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
+    *FOUND.get_or_init(|| requested_instruction_set().unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn choose(widest: InstructionSet, asked: &str) -> Result<InstructionSet, InstructionSetError> {
+    match (asked, widest) {
+        ("", _) => Ok(widest),
+        ("baseline", _) => Ok(InstructionSet::Baseline),
+        ("avx2", InstructionSet::Avx2 | InstructionSet::Avx512) => Ok(InstructionSet::Avx2),
+        ("avx512", InstructionSet::Avx512) => Ok(InstructionSet::Avx512),
+        _ => Err(InstructionSetError { asked: asked.to_owned(), widest }),
     }
 }
 
@@ -99,11 +131,16 @@ mod tests {
     use super::{InstructionSet::*, choose};
 
     #[test]
-    fn only_narrower_sets_can_be_asked_for() {
-        assert_eq!(choose(Avx512, "avx2"), Avx2);
-        assert_eq!(choose(Avx512, "baseline"), Baseline);
-        assert_eq!(choose(Avx2, "avx512"), Avx2);
-        assert_eq!(choose(Baseline, "avx2"), Baseline);
-        assert_eq!(choose(Avx512, ""), Avx512);
+    fn what_is_missing_is_refused() {
+        assert_eq!(choose(Avx512, "avx2"), Ok(Avx2));
+        assert_eq!(choose(Avx512, "baseline"), Ok(Baseline));
+        assert_eq!(choose(Avx512, ""), Ok(Avx512));
+        let refused = |widest, asked| choose(widest, asked).unwrap_err().to_string();
+        assert_eq!(
+            refused(Avx2, "avx512"),
+            "VDVAE_INSTRUCTION_SET: expected avx2 or baseline on this machine, found \"avx512\""
+        );
+        assert!(refused(Baseline, "avx2").contains("expected baseline"));
+        assert!(refused(Avx512, "AVX2").contains("expected avx512, avx2 or baseline"));
     }
 }

@@ -187,6 +187,35 @@ fn frozen_weights_change_nothing() {
     }
 }
 
+/// Sizes below and above Winograd's threshold; rows that no number of threads divides.
+#[test]
+fn the_number_of_threads_changes_rounding_only() {
+    let shape = BlockShape { input: 48, middle: 16, output: 48, kernel: 3, residual: true };
+    for [n, r] in [[3, 5], [2, 32]] {
+        let x = var(&[n, r, r, 48], 1.0, 0.1);
+        let p = var(&[shape.parameters()], 0.2, 2.0);
+        let narrow = |v: &Var| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap();
+        let (x, p) = (narrow(&x), narrow(&p));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let y = block(&x, &p, shape).unwrap();
+                let g = y.backward().unwrap();
+                [y, g.get(&x).unwrap().clone(), g.get(&p).unwrap().clone()]
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 5] {
+            let (found, again) = (run(threads), run(threads));
+            for ((one, found), again) in one.iter().zip(&found).zip(&again) {
+                let d = difference(found, one);
+                assert!(d < 1e-5, "{threads} threads: differs by {d:.1e} of the largest value");
+                assert_eq!(difference(found, again), 0.0, "{threads} threads, twice");
+            }
+        }
+    }
+}
+
 #[test]
 fn wrong_shapes_are_refused() {
     let (shape, [n, h, w]) = cases()[0];

@@ -157,9 +157,9 @@ x86_lanes!(
 /// Defines `$name(set, argument)`, which calls the generic `$kernel` with the registers of an
 /// instruction set.
 macro_rules! for_each_set {
-    ($(#[$attribute:meta])* fn $name:ident = $kernel:ident($argument:ty)) => {
+    ($(#[$attribute:meta])* $vis:vis fn $name:ident = $kernel:ident($argument:ty)) => {
         $(#[$attribute])*
-        fn $name(set: $crate::simd::InstructionSet, argument: $argument) {
+        $vis fn $name(set: $crate::simd::InstructionSet, argument: $argument) {
             #[cfg(target_arch = "x86_64")]
             {
                 use $crate::cpu::lanes::{Avx2, Avx512};

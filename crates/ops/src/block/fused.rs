@@ -1,0 +1,304 @@
+//! The arithmetic of a block and of its gradient, on slices.
+
+use std::sync::{Arc, Mutex};
+
+use rayon::prelude::*;
+
+use super::BlockShape;
+use crate::Real;
+use crate::conv::{ConvShape, run_conv};
+use crate::cpu::buffer::Buffer;
+use crate::cpu::im2col::Grid;
+use crate::cpu::matmul::Matrix;
+use crate::cpu::product::{Packed, Rows, bias_gradient, product};
+use crate::cpu::winograd::Direction;
+
+/// Hidden states (pixels × middle), before GELU, in the number type of the call.
+pub(super) type Hidden<T> = [Buffer<T>; 3];
+
+/// One call of a block.
+pub(super) struct Fused {
+    pub(super) shape: BlockShape,
+    /// Keeps the hidden states for the gradient; without them it computes them again.
+    keep: bool,
+    hidden: Mutex<Option<HiddenStates>>,
+    /// What is known of parameters that never change.
+    packed: Option<Arc<[Packed; 4]>>,
+}
+
+pub(super) enum HiddenStates {
+    F32(Hidden<f32>),
+    F64(Hidden<f64>),
+}
+
+/// Moves hidden states in and out of [`HiddenStates`].
+pub(super) trait Keep: Real {
+    fn keep(hidden: Hidden<Self>) -> HiddenStates;
+    fn take(states: HiddenStates) -> Option<Hidden<Self>>;
+}
+
+impl Keep for f32 {
+    fn keep(hidden: Hidden<f32>) -> HiddenStates {
+        HiddenStates::F32(hidden)
+    }
+    fn take(states: HiddenStates) -> Option<Hidden<f32>> {
+        match states {
+            HiddenStates::F32(hidden) => Some(hidden),
+            HiddenStates::F64(_) => None,
+        }
+    }
+}
+
+impl Keep for f64 {
+    fn keep(hidden: Hidden<f64>) -> HiddenStates {
+        HiddenStates::F64(hidden)
+    }
+    fn take(states: HiddenStates) -> Option<Hidden<f64>> {
+        match states {
+            HiddenStates::F64(hidden) => Some(hidden),
+            HiddenStates::F32(_) => None,
+        }
+    }
+}
+
+/// One input of a block.
+#[derive(Clone, Copy)]
+struct Input<'a, T> {
+    x: &'a [T],
+    channels: usize,
+    /// Where this input's columns begin in the first weights.
+    offset: usize,
+}
+
+fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
+    let mut offset = 0;
+    slices
+        .iter()
+        .map(|&(x, channels)| {
+            let input = Input { x, channels, offset };
+            offset += channels;
+            input
+        })
+        .collect()
+}
+
+/// One convolution's weights and bias.
+type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
+
+/// `gelu(x)` of a whole batch.
+fn gelu_all<T: Real>(x: &[T]) -> Buffer<T> {
+    const CHUNK: usize = 1 << 14;
+    let mut y = Buffer::stale(x.len());
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| T::gelu(x, y));
+    y
+}
+
+impl Fused {
+    pub(super) fn new(shape: BlockShape, keep: bool, packed: Option<Arc<[Packed; 4]>>) -> Self {
+        Self { shape, keep, hidden: Mutex::new(None), packed }
+    }
+
+    fn packed(&self, convolution: usize) -> Option<&Packed> {
+        self.packed.as_ref().map(|packed| &packed[convolution])
+    }
+
+    fn split<'a, T>(&self, mut flat: &'a [T]) -> [Parameters<'a, T>; 4] {
+        self.shape.convolutions().map(|conv| {
+            let (weights, rest) = flat.split_at(conv.weights());
+            let (bias, rest) = rest.split_at(conv.output);
+            flat = rest;
+            (conv, weights, bias)
+        })
+    }
+
+    fn hidden<T: Real>(&self, grid: Grid, inputs: &[Input<'_, T>], flat: &[T]) -> Hidden<T> {
+        let parameters = self.split(flat);
+        let (first, weights, bias) = parameters[0];
+        let operands: Vec<_> = inputs
+            .iter()
+            .enumerate()
+            .map(|(index, i)| {
+                let weights =
+                    Matrix::new(&weights[i.offset..], first.output, i.channels, first.input);
+                let cell = self.packed(0).map(|packed| &packed.panels[index]);
+                (Rows::Gelu { x: i.x, channels: i.channels }, weights.transposed().kept_in(cell))
+            })
+            .collect();
+        let mut h1 = Buffer::stale(grid.pixels() * first.output);
+        product(&operands, Some(bias), first.output, &mut h1, |_, _| ());
+        let h2 = self.middle(grid, parameters[1], self.packed(1), &h1);
+        let h3 = self.middle(grid, parameters[2], self.packed(2), &h2);
+        [h1, h2, h3]
+    }
+
+    fn middle<T: Real>(
+        &self,
+        grid: Grid,
+        (conv, weights, bias): Parameters<'_, T>,
+        packed: Option<&Packed>,
+        h: &[T],
+    ) -> Buffer<T> {
+        let mut out = Buffer::stale(h.len());
+        if conv.kernel == 1 {
+            let rows = Rows::Gelu { x: h, channels: conv.input };
+            let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
+            let weights = weights.kept_in(packed.map(|packed| &packed.panels[0]));
+            product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
+        } else {
+            let how = (grid, &conv, Direction::Forward);
+            run_conv(how, (&gelu_all(h), weights, Some(bias)), packed, &mut out, |_, _| ());
+        }
+        out
+    }
+
+    pub(super) fn forward<T: Keep>(
+        &self,
+        grid: Grid,
+        slices: &[(&[T], usize)],
+        flat: &[T],
+    ) -> Vec<T> {
+        let inputs = inputs_of(slices);
+        let hidden = self.hidden(grid, &inputs, flat);
+        let (last, weights, bias) = self.split(flat)[3];
+        let mut out = vec![T::zero(); grid.pixels() * last.output];
+        let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
+        let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
+        let weights = weights.kept_in(self.packed(3).map(|packed| &packed.panels[0]));
+        product(&[(rows, weights)], Some(bias), last.output, &mut out, |first, block| {
+            if self.shape.residual {
+                let channels = self.shape.input;
+                add_to_tails(block, last.output, &inputs[0].x[first * channels..], channels);
+            }
+        });
+        if self.keep {
+            *self.hidden.lock().expect("no panic while held") = Some(T::keep(hidden));
+        }
+        out
+    }
+
+    /// Gradients of the inputs and of the flat parameters; those not `wanted` are empty.
+    pub(super) fn backward<T: Keep>(
+        &self,
+        grid: Grid,
+        slices: &[(&[T], usize)],
+        flat: &[T],
+        upstream: &[T],
+        wanted: &[bool],
+    ) -> (Vec<Vec<T>>, Vec<T>) {
+        let inputs = inputs_of(slices);
+        let kept = self.hidden.lock().expect("no panic while held").take().and_then(T::take);
+        let [h1, h2, h3] = kept.unwrap_or_else(|| self.hidden(grid, &inputs, flat));
+        let parameters = self.split(flat);
+        let mut gradient = vec![T::zero(); flat.len()];
+        let [g1, g2, g3, g4] = split_mut(&self.shape, &mut gradient);
+
+        let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
+        let middle = self.shape.middle;
+        let rows = Rows::Gelu { x: &h3, channels: middle };
+        T::weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
+        bias_gradient(upstream, g4.1);
+
+        let d2 = self.hidden_gradient(grid, &parameters[2], &d3, &h2);
+        self.middle_gradient(grid, &h2, &d3, g3);
+        drop((h3, d3));
+        let d1 = self.hidden_gradient(grid, &parameters[1], &d2, &h1);
+        self.middle_gradient(grid, &h1, &d2, g2);
+        drop((h1, h2, d2));
+
+        for input in &inputs {
+            let rows = Rows::Gelu { x: input.x, channels: input.channels };
+            T::weight_gradient(&rows, &d1, middle, &mut g1.0[input.offset..], self.shape.input);
+        }
+        bias_gradient(&d1, g1.1);
+        let dx = inputs
+            .iter()
+            .zip(wanted)
+            .map(|(input, &wanted)| {
+                if wanted {
+                    self.input_gradient(&parameters[0], input, &d1, upstream)
+                } else {
+                    vec![]
+                }
+            })
+            .collect();
+        (dx, gradient)
+    }
+
+    /// Carries a gradient back through a convolution and the GELU before it.
+    fn hidden_gradient<T: Real>(
+        &self,
+        grid: Grid,
+        (conv, weights, _): &Parameters<'_, T>,
+        upstream: &[T],
+        h: &[T],
+    ) -> Buffer<T> {
+        let mut out = Buffer::stale(h.len());
+        let how = (grid, conv, Direction::Backward);
+        run_conv(how, (upstream, weights, None), None, &mut out, |first, block| {
+            T::gelu_backward(&h[first * conv.input..][..block.len()], block);
+        });
+        out
+    }
+
+    fn middle_gradient<T: Real>(
+        &self,
+        grid: Grid,
+        h: &[T],
+        upstream: &[T],
+        (weights, bias): (&mut [T], &mut [T]),
+    ) {
+        let middle = self.shape.middle;
+        let activated;
+        let rows = if self.shape.kernel == 1 {
+            Rows::Gelu { x: h, channels: middle }
+        } else {
+            activated = gelu_all(h);
+            Rows::Neighbours { grid, x: &activated, channels: middle }
+        };
+        T::weight_gradient(&rows, upstream, middle, weights, rows.width());
+        bias_gradient(upstream, bias);
+    }
+
+    fn input_gradient<T: Real>(
+        &self,
+        (conv, weights, _): &Parameters<'_, T>,
+        input: &Input<'_, T>,
+        d1: &[T],
+        upstream: &[T],
+    ) -> Vec<T> {
+        let channels = input.channels;
+        let weights = Matrix::new(&weights[input.offset..], conv.output, channels, conv.input);
+        let rows = Rows::Plain { x: d1, channels: conv.output, stride: conv.output };
+        let mut dx = vec![T::zero(); input.x.len()];
+        let output = self.shape.output;
+        product(&[(rows, weights)], None, channels, &mut dx, |first, block| {
+            T::gelu_backward(&input.x[first * channels..][..block.len()], block);
+            if self.shape.residual {
+                let upstream = upstream[first * output..].chunks_exact(output);
+                for (dx, upstream) in block.chunks_exact_mut(channels).zip(upstream) {
+                    let tail = &upstream[output - channels..];
+                    dx.iter_mut().zip(tail).for_each(|(d, &u)| *d += u);
+                }
+            }
+        });
+        dx
+    }
+}
+
+/// Adds each pixel of `x` (`channels` numbers) to the last channels of the same pixel of `block`.
+fn add_to_tails<T: Real>(block: &mut [T], output: usize, x: &[T], channels: usize) {
+    for (out, x) in block.chunks_exact_mut(output).zip(x.chunks_exact(channels)) {
+        out[output - channels..].iter_mut().zip(x).for_each(|(o, &x)| *o += x);
+    }
+}
+
+type GradientParts<'a, T> = (&'a mut [T], &'a mut [T]);
+
+fn split_mut<'a, T>(shape: &BlockShape, mut flat: &'a mut [T]) -> [GradientParts<'a, T>; 4] {
+    shape.convolutions().map(|conv| {
+        let (weights, rest) = std::mem::take(&mut flat).split_at_mut(conv.weights());
+        let (bias, rest) = rest.split_at_mut(conv.output);
+        flat = rest;
+        (weights, bias)
+    })
+}

@@ -1,0 +1,156 @@
+//! A block as an operator of candle: shapes and types are checked, tensors become slices.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::fused::{Fused, Keep};
+use crate::conv::{check_parameters, grid_of};
+use crate::cpu::im2col::Grid;
+use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+
+const NAME: &str = "residual block";
+
+impl Fused {
+    fn cpu_fwd<T: Keep>(
+        &self,
+        grid: Grid,
+        inputs: &[(&CpuStorage, &Layout)],
+        parameters: (&CpuStorage, &Layout),
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut slices = Vec::with_capacity(inputs.len());
+        for (storage, layout) in inputs {
+            let channels = layout.dims()[3];
+            slices.push((slice::<T>(storage, layout, NAME)?, channels));
+        }
+        let flat = slice::<T>(parameters.0, parameters.1, NAME)?;
+        let out = T::to_cpu_storage_owned(self.forward(grid, &slices, flat));
+        Ok((out, Shape::from((grid.n, grid.height, grid.width, self.shape.output))))
+    }
+
+    /// Checks every shape and returns the pixels' grid.
+    fn check(&self, inputs: &[&Shape], parameters: &Shape) -> Result<Grid> {
+        self.shape.check(NAME)?;
+        check_parameters(NAME, parameters, self.shape.parameters())?;
+        if self.shape.residual && inputs.len() > 1 {
+            candle_core::bail!("{}: two inputs allow no residual", NAME);
+        }
+        let channels: usize = inputs.iter().filter_map(|s| s.dims().get(3)).sum();
+        if channels != self.shape.input {
+            candle_core::bail!(
+                "{}: expected {} input channels, found {channels}",
+                NAME,
+                self.shape.input
+            );
+        }
+        let grids = inputs
+            .iter()
+            .map(|s| grid_of(NAME, s, s.dims().get(3).copied().unwrap_or(0)))
+            .collect::<Result<Vec<_>>>()?;
+        match grids[..] {
+            [grid] => Ok(grid),
+            [a, b] if a == b => Ok(a),
+            _ => candle_core::bail!("{}: inputs differ in size: {inputs:?}", NAME),
+        }
+    }
+
+    fn gradients<T: Keep>(
+        &self,
+        grid: Grid,
+        inputs: &[&Tensor],
+        parameters: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        let wanted: Vec<bool> = inputs.iter().map(|x| x.track_op()).collect();
+        let run = |slices: &[(&[T], usize)]| {
+            with_slice::<T, _>(parameters, NAME, |flat| {
+                with_slice::<T, _>(upstream, NAME, |us| {
+                    Ok(self.backward(grid, slices, flat, us, &wanted))
+                })
+            })
+        };
+        let channels = |i: usize| inputs[i].dims()[3];
+        let (dx, dp) = with_slice::<T, _>(inputs[0], NAME, |x| match inputs.get(1) {
+            None => run(&[(x, channels(0))]),
+            Some(y) => with_slice::<T, _>(y, NAME, |y| run(&[(x, channels(0)), (y, channels(1))])),
+        })?;
+        let dx = dx
+            .into_iter()
+            .zip(inputs)
+            .map(|(d, x)| x.track_op().then(|| tensor(d, x.shape())).transpose())
+            .collect::<Result<_>>()?;
+        Ok((dx, parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?))
+    }
+}
+
+impl CustomOp2 for Fused {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let grid = self.check(&[x_layout.shape()], parameters_layout.shape())?;
+        same_dtype(NAME, &[x.dtype(), parameters.dtype()])?;
+        dispatch!(x.dtype(), NAME, T => {
+            self.cpu_fwd::<T>(grid, &[(x, x_layout)], (parameters, parameters_layout))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grid = self.check(&[x.shape()], parameters.shape())?;
+        dispatch!(x.dtype(), NAME, T => {
+            let (mut dx, dp) = self.gradients::<T>(grid, &[x], parameters, upstream)?;
+            Ok((dx.remove(0), dp))
+        })
+    }
+}
+
+impl CustomOp3 for Fused {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let shapes = [x_layout.shape(), y_layout.shape()];
+        let grid = self.check(&shapes, parameters_layout.shape())?;
+        same_dtype(NAME, &[x.dtype(), y.dtype(), parameters.dtype()])?;
+        dispatch!(x.dtype(), NAME, T => {
+            let inputs = [(x, x_layout), (y, y_layout)];
+            self.cpu_fwd::<T>(grid, &inputs, (parameters, parameters_layout))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grid = self.check(&[x.shape(), y.shape()], parameters.shape())?;
+        dispatch!(x.dtype(), NAME, T => {
+            let (mut dx, dp) = self.gradients::<T>(grid, &[x, y], parameters, upstream)?;
+            Ok((dx.remove(0), dx.remove(0), dp))
+        })
+    }
+}

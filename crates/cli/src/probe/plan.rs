@@ -87,7 +87,7 @@ fn dataset_of(task: &str) -> Result<String> {
         return Ok(task.to_string());
     }
     Err(usage(format!(
-        "--task: expected toy-faces, celeba-attrs, cifar10, mnist, folder:PATH or csv:FILE, found \
+        "--task: expected toy-faces, celeba-attrs, cifar10, mnist or folder:PATH, or csv:FILE, found \
          `{task}`"
     )))
 }

@@ -17,6 +17,7 @@ mod key;
 mod list;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fs::{self, File};
 use std::io;
@@ -30,9 +31,10 @@ use vdvae_datasets::OnBadImage;
 
 use crate::extract::{Extracted, Extraction, Source};
 use crate::{Error, FeatureTable, Result};
-use entry::{Entry, Facts, Rows};
+use entry::{Entry, Rows};
 use key::KeyedSource;
 pub use list::{CacheContents, CacheEntry};
+use write::Facts;
 
 /// Larger entries are not kept: 8 GiB, two million numbers for each of a thousand pictures.
 const MAX_ENTRY_BYTES: u64 = 8 << 30;
@@ -255,7 +257,7 @@ impl FeatureCache {
         }
         let facts = Facts { identity, model: &source.name, data: extraction.dataset.name() };
         folder::replace(&path, |file| {
-            entry::write(file, &facts, &parts, encoding, (table, extracted))
+            write::write(file, &facts, &parts, encoding, (table, extracted))
         })
         .map_err(|error| format!("{}: cannot write: {error}; not kept", path.display()))?;
         self.remove_contained(&stem, &path);

@@ -1,6 +1,8 @@
-use candle_core::Device;
+use std::ops::ControlFlow;
+
+use candle_core::{Device, Tensor};
 use vdvae_datasets::ToyFaces;
-use vdvae_model::{Preset, Weights};
+use vdvae_model::{LatentMode, Preset, Weights};
 
 use super::*;
 

@@ -1,0 +1,146 @@
+//! Features of pictures that pass through the network together.
+
+use std::ops::{ControlFlow, Range};
+
+use candle_core::Tensor;
+use vdvae_model::{Activations, LatentLayer, LatentMode, LayerShape, Vdvae};
+
+use super::{LayerFeatures, parts};
+use crate::Result;
+use crate::pool::pool;
+use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
+
+/// Features of a batch of prepared pictures, u8 (N, H, W, 3), one part a layer, top first.
+///
+/// `first` is the number of the batch's first picture, the others follow; sampled latents depend
+/// on it, and on nothing else of the batch. The decoder stops after the last layer that is
+/// selected.
+///
+/// # Errors
+/// Those of [`FeatureSpec::validate`], and of the network.
+pub fn extract_batch(
+    model: &Vdvae,
+    pixels: &Tensor,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+    first: u64,
+) -> Result<Vec<LayerFeatures>> {
+    spec.validate()?;
+    let activations = model.encode(pixels)?;
+    if spec.statistic == Statistic::Activation {
+        let parts = parts(model.config(), spec, selection)?;
+        let part = |(_, r, _): (_, usize, _)| part(None, r, &activations[&r], spec.pooling);
+        return parts.into_iter().map(part).collect();
+    }
+    if spec.statistic != Statistic::Z {
+        return walk(model, &activations, spec, selection, LatentMode::PosteriorMean);
+    }
+    let sample = |sample| {
+        let mode = LatentMode::PosteriorSample { seed: spec.sample_seed(sample), first };
+        walk(model, &activations, spec, selection, mode)
+    };
+    let mut sum = sample(0)?;
+    // The mean of pooled samples is the pooled mean.
+    for s in 1..spec.samples {
+        for (sum, part) in sum.iter_mut().zip(sample(s)?) {
+            sum.values.iter_mut().zip(part.values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    let values = sum.iter_mut().flat_map(|part| &mut part.values);
+    values.for_each(|value| *value /= spec.samples as f32);
+    Ok(sum)
+}
+
+/// One way down the decoder, as far as the last layer selected.
+fn walk(
+    model: &Vdvae,
+    activations: &Activations,
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+    mode: LatentMode,
+) -> Result<Vec<LayerFeatures>> {
+    let selected = selection.layers(model.config())?;
+    let last = selected.last().map_or(0, |l| l.index);
+    let (mut found, mut failure) = (Vec::with_capacity(selected.len()), None);
+    model.visit_latents(activations, mode, |layer| {
+        if is_selected(&selected, layer.index) {
+            match part(Some(layer.index), layer.resolution, statistic(&layer, spec), spec.pooling) {
+                Ok(part) => found.push(part),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let done = layer.index == last || failure.is_some();
+        Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    failure.map_or(Ok(found), Err)
+}
+
+/// Features of prepared pictures that need not follow one another: `indices` are their numbers in
+/// the split, which sampled latents depend on. One part a layer, top first.
+///
+/// # Errors
+/// Those of [`extract_batch`].
+///
+/// # Panics
+/// Where `pixels` are not those of `indices.len()` pictures of the network's size.
+pub fn extract_pictures(
+    model: &Vdvae,
+    pixels: &[u8],
+    indices: &[usize],
+    spec: &FeatureSpec,
+    selection: LayerSelection,
+) -> Result<Vec<LayerFeatures>> {
+    let size = model.config().image_size;
+    let image = size * size * 3;
+    assert_eq!(pixels.len(), indices.len() * image, "bytes of {} pictures", indices.len());
+    let mut whole: Vec<LayerFeatures> = Vec::new();
+    for run in runs(indices, usize::MAX) {
+        let shape = (run.len(), size, size, 3);
+        let first = indices[run.start] as u64;
+        let bytes = &pixels[run.start * image..run.end * image];
+        let batch = Tensor::from_slice(bytes, shape, model.device())?;
+        let parts = extract_batch(model, &batch, spec, selection, first)?;
+        if whole.is_empty() {
+            whole = parts;
+        } else {
+            whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.values.extend(part.values));
+        }
+    }
+    Ok(whole)
+}
+
+/// Positions in pieces of at most `longest`, within which each index follows the one before.
+pub(super) fn runs(indices: &[usize], longest: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (at, &index) in indices.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if run.len() < longest && indices[at - 1] + 1 == index => run.end += 1,
+            _ => runs.push(at..at + 1),
+        }
+    }
+    runs
+}
+
+fn is_selected(selected: &[LayerShape], index: usize) -> bool {
+    selected.binary_search_by_key(&index, |l| l.index).is_ok()
+}
+
+fn statistic<'l>(layer: &'l LatentLayer, spec: &FeatureSpec) -> &'l Tensor {
+    match spec.statistic {
+        Statistic::Mean => &layer.mean,
+        Statistic::Z => &layer.z,
+        Statistic::LogStd => &layer.log_std,
+        Statistic::State | Statistic::Activation => &layer.state,
+    }
+}
+
+fn part(
+    layer: Option<usize>,
+    resolution: usize,
+    grid: &Tensor,
+    pooling: Pooling,
+) -> Result<LayerFeatures> {
+    let n = grid.dim(0)?;
+    let values = pool(grid, pooling)?;
+    Ok(LayerFeatures { layer, resolution, columns: values.len() / n, values })
+}

@@ -5,15 +5,17 @@
 //! Differences from the textbook:
 //! - the initial inverse Hessian is a shared factor of `XᵀX` plus a ridge (`preconditioner`), which
 //!   makes the count of steps nearly independent of the conditioning of the features;
+//! - softmax fits, whose rows differ more in curvature, get a factor of their own (`curvature`);
 //! - the strengths of a target are nested (`path`), so that most fits start near their end;
 //! - all but the last steps use float32 products, and those that count float64 (`fitting`);
 //! - columns far from zero are centred, and the intercept moves with them;
 //! - rows are read in blocks (`pass`) and may be larger than memory;
 //! - fits that have converged leave the batch.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis, s};
 use rayon::prelude::*;
 
+use super::curvature::Curvature;
 use super::fitting::{Fitting, Found, Need, Precision, dot};
 use super::pass::{Points, evaluate};
 use super::path::Group;
@@ -39,32 +41,7 @@ pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Resu
     }
     let preconditioner = Preconditioner::new(design)?;
     let mut batch = Batch { design, outputs, settings, preconditioner };
-    let empty = batch.empty(&groups, jobs)?;
-    let levels: Vec<Vec<Vec<usize>>> = groups.iter().map(Group::levels).collect();
-    let mut known: Vec<Option<Fitting<'_>>> = jobs.iter().map(|_| None).collect();
-    for level in 0..levels.iter().map(Vec::len).max().unwrap_or(0) {
-        let mut fittings = Vec::new();
-        for ((group, levels), empty) in groups.iter().zip(&levels).zip(&empty) {
-            for &index in levels.get(level).into_iter().flatten() {
-                let job = &jobs[index];
-                let response = (group.present.response(&job.response), job.strength);
-                let mut start = group.start(job, design.columns(), &known);
-                if job.start.is_some() {
-                    move_intercepts(&mut start.parameters, batch.preconditioner.centre(), 1.0);
-                }
-                let mut fitting = Fitting::new(index, response, scale(empty, design), start);
-                // Zero weights have no penalty: what was found there holds at every strength.
-                if job.start.is_none() && fitting.is_empty() {
-                    fitting.arrive(empty.clone(), settings);
-                }
-                fittings.push(fitting);
-            }
-        }
-        for fitting in batch.run(fittings)? {
-            let job = fitting.job;
-            known[job] = Some(fitting);
-        }
-    }
+    let mut known = batch.levels(&groups, jobs)?;
     let mut fits: Vec<Option<Fit>> = jobs.iter().map(|_| None).collect();
     for group in &groups {
         for &job in &group.jobs {
@@ -112,9 +89,53 @@ impl Batch<'_> {
             .collect();
         let intercepts = responses.iter().flat_map(Present::intercepts);
         parameters.column_mut(columns).assign(&intercepts.collect::<Array1<f64>>());
-        let found = self.pass(Precision::Double, &parameters, responses)?;
-        let zero = vec![0.0; self.outputs * (columns + 1)];
-        Ok(found.into_iter().map(|found| found.with_penalty(0.0, &zero)).collect())
+        self.pass(Precision::Double, &parameters, responses)
+    }
+
+    /// Fits all jobs, level by level of their strengths.
+    fn levels<'a>(
+        &mut self,
+        groups: &'a [Group],
+        jobs: &'a [Job<'_>],
+    ) -> Result<Vec<Option<Fitting<'a>>>> {
+        let empty = self.empty(groups, jobs)?;
+        let levels: Vec<Vec<Vec<usize>>> = groups.iter().map(Group::levels).collect();
+        let mut known: Vec<Option<Fitting<'_>>> = jobs.iter().map(|_| None).collect();
+        for level in 0..levels.iter().map(Vec::len).max().unwrap_or(0) {
+            let mut fittings = Vec::new();
+            for ((group, levels), empty) in groups.iter().zip(&levels).zip(&empty) {
+                for &job in levels.get(level).into_iter().flatten() {
+                    fittings.push(self.start(group, job, &jobs[job], empty, &known));
+                }
+            }
+            for fitting in self.run(fittings)? {
+                let job = fitting.job;
+                known[job] = Some(fitting);
+            }
+        }
+        Ok(known)
+    }
+
+    /// A fit at its start; `empty` is what its group has without weights.
+    fn start<'a>(
+        &self,
+        group: &'a Group,
+        index: usize,
+        job: &Job<'a>,
+        empty: &Found,
+        known: &[Option<Fitting<'a>>],
+    ) -> Fitting<'a> {
+        let response = (group.present.response(&job.response), job.strength);
+        let mut start = group.start(job, self.design.columns(), known);
+        if job.start.is_some() {
+            move_intercepts(&mut start.parameters, self.preconditioner.centre(), 1.0);
+        }
+        let mut fitting = Fitting::new(index, response, scale(empty, self.design), start);
+        // Zero weights have no penalty: what was found there holds at every strength.
+        if job.start.is_none() && fitting.is_empty() {
+            fitting.arrive(empty.clone(), self.settings);
+        }
+        fitting
     }
 
     /// Fits until all have converged or given up.
@@ -128,7 +149,7 @@ impl Batch<'_> {
             self.evaluate(Precision::Double, &mut active)?;
             // A direction can fail before it is tried, a few times at most.
             while active.iter().any(|fitting| fitting.need == Need::Direction) {
-                self.set_directions(&mut active);
+                self.set_directions(&mut active)?;
             }
             finished.extend(active.extract_if(.., |fitting| fitting.need == Need::Nothing));
         }
@@ -179,18 +200,19 @@ impl Batch<'_> {
     }
 
     /// Quasi-Newton directions by the two-loop recursion.
-    fn set_directions(&mut self, active: &mut [Fitting<'_>]) {
+    fn set_directions(&mut self, active: &mut [Fitting<'_>]) -> Result<()> {
         let wanted = |fitting: &&mut Fitting<'_>| fitting.need == Need::Direction;
         let mut chosen: Vec<&mut Fitting<'_>> = active.iter_mut().filter(wanted).collect();
+        let pays = self.outputs > 1 && Curvature::pays(self.design);
+        for fitting in &mut chosen {
+            if pays && fitting.wants_curvature() {
+                let centre = self.preconditioner.centre();
+                let parameters = (&fitting.parameters[..], self.outputs);
+                fitting.curvature = Some(Curvature::new(self.design, centre, parameters)?);
+            }
+        }
         let found = chosen.iter().filter_map(|fitting| fitting.found.as_ref());
         let mut rows = self.stack(found.map(|found| &found.gradient[..]));
-        let kinds: Vec<(f64, f64)> = chosen
-            .iter()
-            .flat_map(|fitting| {
-                let variance = fitting.found.iter().flat_map(|found| &found.variance);
-                variance.map(|&variance| (fitting.strength, variance))
-            })
-            .collect();
         let size = self.outputs * rows.ncols();
         let flat = rows.as_slice_mut().expect("stacked rows are contiguous");
         let shares: Vec<Vec<f64>> = flat
@@ -198,11 +220,33 @@ impl Batch<'_> {
             .zip(&chosen)
             .map(|(direction, fitting)| fitting.first_loop(direction))
             .collect();
-        self.preconditioner.apply(rows.view_mut(), &kinds);
+        self.precondition(&mut rows, &mut chosen);
         let flat = rows.as_slice_mut().expect("stacked rows are contiguous");
         flat.par_chunks_exact_mut(size)
             .zip(chosen.par_iter_mut())
             .zip(&shares)
             .for_each(|((direction, fitting), shares)| fitting.second_loop(direction, shares));
+        Ok(())
+    }
+
+    /// Multiplies directions by what each fit knows best of its inverse Hessian.
+    fn precondition(&mut self, rows: &mut Array2<f64>, chosen: &mut [&mut Fitting<'_>]) {
+        let mut shared = Vec::new();
+        let mut kinds = Vec::new();
+        for (index, fitting) in chosen.iter_mut().enumerate() {
+            let own = index * self.outputs..(index + 1) * self.outputs;
+            if let Some(curvature) = &mut fitting.curvature {
+                curvature.apply(rows.slice_mut(s![own, ..]), fitting.strength);
+                continue;
+            }
+            shared.extend(own);
+            let variances = fitting.found.iter().flat_map(|found| &found.variance);
+            kinds.extend(variances.map(|&variance| (fitting.strength, variance)));
+        }
+        let mut chosen = rows.select(Axis(0), &shared);
+        self.preconditioner.apply(chosen.view_mut(), &kinds);
+        for (solved, row) in chosen.rows().into_iter().zip(shared) {
+            rows.row_mut(row).assign(&solved);
+        }
     }
 }

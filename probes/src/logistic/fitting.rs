@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use ndarray::Array2;
 
+use super::curvature::Curvature;
 use super::line_search::{Limits, LineSearch, Verdict};
 use super::present::Present;
 use super::{Fit, Response, Settings};
@@ -13,6 +14,10 @@ const MEMORY: usize = 10;
 
 /// Directions in a row that may fail before a fit gives up.
 const MOST_STALLS: usize = 2;
+
+/// Iterations before a fit without a neighbour gets a preconditioner of its own: before, its
+/// probabilities say little of those at the optimum.
+const FIRST_CURVATURE: usize = 4;
 
 /// Gradients below this share of the first are left to float64: they hold less than a digit more in
 /// float32.
@@ -107,6 +112,10 @@ pub(super) struct Fitting<'a> {
     direction: Vec<f64>,
     search: Option<LineSearch>,
     history: VecDeque<Correction>,
+    /// Its own preconditioner, once it has one.
+    pub(super) curvature: Option<Curvature>,
+    /// The iteration at which that is next made.
+    next_curvature: usize,
     /// Norm of the gradient at zero weights and the best intercepts: the yardstick.
     scale: f64,
     norm: f64,
@@ -132,6 +141,7 @@ impl<'a> Fitting<'a> {
         scale: f64,
         start: Start,
     ) -> Self {
+        let near = !start.history.is_empty();
         Self {
             job,
             response,
@@ -144,6 +154,8 @@ impl<'a> Fitting<'a> {
             found: None,
             search: None,
             history: start.history,
+            curvature: None,
+            next_curvature: if near { 0 } else { FIRST_CURVATURE },
             scale,
             norm: f64::INFINITY,
             iterations: 0,
@@ -229,6 +241,16 @@ impl<'a> Fitting<'a> {
         self.search = None;
         self.stalls += 1;
         self.need = if self.stalls > MOST_STALLS { Need::Nothing } else { Need::Direction };
+    }
+
+    /// Whether the next direction should have a new preconditioner of its own. Every one is made after
+    /// four times as many iterations as the last: the shape of the objective settles.
+    pub(super) fn wants_curvature(&mut self) -> bool {
+        let due = self.iterations >= self.next_curvature;
+        if due {
+            self.next_curvature = 4 * self.iterations.max(FIRST_CURVATURE / 2);
+        }
+        due
     }
 
     /// From the newest correction to the oldest; returns the share taken of each.

@@ -22,6 +22,7 @@
 
 mod batched;
 mod cholesky;
+mod curvature;
 mod design;
 mod fitting;
 mod gemm;

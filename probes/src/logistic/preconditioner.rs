@@ -21,7 +21,7 @@ const WIDEST: usize = 4096;
 
 /// Below this many rows `XᵀX` of a wide design has a low rank, which the quasi-Newton steps learn
 /// sooner than a wide factor is made: blocks stay narrow.
-const FEW_ROWS: usize = 512;
+pub(super) const FEW_ROWS: usize = 512;
 const WIDEST_OF_FEW: usize = 256;
 
 /// Columns of `XᵀX` computed at a time; only its lower half is needed.
@@ -30,7 +30,7 @@ const PANEL: usize = 128;
 /// Ridges a decade that have a factor. Narrow designs can afford ridges within a factor of 1.33 of
 /// what is asked for.
 const STEPS_OF_NARROW: f64 = 4.0;
-const NARROW: usize = 1024;
+pub(super) const NARROW: usize = 1024;
 
 /// Columns are far from zero where their mean is this many deviations away.
 const FAR: f64 = 1.0;
@@ -73,6 +73,13 @@ impl Preconditioner {
         let zero = Array1::zeros(columns);
         let (centre, mean) = if near { (None, mean) } else { (Some(mean), zero) };
         Ok(Self { rows, centre, mean, gram, steps, factors: BTreeMap::new() })
+    }
+
+    /// That of weighted rows: `rows` is the sum of the weights, `mean` and `gram` (whole) those of the
+    /// rows less their centre.
+    pub(super) fn weighted(rows: f64, mean: Array1<f64>, gram: Array2<f64>) -> Self {
+        let (gram, steps, factors) = (vec![gram], STEPS_OF_NARROW, BTreeMap::new());
+        Self { rows, centre: None, mean, gram, steps, factors }
     }
 
     /// What is subtracted from the rows before all else, `(D)`. Columns far from zero would lose
@@ -156,7 +163,7 @@ fn moments(design: &Design, bounds: &[(usize, usize)]) -> Result<(Array1<f64>, V
 }
 
 /// Adds the lower half of `XᵀX`.
-fn add_products(gram: &mut Array2<f64>, rows: ArrayView2<'_, f64>) {
+pub(super) fn add_products(gram: &mut Array2<f64>, rows: ArrayView2<'_, f64>) {
     let columns = gram.ncols();
     for at in (0..columns).step_by(PANEL) {
         let end = (at + PANEL).min(columns);

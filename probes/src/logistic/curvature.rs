@@ -1,8 +1,8 @@
 //! The inverse Hessian of one softmax fit, approximately.
 //!
-//! The Hessian is the sum over rows of `(diag p − p pᵀ) ⊗ x xᵀ` and the ridge. Here every row has the
-//! same matrix of classes, the mean `M`, but its own weight `1 − Σ p²`: confident rows curve little.
-//! In the eigenbasis of `M` it falls apart into one weighted ridge problem a direction of classes.
+//! The Hessian is the sum over rows of `(diag p − p pᵀ) ⊗ x xᵀ` and the ridge. Here every row has
+//! the same matrix of classes, the mean `M`, but its own weight `1 − Σ p²`: confident rows curve
+//! little. In the eigenbasis of `M` it falls apart into one weighted ridge problem a direction of classes.
 //!
 //! Measured on 4,000 rows × 128 correlated columns, 10 classes, at strengths 0.001, 0.1 and 10 to a
 //! relative gradient of 10⁻⁶: 28, 28 and 25 iterations, where one unweighted factor a class, with

@@ -243,8 +243,8 @@ impl<'a> Fitting<'a> {
         self.need = if self.stalls > MOST_STALLS { Need::Nothing } else { Need::Direction };
     }
 
-    /// Whether the next direction should have a new preconditioner of its own. Every one is made after
-    /// four times as many iterations as the last: the shape of the objective settles.
+    /// Whether the next direction should have a new preconditioner of its own. Every one is made
+    /// after four times as many iterations as the last: the shape of the objective settles.
     pub(super) fn wants_curvature(&mut self) -> bool {
         let due = self.iterations >= self.next_curvature;
         if due {

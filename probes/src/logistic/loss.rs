@@ -1,7 +1,7 @@
 //! The log losses and their derivatives at given decision values, in either precision.
 //!
-//! Decision values `z` of one fit are `(outputs, n)`, flat, one output after the other. Loops run over
-//! fixed numbers of rows side by side, which the compiler turns into vectors.
+//! Decision values `z` of one fit are `(outputs, n)`, flat, one output after the other. Loops run
+//! over fixed numbers of rows side by side, which the compiler turns into vectors.
 
 use std::ops::Range;
 

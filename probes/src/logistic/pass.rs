@@ -1,7 +1,8 @@
 //! One pass over the rows: the losses and gradients of many fits by two matrix products a block.
 //!
-//! Rows are cut into spans that depend on the problem alone, not on the number of threads. Each span
-//! goes through its blocks and keeps its own sums, which are added in order: results repeat exactly.
+//! Rows are cut into spans that depend on the problem alone, not on the number of threads. Each
+//! span goes through its blocks and keeps its own sums, which are added in order: results repeat
+//! exactly.
 
 use std::ops::Range;
 

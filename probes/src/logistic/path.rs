@@ -1,14 +1,15 @@
 //! The order in which the strengths of one target are fitted, and where each starts.
 //!
-//! The optimum is a smooth function of the logarithm of the strength. Every eighth strength (say) is
-//! fitted first, then those halfway between, and so on: each level starts from polynomials through
-//! what is known, and its quasi-Newton histories from the nearest known fit, whose corrections differ only
-//! by the penalty. The levels of all targets are fitted together and stay wide.
+//! The optimum is a smooth function of the logarithm of the strength. Every eighth strength (say)
+//! is fitted first, then those halfway between, and so on: each level starts from polynomials
+//! through what is known, and its quasi-Newton histories from the nearest known fit, whose
+//! corrections differ only by the penalty. The levels of all targets are fitted together and stay
+//! wide.
 //!
 //! Measured on 16,277 rows × 512 correlated columns, 25 strengths over seven decades, to a relative
 //! gradient of 10⁻⁶: a target of base rate 16% takes 272 evaluations from zero weights, 234 from
-//! strong to weak each from the last, 196 with these levels and 159 with the histories too. One of 2%,
-//! separable at weak strengths, takes 562, 563, 461 and 430.
+//! strong to weak each from the last, 196 with these levels and 159 with the histories too. One of
+//! 2%, separable at weak strengths, takes 562, 563, 461 and 430.
 
 use super::fitting::{Fitting, Start};
 use super::present::Present;

@@ -1,7 +1,7 @@
 //! The two precisions a pass over the rows can run in, with exponentials that vectorise.
 //!
-//! The loops of `loss` are compiled for every instruction set by `pulp` and chosen at run time; what they
-//! call must be plain arithmetic, so library functions are out.
+//! The loops of `loss` are compiled for every instruction set by `pulp` and chosen at run time;
+//! what they call must be plain arithmetic, so library functions are out.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -55,8 +55,8 @@ macro_rules! polynomial {
     }};
 }
 
-/// `exp` by `2ⁿ · exp(r)` with |r| ≤ ln 2 / 2. Adding `magic` (1.5 times the power of two whose unit
-/// in the last place is 1) rounds to an integer and leaves it in the low bits, where a shift makes
+/// `exp` by `2ⁿ · exp(r)` with |r| ≤ ln 2 / 2. Adding `magic` (1.5 times the power of two whose
+/// unit in the last place is 1) rounds to an integer and leaves it in the low bits, where a shift makes
 /// it an exponent. `ln_2` is in two parts, the first with trailing zeros, so that the product
 /// with n is exact.
 macro_rules! real {
@@ -146,7 +146,8 @@ fn resize<T: Real>(buffer: &mut Array2<T>, shape: (usize, usize)) {
 }
 
 // Taylor coefficients 1/k!, and 1/(2k + 1) of atanh(s) / s: what is left out is below half a unit
-// in the last place (0.347⁸ / 8! = 5e-9, 9⁻⁸ / 17 = 1e-9; 0.347¹⁴ / 14! = 4e-18, 9⁻¹⁷ / 35 = 2e-18).
+// in the last place (0.347⁸ / 8! = 5e-9, 9⁻⁸ / 17 = 1e-9; 0.347¹⁴ / 14! = 4e-18,
+// 9⁻¹⁷ / 35 = 2e-18).
 real!(
     f32,
     single_rows,

@@ -3,10 +3,10 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion};
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use vdvae_ops::{
-    ConvShape, avg_pool, conv, gain_bias, kl_sum, mixture_nll, project_add, sample_and_kl,
-    upsample_add,
+    AdamW, AdamWState, ConvShape, avg_pool, conv, gain_bias, kl_sum, mixture_nll, project_add,
+    sample_and_kl, sum_of_squares, upsample_add,
 };
 
 const BATCH: usize = 8;
@@ -80,9 +80,46 @@ fn operators(criterion: &mut Criterion) -> Result<()> {
     })
 }
 
+/// One pass of AdamW and the moving average over as many numbers as the CIFAR-10 preset has, and
+/// the gradient's norm before it.
+fn optimizer(criterion: &mut Criterion) {
+    const PARAMETERS: usize = 39_145_700;
+    let mut group = criterion.benchmark_group("optimizer");
+    group.sample_size(10).throughput(Throughput::Elements(PARAMETERS as u64));
+    let gradient: Vec<f32> = (0..PARAMETERS).map(|i| (i % 13) as f32 * 1e-3 - 6e-3).collect();
+    group.bench_function("sum_of_squares/39145700", |bencher| {
+        bencher.iter(|| sum_of_squares(&gradient));
+    });
+    let [mut parameters, mut ema, mut first, mut second] =
+        [(); 4].map(|()| vec![0.0f32; PARAMETERS]);
+    let adamw = AdamW {
+        step: 10,
+        learning_rate: 2e-4,
+        beta1: 0.9,
+        beta2: 0.9,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        gradient_scale: 1.0,
+        ema_rate: 0.9999,
+    };
+    group.bench_function("adamw_and_average/39145700", |bencher| {
+        bencher.iter(|| {
+            let state = AdamWState {
+                parameters: &mut parameters,
+                ema: &mut ema,
+                first: &mut first,
+                second: &mut second,
+            };
+            adamw.apply(state, &gradient);
+        });
+    });
+    group.finish();
+}
+
 fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     operators(&mut criterion)?;
+    optimizer(&mut criterion);
     criterion.final_summary();
     Ok(())
 }

@@ -6,8 +6,8 @@
 
 Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benches/peers/ours.rs`
 in release, and then runs each case on both sides alternately on the same cores, PyTorch in both
-memory layouts; short cases several times a turn. Ratios are ours over PyTorch's better layout, of medians over the rounds; below 1
-is faster. `peak` cases give the highest memory of a process of its own that runs the case three
+memory layouts; short cases several times a turn. Ratios are ours over PyTorch's better layout, of
+medians over the rounds; below 1 is faster. `peak` cases give the highest memory of a process of its own that runs the case three
 times, in MiB, above what the process held before (libraries, mostly).
 """
 

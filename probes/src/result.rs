@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{EpisodeInfo, Error, VerificationInfo};
 
 /// Everything in `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,8 +171,15 @@ pub struct ProbeResult {
     /// Whether every fit behind the result converged.
     #[serde(default)]
     pub converged: bool,
-    /// One entry a target; for classes one a class, against all others.
+    /// One entry a target; for classes one a class, against all others; none for episodes, whose
+    /// classes change.
     pub per_target: Vec<TargetResult>,
+    /// The episodes behind a few-shot result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot: Option<EpisodeInfo>,
+    /// What a face verification measured beside its accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationInfo>,
 }
 
 /// The share of rows in a file from before there were shares.
@@ -318,6 +325,7 @@ mod tests {
                     converged: Some(true),
                     ..TargetResult::default()
                 }],
+                ..ProbeResult::default()
             }],
             comparisons: vec![Comparison {
                 a: Compared {

@@ -304,22 +304,35 @@ impl DataArgs {
             let expected = "expected csv:FILE, which has columns to choose from";
             return Err(usage(format!("--targets: {expected}, found {name}")));
         }
-        let options = OpenOptions {
+        vdvae_datasets::open(name, &self.options()).map_err(not_found)
+    }
+
+    /// Where a data set lies.
+    pub(crate) fn locate(&self, name: &str) -> Result<PathBuf> {
+        vdvae_datasets::locate(name, &self.options()).map_err(not_found)
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
             targets: self.targets.clone(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
             ..OpenOptions::from_env()
-        };
-        vdvae_datasets::open(name, &options).map_err(|error| match error {
-            vdvae_datasets::Error::UnknownDataset { .. } | vdvae_datasets::Error::NoPath { .. } => {
-                usage(error)
-            }
-            other => other.into(),
-        })
+        }
     }
 
     pub(crate) fn on_bad_image(&self) -> Result<OnBadImage> {
         self.on_bad_image.parse().map_err(usage)
+    }
+}
+
+/// A name or a path that was not given right is a mistake in what was asked for.
+fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
+    match error {
+        vdvae_datasets::Error::UnknownDataset { .. } | vdvae_datasets::Error::NoPath { .. } => {
+            usage(error)
+        }
+        other => other.into(),
     }
 }
 

@@ -5,8 +5,9 @@ use vdvae_features::{FeatureColumn, LayerSelection};
 use vdvae_model::LayerShape;
 use vdvae_probes::{Origin, Source, nested_order, shuffle_targets};
 
-use super::plan::{Plan, Subset};
+use super::plan::Plan;
 use super::tables::{Splits, reduce, selected};
+use super::targets::Subset;
 
 /// One source and selection.
 pub(super) struct Line<'a> {

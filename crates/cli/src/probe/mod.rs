@@ -1,12 +1,16 @@
-//! `vdvae-probe`: probes on the latents of each resolution, beside controls.
+//! `vdvae-probe`: what the latents of each resolution know, beside controls.
 
 mod cache;
+mod few_shot;
 mod lines;
 mod page;
 mod plan;
 mod predict;
 mod run;
 mod tables;
+mod targets;
+mod task;
+mod verification;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,8 +63,10 @@ struct Args {
     cache: CacheArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, or csv:FILE
-    /// [example: --task celeba-attrs]
+    /// What is asked. Labels: toy-faces, celeba-attrs, cifar10, mnist, tiny-imagenet, folder:PATH,
+    /// csv:FILE, hf:OWNER/REPO. Few labels: DATA-Nway-Kshot, where DATA is toy-faces, omniglot,
+    /// tiny-imagenet, celeba or one of those above, or omniglot-runs. Faces: lfw-verification,
+    /// celeba-verification, toy-faces-verification [example: --task omniglot-5way-1shot]
     #[arg(long, default_value = "toy-faces", value_name = "TASK")]
     task: String,
     #[command(flatten)]
@@ -69,6 +75,8 @@ struct Args {
     selection: SelectionArgs,
     #[command(flatten)]
     probing: ProbingArgs,
+    #[command(flatten)]
+    episodes: EpisodeArgs,
     /// Pictures that pass through the network at once, on each thread [example: --batch-size 8]
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -121,7 +129,10 @@ struct SelectionArgs {
 #[derive(Debug, clap::Args)]
 struct ProbingArgs {
     /// Probes to run: logistic, ridge, knn (10 or 20 neighbours by cosine), centroid. Without it:
-    /// logistic, or ridge where targets are real numbers [example: --probe logistic,knn]
+    /// logistic, or ridge where targets are real numbers. For few labels: cl2n (nearest centroid
+    /// after centring and normalising, the default), centroid, knn (5 neighbours), logistic. For
+    /// faces: cosine, euclidean, whitened, lda; without it cosine and lda
+    /// [example: --probe logistic,knn]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     probe: Vec<String>,
     /// Which code fits logistic probes: batched takes every target and strength at once; linfa one
@@ -129,13 +140,9 @@ struct ProbingArgs {
     #[arg(long, default_value = "batched", value_name = "batched|linfa")]
     solver: String,
     /// Penalties of logistic and ridge to choose from on validation: alpha of the summed loss,
-    /// which is 1 / C [example: --strengths 1,10,100]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "LIST",
-        default_value = "1,10,100,1000,10000,100000,1000000"
-    )]
+    /// which is 1 / C; for few labels the one that logistic has
+    /// [default: powers of ten from 1 to 1e6; 1 for few labels] [example: --strengths 1,10,100]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
     strengths: Vec<f64>,
     /// Shares of the training and validation pictures to use, each subset part of the larger ones
     /// [example: --train-fraction 0.01,0.1,1]
@@ -146,10 +153,27 @@ struct ProbingArgs {
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     label_seeds: u32,
-    /// Bootstrap replicates of the 95% intervals [example: --replicates 200]
-    #[arg(long, default_value_t = 1000, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    replicates: u32,
+    /// Bootstrap replicates of the 95% intervals [default: 1000] [example: --replicates 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    replicates: Option<u32>,
+}
+
+/// Sizes of tasks that draw episodes or pairs.
+#[derive(Debug, clap::Args)]
+struct EpisodeArgs {
+    /// Few labels: episodes to draw [default: 600] [example: --episodes 2000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    episodes: Option<u32>,
+    /// Few labels: pictures of each class to classify in an episode [default: 15]
+    /// [example: --queries 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    queries: Option<u32>,
+    /// Faces: folds, without a person in common [default: 10] [example: --folds 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    folds: Option<u32>,
+    /// Faces: pairs of each fold, half of them of one person [default: 600] [example: --pairs 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pairs: Option<u32>,
 }
 
 /// Entry point of `vdvae-probe`.
@@ -175,18 +199,18 @@ fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let outcome = Plan::new(args, common)
         .and_then(|plan| run::run(&plan, args).map(|outcome| (plan, outcome)));
-    let (plan, run::Outcome { report, evaluated, illustrations }) = outcome.inspect_err(|_| {
+    let (plan, run::Outcome { report, scored, illustrations }) = outcome.inspect_err(|_| {
         // A folder that is still empty goes again; one with results is no empty folder and stays.
         let _ = std::fs::remove_dir(&args.out);
     })?;
-    let page = page::page(&plan, &report, &evaluated, illustrations);
+    let page = page::page(&plan, &report, &scored, illustrations);
     write_page(&args.out.join("report.html"), &page)?;
     if common.json {
         return print(&results_json(&report)?);
     }
     let mut text = report_table(&report);
     // One selection is a question about its targets.
-    if let Some(result) = run::only_latents(&evaluated) {
+    if let Some(result) = run::only_latents(&scored.targets) {
         text += &format!("\n{}", targets_table(result));
     }
     print(&text)

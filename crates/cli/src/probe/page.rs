@@ -8,12 +8,13 @@ use image::RgbImage;
 use vdvae_datasets::{Batch, OnBadImage, Preparation, Split, load_batch};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_model::Noise;
-use vdvae_probes::{Compared, Evaluated, ProbeReport, Source, nearest_rows};
+use vdvae_probes::{Compared, Evaluated, ProbeReport, ProbeResult, Source, nearest_rows};
 use vdvae_report::{
     Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
 };
 
-use super::plan::Plan;
+use super::plan::{Plan, Question};
+use super::run::Scored;
 use super::tables::Splits;
 
 /// Test pictures shown.
@@ -34,9 +35,9 @@ pub(super) struct Illustrations {
 
 impl Illustrations {
     /// Pictures, predictions and neighbours from the latents' tables, and the KL of every layer.
-    pub(super) fn new(plan: &Plan, latents: &Splits, evaluated: &[Evaluated]) -> Result<Self> {
+    pub(super) fn new(plan: &Plan, latents: &Splits, scored: &Scored) -> Result<Self> {
         let (layers, kl_pictures) = kl_of_layers(plan)?;
-        Ok(Self { layers, kl_pictures, pictures: examples(plan, latents, evaluated)? })
+        Ok(Self { layers, kl_pictures, pictures: examples(plan, latents, &scored.targets)? })
     }
 }
 
@@ -44,14 +45,14 @@ impl Illustrations {
 pub(super) fn page<'a>(
     plan: &Plan,
     report: &'a ProbeReport,
-    evaluated: &[Evaluated],
+    scored: &Scored,
     illustrations: Illustrations,
 ) -> ReportPage<'a> {
     let provenance = provenance(plan, report, illustrations.kl_pictures);
     ReportPage {
         differences: differences(report),
         layers: illustrations.layers,
-        roc: roc(evaluated),
+        roc: roc(&scored.targets).into_iter().chain(verification_roc(report)).collect(),
         pictures: illustrations.pictures,
         provenance,
         command: command(),
@@ -118,6 +119,31 @@ fn roc(evaluated: &[Evaluated]) -> Vec<RocCurve> {
     curves
 }
 
+/// ROC curves of the pairs of faces: of the best score of latents, and those of its controls.
+fn verification_roc(report: &ProbeReport) -> Vec<RocCurve> {
+    let pairs = || report.results.iter().filter(|result| result.verification.is_some());
+    let latents = pairs().filter(|r| r.source == Source::Latents && r.matched_columns.is_none());
+    let value = |r: &&ProbeResult| r.value.unwrap_or(f64::NEG_INFINITY);
+    let Some(best) = latents.max_by(|a, b| value(a).total_cmp(&value(b))) else {
+        return Vec::new();
+    };
+    let beside = pairs().filter(|r| {
+        r.probe == best.probe
+            && r.matched_columns.is_none()
+            && (r.layers == best.layers || r.layers.is_none())
+    });
+    let curve = |result: &ProbeResult| {
+        let points = result.verification.iter().flat_map(|info| &info.roc);
+        RocCurve {
+            name: format!("same person, {}", result.probe),
+            source: result.source,
+            points: points.map(|&[wrong, right]| (wrong, right)).collect(),
+            auroc: result.mean_auroc(),
+        }
+    };
+    beside.map(curve).collect()
+}
+
 /// `count` evenly spaced numbers below `len`: neighbours are often alike (one person, one class).
 fn spread(len: usize, count: usize) -> Vec<usize> {
     let count = count.min(len);
@@ -126,6 +152,9 @@ fn spread(len: usize, count: usize) -> Vec<usize> {
 
 fn examples(plan: &Plan, latents: &Splits, evaluated: &[Evaluated]) -> Result<Vec<Example>> {
     let [train, _, test] = latents;
+    if train.rows() == 0 {
+        return Ok(Vec::new());
+    }
     let rows = spread(test.rows(), PICTURES);
     let queries = test.select_rows(&rows);
     let near = nearest_rows(train.view(), queries.view(), NEIGHBOURS)?;
@@ -194,13 +223,13 @@ impl<'a> Pictures<'a> {
     }
 
     fn batch(&self, split: Split, indices: &[usize]) -> Result<Batch> {
-        let dataset = self.plan.dataset.as_ref();
+        let dataset = self.plan.dataset(split);
         Ok(load_batch(dataset, split, indices, &self.preparation, OnBadImage::Skip)?)
     }
 
     /// The pictures of a table's rows, by key.
     fn of(&self, split: Split, rows: &FeatureTable) -> Result<BTreeMap<String, RgbImage>> {
-        let dataset = self.plan.dataset.as_ref();
+        let dataset = self.plan.dataset(split);
         let wanted: std::collections::HashSet<&String> = rows.keys.iter().collect();
         let indices: Vec<usize> =
             (0..dataset.len(split)).filter(|&i| wanted.contains(&dataset.key(split, i))).collect();
@@ -221,7 +250,7 @@ fn kl_of_layers(plan: &Plan) -> Result<(Vec<LayerKl>, usize)> {
     let (mut nats, mut count) = (vec![0.0; shapes.len()], 0);
     let pictures = Pictures::new(plan);
     let size = pictures.preparation.size;
-    for indices in spread(plan.dataset.len(Split::Test), KL_PICTURES).chunks(KL_BATCH) {
+    for indices in spread(plan.dataset(Split::Test).len(Split::Test), KL_PICTURES).chunks(KL_BATCH) {
         let batch = pictures.batch(Split::Test, indices)?;
         if batch.is_empty() {
             continue;
@@ -258,12 +287,21 @@ fn provenance(plan: &Plan, report: &ProbeReport, kl_pictures: usize) -> Vec<(Str
         ),
         ("Features", format!("statistic {}, pooling {}", plan.spec.statistic, plan.spec.pooling)),
         ("KL per layer", format!("seeded samples, mean over {kl_pictures} test pictures")),
-        ("Intervals", format!("95%, {} bootstrap replicates", plan.bootstrap.replicates)),
+        ("Intervals", intervals(plan)),
         ("Seed", report.seed.to_string()),
         ("Version", format!("vdvae-probe {}", env!("CARGO_PKG_VERSION"))),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+/// What the intervals are over.
+fn intervals(plan: &Plan) -> String {
+    match &plan.question {
+        Question::Targets(_) => format!("95%, {} bootstrap replicates", plan.bootstrap.replicates),
+        Question::FewShot(question) => question.intervals(),
+        Question::Verification(question) => question.intervals(),
+    }
 }
 
 fn model_line(plan: &Plan) -> String {

@@ -1,26 +1,31 @@
 //! Everything that was asked for, checked before any work.
 
 use anyhow::Result;
-use vdvae_datasets::{Dataset, Labels, OnBadImage, Split};
+use vdvae_datasets::{Dataset, Lfw, OnBadImage, OneShotRuns, Split};
 use vdvae_features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
-use vdvae_probes::{
-    Bootstrap, CentroidProbe, KnnProbe, LinearProbe, Probe, ReductionKind, RidgeProbe, Solver,
-    Source,
-};
+use vdvae_probes::{Bootstrap, ReductionKind, Source};
 
-use super::{Args, ProbingArgs, SelectionArgs};
+use super::few_shot::FewShotPlan;
+use super::targets::TargetsPlan;
+use super::task::{Kind, Task};
+use super::verification::VerificationPlan;
+use super::{Args, EpisodeArgs, ProbingArgs, SelectionArgs};
 use crate::common::{Common, LoadedModel, check_writable, usage};
 
 /// Most columns that selections may be matched to.
 const MOST_COLUMNS: usize = 1 << 16;
 
+/// Bootstrap replicates where no number is asked for.
+const REPLICATES: u32 = 1000;
+
 /// A checked run.
 pub(super) struct Plan {
-    pub(super) task: String,
+    pub(super) task: Task,
+    pub(super) question: Question,
     pub(super) loaded: LoadedModel,
     pub(super) random: Option<Vdvae>,
-    pub(super) dataset: Box<dyn Dataset>,
+    dataset: Box<dyn Dataset>,
     pub(super) spec: FeatureSpec,
     pub(super) cache: Option<FeatureCache>,
     /// Direct convolutions only, which changes the last digits of features.
@@ -31,69 +36,22 @@ pub(super) struct Plan {
     pub(super) pca_columns: usize,
     /// Columns to match, and how.
     pub(super) matching: Option<(usize, ReductionKind)>,
-    /// Parts of the training rows, smallest first.
-    pub(super) subsets: Vec<Subset>,
     pub(super) bootstrap: Bootstrap,
     pub(super) on_bad_image: OnBadImage,
-    /// Empty for the default of the task.
-    probes: Vec<ProbeKind>,
-    solver: Solver,
-    strengths: Vec<f64>,
 }
 
-/// A share of the training and validation rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Subset {
-    pub(super) fraction: f64,
-    /// What draws them; none for all rows.
-    pub(super) seed: Option<u64>,
+/// What is asked of the features.
+pub(super) enum Question {
+    Targets(TargetsPlan),
+    FewShot(FewShotPlan),
+    Verification(VerificationPlan),
 }
 
-/// A probe by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ProbeKind {
-    Logistic,
-    Ridge,
-    Knn,
-    Centroid,
-}
-
-impl ProbeKind {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Logistic, "logistic"),
-        (Self::Ridge, "ridge"),
-        (Self::Knn, "knn"),
-        (Self::Centroid, "centroid"),
-    ];
-}
-
-/// Tasks and the data sets behind them.
-const TASKS: [(&str, &str); 6] = [
-    ("toy-faces", "toy-faces"),
-    ("toy-faces-attrs", "toy-faces"),
-    ("celeba-attrs", "celeba"),
-    ("celeba", "celeba"),
-    ("cifar10", "cifar10"),
-    ("mnist", "mnist"),
-];
-
-/// The data set of a task.
-fn dataset_of(task: &str) -> Result<String> {
-    if let Some((_, dataset)) = TASKS.iter().find(|(name, _)| *name == task) {
-        return Ok((*dataset).to_string());
-    }
-    let with_path = |name: &str| task.strip_prefix(name).is_some_and(|path| !path.is_empty());
-    if with_path("folder:") || with_path("csv:") {
-        return Ok(task.to_string());
-    }
-    Err(usage(format!(
-        "--task: expected toy-faces, celeba-attrs, cifar10, mnist or folder:PATH, or csv:FILE, found \
-         `{task}`"
-    )))
-}
+/// The task whose pairs are published.
+const LFW: &str = "lfw-verification";
 
 /// The values named in a list, each once.
-fn named<T: Copy + PartialEq>(
+pub(super) fn named<T: Copy + PartialEq>(
     flag: &str,
     names: &[String],
     known: &[(T, &'static str)],
@@ -133,26 +91,6 @@ fn matching(text: &str) -> Result<(usize, ReductionKind)> {
     }
 }
 
-/// Every fraction with every seed; all rows only once.
-fn subsets(args: &ProbingArgs, seed: u64) -> Result<Vec<Subset>> {
-    let mut fractions = args.train_fraction.clone();
-    if let Some(wrong) = fractions.iter().find(|f| !(**f > 0.0 && **f <= 1.0)) {
-        return Err(usage(format!(
-            "--train-fraction: expected above 0 and up to 1, found {wrong}"
-        )));
-    }
-    fractions.sort_unstable_by(f64::total_cmp);
-    fractions.dedup();
-    let seeds = |fraction: f64| match fraction < 1.0 {
-        true => (0..args.label_seeds).map(|i| Some(seed.wrapping_add(u64::from(i)))).collect(),
-        false => vec![None],
-    };
-    let with_seeds = |&fraction: &f64| {
-        seeds(fraction).into_iter().map(move |seed| Subset { fraction, seed }).collect::<Vec<_>>()
-    };
-    Ok(fractions.iter().flat_map(with_seeds).collect())
-}
-
 /// The selections asked for, or every resolution and all layers together.
 fn selections(args: &SelectionArgs, config: &VdvaeConfig) -> Result<Vec<LayerSelection>> {
     let mut selections = Vec::new();
@@ -186,43 +124,55 @@ fn selections(args: &SelectionArgs, config: &VdvaeConfig) -> Result<Vec<LayerSel
     Ok(selections)
 }
 
-fn strengths(args: &ProbingArgs) -> Result<Vec<f64>> {
-    let valid = |s: &f64| s.is_finite() && *s > 0.0;
-    if args.strengths.is_empty() || !args.strengths.iter().all(valid) {
-        return Err(usage("--strengths: expected positive numbers"));
+impl Question {
+    fn new(args: &Args, task: &Task, seed: u64) -> Result<Self> {
+        let own = (&args.episodes, &args.probing);
+        Ok(match task.kind {
+            Kind::Targets => Self::Targets(TargetsPlan::new(&args.probing, seed)?),
+            Kind::FewShot { ways, shots } => {
+                Self::FewShot(FewShotPlan::sampled(&task.name, [ways, shots], own, seed)?)
+            }
+            Kind::OmniglotRuns => {
+                let runs = OneShotRuns::open(&args.data.locate(&task.dataset)?)?;
+                Self::FewShot(FewShotPlan::runs(&task.name, runs, &args.probing)?)
+            }
+            Kind::Verification if task.name == LFW => {
+                let lfw = Lfw::open(&args.data.locate(&task.dataset)?)?;
+                let plan = VerificationPlan::published(&task.name, &lfw, &args.probing, seed)?;
+                Self::Verification(plan)
+            }
+            Kind::Verification => {
+                Self::Verification(VerificationPlan::sampled(&task.name, own, seed)?)
+            }
+        })
     }
-    Ok(args.strengths.clone())
-}
 
-/// Fails where there is nothing to predict, or the solver cannot.
-fn check_labels(dataset: &dyn Dataset, probes: &[ProbeKind], solver: Solver) -> Result<()> {
-    let name = dataset.name();
-    let fits_logistic = probes.is_empty() || probes.contains(&ProbeKind::Logistic);
-    match dataset.labels(Split::Train) {
-        Labels::None => Err(usage(format!(
-            "{name}: expected labels to predict, found none; put the pictures of each class into a \
-             folder of its name"
-        ))),
-        Labels::Classes { names, .. } if names.len() < 2 => {
-            Err(usage(format!("{name}: expected at least 2 classes, found {}", names.join(", "))))
+    /// Whether the pictures of a split are read.
+    pub(super) fn needs(&self, split: Split) -> bool {
+        match self {
+            Self::Targets(_) => true,
+            Self::FewShot(_) => split != Split::Valid,
+            Self::Verification(plan) => {
+                split == Split::Test || (split == Split::Train && plan.trains())
+            }
         }
-        Labels::Classes { .. } if solver == Solver::Linfa && fits_logistic => Err(usage(format!(
-            "--solver linfa: cannot fit the classes of {name}, only binary targets; use batched"
-        ))),
-        _ => Ok(()),
+    }
+
+    /// Fails where the data set does not have what is asked about.
+    fn check(&self, dataset: &dyn Dataset) -> Result<()> {
+        match self {
+            Self::Targets(plan) => plan.check(dataset),
+            Self::FewShot(plan) => plan.check(dataset),
+            Self::Verification(plan) => plan.check(dataset),
+        }
     }
 }
 
 /// Fails where there would be more than one probe to save, or one that cannot be.
 fn check_save(args: &Args, plan: &Plan) -> Result<()> {
     let Some(path) = &args.save_probe else { return Ok(()) };
-    let linear = match plan.probes[..] {
-        [] => true,
-        [only] => matches!(only, ProbeKind::Logistic | ProbeKind::Ridge),
-        _ => false,
-    };
-    let whole = plan.subsets[..] == [Subset { fraction: 1.0, seed: None }];
-    if plan.selections.len() != 1 || !linear || !whole || plan.matching.is_some() {
+    let saves = matches!(&plan.question, Question::Targets(targets) if targets.can_be_saved());
+    if plan.selections.len() != 1 || !saves || plan.matching.is_some() {
         return Err(usage(
             "--save-probe: expected one --layer and --probe logistic or ridge, without \
              --match-columns or --train-fraction",
@@ -231,10 +181,41 @@ fn check_save(args: &Args, plan: &Plan) -> Result<()> {
     check_writable(path)
 }
 
+/// Fails for what only tasks that predict labels know, where another task is asked for.
+fn check_flags(args: &Args, kind: Kind) -> Result<()> {
+    let ProbingArgs { solver, train_fraction, label_seeds, replicates, .. } = &args.probing;
+    let EpisodeArgs { episodes, queries, folds, pairs } = args.episodes;
+    let targets = [
+        ("--solver", solver != "batched"),
+        ("--train-fraction", train_fraction[..] != [1.0]),
+        ("--label-seeds", *label_seeds != 1),
+        ("--replicates", replicates.is_some()),
+        ("--save-probe", args.save_probe.is_some()),
+        (
+            "--controls shuffled-labels",
+            args.selection.controls.iter().any(|name| name == Source::ShuffledLabels.name()),
+        ),
+    ];
+    let few_shot = [("--episodes", episodes.is_some()), ("--queries", queries.is_some())];
+    let verification = [("--folds", folds.is_some()), ("--pairs", pairs.is_some())];
+    let allowed = |flags: &[(&str, bool)], kinds: &str, fits: bool| {
+        let wrong = flags.iter().find(|(_, given)| *given && !fits);
+        wrong.map_or(Ok(()), |(flag, _)| {
+            Err(usage(format!("{flag}: expected a task {kinds}, found --task {}", args.task)))
+        })
+    };
+    allowed(&targets, "that predicts labels", kind == Kind::Targets)?;
+    let sampled = matches!(kind, Kind::FewShot { .. });
+    allowed(&few_shot, "of sampled episodes, such as omniglot-5way-1shot", sampled)?;
+    let pairs = kind == Kind::Verification && args.task != LFW;
+    allowed(&verification, "of sampled pairs, such as celeba-verification", pairs)
+}
+
 impl Plan {
     pub(super) fn new(args: &Args, common: &Common) -> Result<Self> {
         let Args { selection, probing, .. } = args;
-        let dataset = dataset_of(&args.task)?;
+        let task = Task::parse(&args.task)?;
+        check_flags(args, task.kind)?;
         let controls = controls(&selection.controls)?;
         let statistic: Statistic = selection.statistic.parse().map_err(usage)?;
         if statistic == Statistic::Activation && selection.per_layer {
@@ -248,23 +229,19 @@ impl Plan {
         };
         spec.validate().map_err(usage)?;
         let matching = selection.match_columns.as_deref().map(matching).transpose()?;
-        let probes = named("--probe", &probing.probe, &ProbeKind::ALL)?;
-        let solver = probing.solver.parse().map_err(usage)?;
-        let strengths = strengths(probing)?;
-        let subsets = subsets(probing, common.seed)?;
         let on_bad_image = args.data.on_bad_image()?;
         let loaded = args.model.load(&common.device()?)?;
         let config = loaded.model.config().clone();
         let selections = selections(selection, &config)?;
-        let dataset = args.data.open(&dataset)?;
-        dataset.require(&Split::ALL)?;
-        check_labels(dataset.as_ref(), &probes, solver)?;
+        let dataset = args.data.open(&task.dataset)?;
+        let question = Question::new(args, &task, common.seed)?;
         let random = controls.contains(&Source::RandomInit).then(|| {
             let weights = Weights::initialise(&config, common.seed);
             Vdvae::new(&config, &weights, loaded.model.device())
         });
         let mut plan = Self {
-            task: args.task.clone(),
+            task,
+            question,
             random: random.transpose()?,
             loaded,
             dataset,
@@ -275,34 +252,29 @@ impl Plan {
             controls,
             pca_columns: selection.pca_columns as usize,
             matching,
-            subsets,
-            bootstrap: Bootstrap { replicates: probing.replicates as usize, seed: common.seed },
+            bootstrap: Bootstrap {
+                replicates: probing.replicates.unwrap_or(REPLICATES) as usize,
+                seed: common.seed,
+            },
             on_bad_image,
-            probes,
-            solver,
-            strengths,
         };
+        for split in Split::ALL.into_iter().filter(|&split| plan.question.needs(split)) {
+            plan.dataset(split).require(&[split])?;
+        }
+        plan.question.check(plan.dataset.as_ref())?;
         check_save(args, &plan)?;
         // Last: a run that is refused leaves no folder behind.
         plan.cache = args.cache.open()?;
         Ok(plan)
     }
 
-    /// The probes asked for; without any, the one for the kind of targets.
-    pub(super) fn probes(&self, real: bool) -> Vec<Box<dyn Probe>> {
-        let default = [if real { ProbeKind::Ridge } else { ProbeKind::Logistic }];
-        let kinds = if self.probes.is_empty() { &default[..] } else { &self.probes[..] };
-        let probe = |kind: &ProbeKind| -> Box<dyn Probe> {
-            let (solver, strengths) = (self.solver, self.strengths.clone());
-            match kind {
-                ProbeKind::Logistic => {
-                    Box::new(LinearProbe { solver, strengths, ..LinearProbe::default() })
-                }
-                ProbeKind::Ridge => Box::new(RidgeProbe { strengths }),
-                ProbeKind::Knn => Box::new(KnnProbe::default()),
-                ProbeKind::Centroid => Box::new(CentroidProbe),
+    /// Where the pictures of a split are.
+    pub(super) fn dataset(&self, split: Split) -> &dyn Dataset {
+        match &self.question {
+            Question::FewShot(plan) if split == Split::Test => {
+                plan.test_set().unwrap_or(self.dataset.as_ref())
             }
-        };
-        kinds.iter().map(probe).collect()
+            _ => self.dataset.as_ref(),
+        }
     }
 }

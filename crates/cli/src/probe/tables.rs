@@ -49,12 +49,17 @@ pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Spl
     };
     let named: Vec<_> = sources.iter().map(|(source, read)| (name(source), *read)).collect();
     let mut reader = FeatureReader::new(plan.cache.as_ref(), &named, plan.exact)?;
-    let total: usize = Split::ALL.iter().map(|&split| plan.dataset.len(split)).sum();
+    let needed = Split::ALL.into_iter().filter(|&split| plan.question.needs(split));
+    let total: usize = needed.map(|split| plan.dataset(split).len(split)).sum();
     let bar = progress(total as u64, "reading latents");
     let mut splits = Vec::new();
     for split in Split::ALL {
+        if !plan.question.needs(split) {
+            splits.push(None);
+            continue;
+        }
         let extraction = Extraction {
-            dataset: plan.dataset.as_ref(),
+            dataset: plan.dataset(split),
             split,
             preparation: Preparation::new(plan.loaded.model.config().image_size),
             on_bad_image: plan.on_bad_image,
@@ -63,14 +68,23 @@ pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Spl
         let extracted = reader.read(&extraction, &bar)?;
         bar.suspend(|| report_skipped(&extracted.skipped));
         if extracted.tables[0].rows() == 0 {
-            anyhow::bail!("{}: no picture of split `{split}` could be read", plan.dataset.name());
+            let name = extraction.dataset.name();
+            anyhow::bail!("{name}: no picture of split `{split}` could be read");
         }
-        splits.push(extracted.tables);
+        splits.push(Some(extracted.tables));
     }
     reader.finish(&bar);
+    let splits = without_rows(splits);
     let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
     add_components(plan, &mut tables)?;
     Ok(tables)
+}
+
+/// Tables without rows where a split was not read.
+fn without_rows(splits: Vec<Option<Vec<FeatureTable>>>) -> Vec<Vec<FeatureTable>> {
+    let read = splits.iter().flatten().next().expect("the test split is always read");
+    let empty: Vec<FeatureTable> = read.iter().map(|table| table.select_rows(&[])).collect();
+    splits.into_iter().map(|tables| tables.unwrap_or_else(|| empty.clone())).collect()
 }
 
 /// Turns the tables of each split around: those of each source.

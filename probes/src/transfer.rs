@@ -1,0 +1,186 @@
+//! Few-shot episodes and face verification as entries of `results.json`: what all results share
+//! stands in the same fields, and what is theirs alone in [`EpisodeInfo`] and [`VerificationInfo`].
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::bootstrap::PairedDifference;
+use crate::compare::{Entry, Paired, compare_entries};
+use crate::{Comparison, FewShotResult, ProbeResult, TarAtFar, TargetResult, VerificationResult};
+
+/// The one target of a verification.
+const SAME_PERSON: &str = "same person";
+
+/// The episodes behind a few-shot result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpisodeInfo {
+    /// Classes of an episode.
+    pub ways: usize,
+    /// Labelled rows of each class.
+    pub shots: usize,
+    /// Rows of each class that are classified.
+    pub queries: usize,
+    /// Episodes.
+    pub episodes: usize,
+    /// Seed of the episodes; none for published runs.
+    pub seed: Option<u64>,
+}
+
+/// What a face verification measures beside its accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerificationInfo {
+    /// Dimensions in which rows were compared.
+    pub dimensions: usize,
+    /// Pairs in all folds.
+    pub pairs: usize,
+    /// Standard error of the accuracy over the folds.
+    pub standard_error: f64,
+    /// Shares of genuine pairs accepted where at most a share of the impostors is.
+    pub tar_at_far: Vec<TarAtFar>,
+    /// The accuracy on each fold.
+    pub fold_accuracies: Vec<f64>,
+    /// The threshold of each fold.
+    pub thresholds: Vec<f64>,
+    /// Shares of impostor and genuine pairs accepted, from (0, 0) to (1, 1), at most 200 points.
+    pub roc: Vec<[f64; 2]>,
+}
+
+impl From<&FewShotResult> for ProbeResult {
+    fn from(result: &FewShotResult) -> Self {
+        Self {
+            source: result.source,
+            layers: result.layers.clone(),
+            resolution: result.resolution,
+            columns: result.columns,
+            matched_columns: result.matched_columns,
+            train_fraction: 1.0,
+            probe: result.classifier.clone(),
+            solver: if result.strength.is_some() { "dual" } else { "closed-form" }.to_owned(),
+            metric: "accuracy".to_owned(),
+            value: Some(result.accuracy),
+            ci95: result.ci95,
+            converged: result.converged.unwrap_or(true),
+            few_shot: Some(EpisodeInfo {
+                ways: result.ways,
+                shots: result.shots,
+                queries: result.queries,
+                episodes: result.episodes,
+                seed: result.seed,
+            }),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&VerificationResult> for ProbeResult {
+    /// The interval is Student's, around the mean of the folds.
+    fn from(result: &VerificationResult) -> Self {
+        let half = result.standard_error * quantile(result.folds);
+        Self {
+            source: result.source,
+            layers: result.layers.clone(),
+            resolution: result.resolution,
+            columns: result.columns,
+            matched_columns: result.matched_columns,
+            train_fraction: 1.0,
+            probe: result.score.to_string(),
+            solver: "closed-form".to_owned(),
+            metric: "accuracy".to_owned(),
+            value: Some(result.accuracy),
+            ci95: Some([result.accuracy - half, result.accuracy + half]),
+            converged: true,
+            per_target: vec![TargetResult {
+                target: SAME_PERSON.to_owned(),
+                auroc: result.auc,
+                accuracy: Some(result.accuracy),
+                ..TargetResult::default()
+            }],
+            verification: Some(VerificationInfo {
+                dimensions: result.dimensions,
+                pairs: result.pairs,
+                standard_error: result.standard_error,
+                tar_at_far: result.tar_at_far.clone(),
+                fold_accuracies: result.fold_accuracies.clone(),
+                thresholds: result.thresholds.clone(),
+                roc: result.roc.clone(),
+            }),
+            ..Self::default()
+        }
+    }
+}
+
+/// Student's 97.5% quantile for the mean of `n` numbers.
+fn quantile(n: usize) -> f64 {
+    let freedom = n.saturating_sub(1).max(1) as f64;
+    student(freedom).inverse_cdf(0.975)
+}
+
+fn student(freedom: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, freedom).expect("freedom is positive")
+}
+
+/// Accuracies on the same folds.
+struct Folds<'a>(&'a [f64]);
+
+impl Paired for Folds<'_> {
+    fn value(&self) -> Option<f64> {
+        Some(mean(self.0))
+    }
+
+    /// Student's paired test over the folds.
+    fn difference(&self, other: &Self) -> Option<PairedDifference> {
+        assert_eq!(self.0.len(), other.0.len(), "results of the same folds");
+        let differences: Vec<f64> = self.0.iter().zip(other.0).map(|(a, b)| a - b).collect();
+        let (n, difference) = (differences.len() as f64, mean(&differences));
+        let squares: f64 = differences.iter().map(|d| (d - difference).powi(2)).sum();
+        let error = (squares / (n - 1.0) / n).sqrt();
+        let half = error * quantile(differences.len());
+        let p_value = match error > 0.0 {
+            true => 2.0 * student(n - 1.0).cdf(-(difference / error).abs()),
+            false if difference == 0.0 => 1.0,
+            false => 0.0,
+        };
+        Some(PairedDifference {
+            value: difference,
+            ci95: Some([difference - half, difference + half]),
+            p_value: Some(p_value),
+        })
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Paired differences between verifications of the same folds, within one score and number of
+/// matched columns; the pairs are those of [`compare`](crate::compare).
+///
+/// # Panics
+/// When two results have other numbers of folds.
+pub fn compare_verification(results: &[VerificationResult]) -> Vec<Comparison> {
+    let entry = |result: &VerificationResult| {
+        let side = ProbeResult::from(result).side();
+        let folds = Folds(&result.fold_accuracies);
+        Entry::new(side, result.columns, result.resolution, folds)
+    };
+    compare_entries(&results.iter().map(entry).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scipy.stats.ttest_rel([.9, .8, .85, .95], [.85, .8, .8, .85]): t = 2.4495, p = 0.0917.
+    #[test]
+    fn folds_are_compared_by_students_paired_test() {
+        let (a, b) = ([0.9, 0.8, 0.85, 0.95], [0.85, 0.8, 0.8, 0.85]);
+        let found = Folds(&a).difference(&Folds(&b)).unwrap();
+        assert!((found.value - 0.05).abs() < 1e-12);
+        assert!((found.p_value.unwrap() - 0.0917).abs() < 1e-4, "{found:?}");
+        // 0.05 ± 3.1824 · 0.020412.
+        let [low, high] = found.ci95.unwrap();
+        assert!((low + 0.01496).abs() < 1e-4 && (high - 0.11496).abs() < 1e-4, "{low} {high}");
+        let same = Folds(&a).difference(&Folds(&a)).unwrap();
+        assert_eq!((same.value, same.p_value), (0.0, Some(1.0)));
+    }
+}

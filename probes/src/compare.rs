@@ -1,15 +1,47 @@
 //! Which differences between results are more than chance.
 
-use crate::bootstrap::Replicated;
+use crate::bootstrap::{PairedDifference, Replicated};
 use crate::{Compared, Comparison, Evaluated, ProbeResult, Source};
 
+/// A headline, and what it takes to tell its difference from another on the same rows.
+pub(crate) trait Paired {
+    /// The headline; `None` where it is undefined.
+    fn value(&self) -> Option<f64>;
+
+    /// `self - other`; `None` where either is undefined.
+    fn difference(&self, other: &Self) -> Option<PairedDifference>;
+}
+
+impl Paired for Replicated {
+    fn value(&self) -> Option<f64> {
+        self.value
+    }
+
+    fn difference(&self, other: &Self) -> Option<PairedDifference> {
+        self.minus(other)
+    }
+}
+
 /// Results that differ in their label seed alone, as one.
-struct Entry {
+pub(crate) struct Entry<T> {
     side: Compared,
     columns: usize,
     /// Whether the layers are those of one resolution, as in `32x32`.
     is_resolution: bool,
-    replicated: Replicated,
+    scores: T,
+}
+
+impl<T> Entry<T> {
+    pub(crate) fn new(
+        side: Compared,
+        columns: usize,
+        resolution: Option<usize>,
+        scores: T,
+    ) -> Self {
+        let named = resolution.map(|r| format!("{r}x{r}"));
+        let is_resolution = named.is_some() && named == side.layers;
+        Self { side, columns, is_resolution, scores }
+    }
 }
 
 /// Paired differences between results on the same test rows, within one probe, number of matched
@@ -24,31 +56,35 @@ struct Entry {
 /// more than N columns to begin with. The intervals describe other test rows, for the fits at hand;
 /// p-values are not corrected for the number of comparisons.
 pub fn compare(evaluated: &[Evaluated]) -> Vec<Comparison> {
-    let entries = entries(evaluated);
-    let is_latents = |entry: &Entry| entry.side.source == Source::Latents;
+    compare_entries(&entries(evaluated))
+}
+
+/// [`compare`] of any kind of scores.
+pub(crate) fn compare_entries<T: Paired>(entries: &[Entry<T>]) -> Vec<Comparison> {
+    let is_latents = |entry: &Entry<T>| entry.side.source == Source::Latents;
     let mut comparisons = Vec::new();
     for (index, latent) in entries.iter().enumerate().filter(|(_, entry)| is_latents(entry)) {
         let controls = entries.iter().filter(|entry| is_control_of(entry, latent));
         comparisons.extend(controls.filter_map(|control| difference(latent, control)));
-        let rivals: Vec<(usize, &Entry)> = entries
+        let rivals: Vec<(usize, &Entry<T>)> = entries
             .iter()
             .enumerate()
             .filter(|(_, other)| is_latents(other) && same_settings(other, latent))
             .collect();
-        let value = latent.replicated.value;
+        let value = latent.scores.value();
         // Of equals, the one that comes first counts as the better.
-        let better = |(at, other): &&(usize, &Entry)| {
-            let theirs = other.replicated.value;
+        let better = |(at, other): &&(usize, &Entry<T>)| {
+            let theirs = other.scores.value();
             other.is_resolution && (theirs > value || (theirs == value && *at < index))
         };
         let rank =
-            |(at, other): &&(usize, &Entry)| (other.replicated.value, std::cmp::Reverse(*at));
+            |(at, other): &&(usize, &Entry<T>)| (other.scores.value(), std::cmp::Reverse(*at));
         let next_better = rivals
             .iter()
             .filter(better)
             .min_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("no value is NaN"));
         let next_better = next_better.filter(|_| latent.is_resolution);
-        let is_all = |entry: &Entry| entry.side.layers.as_deref() == Some("all");
+        let is_all = |entry: &Entry<T>| entry.side.layers.as_deref() == Some("all");
         let all = rivals.iter().find(|(_, other)| is_all(other)).filter(|_| !is_all(latent));
         let rivals = [next_better, all].into_iter().flatten();
         comparisons.extend(rivals.filter_map(|(_, other)| difference(latent, other)));
@@ -69,7 +105,7 @@ pub fn set_selectivity(results: &mut [ProbeResult]) {
     }
 }
 
-fn entries(evaluated: &[Evaluated]) -> Vec<Entry> {
+fn entries(evaluated: &[Evaluated]) -> Vec<Entry<Replicated>> {
     let mut members: Vec<(Compared, Vec<&Evaluated>)> = Vec::new();
     for one in evaluated {
         let side = one.result.side();
@@ -80,16 +116,14 @@ fn entries(evaluated: &[Evaluated]) -> Vec<Entry> {
     }
     let entry = |(side, members): (Compared, Vec<&Evaluated>)| {
         let replicated: Vec<&Replicated> = members.iter().map(|one| &one.replicated).collect();
-        let named = members[0].result.resolution.map(|r| format!("{r}x{r}"));
-        let is_resolution = named.is_some() && named == side.layers;
-        let columns = members[0].result.columns;
-        Entry { side, columns, is_resolution, replicated: Replicated::mean(&replicated) }
+        let first = &members[0].result;
+        Entry::new(side, first.columns, first.resolution, Replicated::mean(&replicated))
     };
     members.into_iter().map(entry).collect()
 }
 
 /// Whether an entry belongs to the curve another one is on.
-fn same_settings(one: &Entry, other: &Entry) -> bool {
+fn same_settings<T>(one: &Entry<T>, other: &Entry<T>) -> bool {
     let (a, b) = (&one.side, &other.side);
     // Too few columns to be matched: the raw result stands for the matched one.
     let stands_in =
@@ -99,7 +133,7 @@ fn same_settings(one: &Entry, other: &Entry) -> bool {
         && (a.matched_columns == b.matched_columns || stands_in)
 }
 
-fn is_control_of(control: &Entry, latent: &Entry) -> bool {
+fn is_control_of<T>(control: &Entry<T>, latent: &Entry<T>) -> bool {
     same_settings(control, latent)
         && match control.side.source {
             Source::Latents => false,
@@ -110,8 +144,8 @@ fn is_control_of(control: &Entry, latent: &Entry) -> bool {
         }
 }
 
-fn difference(a: &Entry, b: &Entry) -> Option<Comparison> {
-    let paired = a.replicated.minus(&b.replicated)?;
+fn difference<T: Paired>(a: &Entry<T>, b: &Entry<T>) -> Option<Comparison> {
+    let paired = a.scores.difference(&b.scores)?;
     Some(Comparison {
         a: a.side.clone(),
         b: b.side.clone(),

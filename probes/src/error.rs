@@ -114,6 +114,40 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// Episodes that the rows cannot make up.
+    #[error("episodes: expected {expected}, found {found}")]
+    Episodes {
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// Pairs for verification that the rows cannot make up, or that are no pairs.
+    #[error("verification: expected {expected}, found {found}")]
+    Pairs {
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A number that should be finite.
+    #[error("{what}: expected finite numbers, found {found} in {at}")]
+    NotFinite {
+        /// Which numbers.
+        what: &'static str,
+        /// Where it stands.
+        at: String,
+        /// What was found.
+        found: f64,
+    },
+    /// A person that a projection is fitted on and then tested with.
+    #[error(
+        "training identities: expected none of those in the test pairs, found {identity} in both"
+    )]
+    SharedIdentity {
+        /// The identity.
+        identity: u64,
+    },
     /// linfa failed, or returned something that is not a fit.
     #[error("linfa-logistic at strength {strength}: {what}; are the features standardised?")]
     Linfa {

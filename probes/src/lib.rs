@@ -12,6 +12,9 @@
 //! | [`KnnProbe`] | binary, classes, real | number of neighbours |
 //! | [`CentroidProbe`] | binary, classes | nothing |
 //!
+//! Beside them stand two protocols of their own: few-shot episodes ([`FewShot`]) and face
+//! verification ([`verify`]).
+//!
 //! ```
 //! use ndarray::Array2;
 //! use vdvae_features::{FeatureColumn, FeatureTable, Targets};
@@ -48,6 +51,7 @@ mod compare;
 mod controls;
 mod error;
 mod evaluate;
+mod fewshot;
 mod linear;
 pub mod logistic;
 mod matrix;
@@ -61,6 +65,7 @@ mod saved;
 mod select;
 mod standardise;
 mod subset;
+mod verification;
 
 pub use bootstrap::{
     Bootstrap, Counts, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference, Replicated,
@@ -71,6 +76,10 @@ pub use compare::{compare, set_selectivity};
 pub use controls::shuffle_targets;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluated, Origin, evaluate};
+pub use fewshot::{
+    Classifier, Episode, EpisodeConfig, EpisodeSampler, EpisodeScores, EvaluatedEpisodes, FewShot,
+    FewShotResult, column_mean, compare_episodes, score_episodes,
+};
 pub use linear::LinearProbe;
 pub use logistic::Solver;
 pub use neighbours::{KnnProbe, nearest_rows};
@@ -83,6 +92,10 @@ pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::Standardiser;
 pub use subset::nested_order;
+pub use verification::{
+    Pair, Projection, Scorer, TarAtFar, Training, Verification, VerificationResult,
+    VerificationScore, sample_pairs, verify, verify_each,
+};
 
 #[cfg(test)]
 mod fixture;

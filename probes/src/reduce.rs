@@ -91,7 +91,7 @@ impl Reduction {
             ReductionKind::Projection => {
                 signs(train.features.ncols(), columns, seed) / (columns as f64).sqrt()
             }
-            ReductionKind::Pca => components(train.view(), &standardiser, columns, seed)?,
+            ReductionKind::Pca => components(train.view(), &standardiser, columns, seed, PASSES)?.1,
         };
         Ok(Self { standardiser, basis })
     }
@@ -137,17 +137,18 @@ fn for_blocks(
     Ok(())
 }
 
-/// The eigenvectors of the largest eigenvalues of `XᵀX`, `(D, columns)`; X has mean zero.
-fn components(
+/// The largest eigenvalues of `XᵀX` and their vectors, `(D, columns)`; X has mean zero.
+pub(crate) fn components(
     features: ArrayView2<'_, f32>,
     standardiser: &Standardiser,
     columns: usize,
     seed: u64,
-) -> Result<Array2<f64>> {
+    passes: usize,
+) -> Result<(Vec<f64>, Array2<f64>)> {
     let most = features.ncols().min(features.nrows());
     let kept = columns.min(most);
     let mut basis = orthonormal(&signs(features.ncols(), most.min(kept + OVERSAMPLE), seed));
-    for _ in 0..PASSES {
+    for _ in 0..passes {
         let mut image = Array2::zeros(basis.dim());
         for_blocks(features, standardiser, |_, rows| {
             let along = product(rows, basis.view());
@@ -160,8 +161,9 @@ fn components(
         let along = product(rows, basis.view());
         add_product(&mut gram, along.t(), along.view());
     })?;
-    let (_, vectors) = eigen(&gram, "principal components")?;
-    Ok(product(basis.view(), vectors.slice(s![.., ..kept])))
+    let (mut values, vectors) = eigen(&gram, "principal components")?;
+    values.truncate(kept);
+    Ok((values, product(basis.view(), vectors.slice(s![.., ..kept]))))
 }
 
 #[cfg(test)]

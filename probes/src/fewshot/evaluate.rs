@@ -1,0 +1,125 @@
+//! From features and episodes to accuracies.
+
+use ndarray::{Array1, ArrayView2};
+use rayon::prelude::*;
+
+use super::classifier::{Classifier, Outcome, Workspace};
+use super::episode::{Episode, EpisodeConfig, EpisodeSampler};
+use super::rows::Rows;
+use super::scores::EpisodeScores;
+use crate::{Error, Result};
+
+/// A number of sampled episodes, the same for every set of features of the same rows.
+#[derive(Debug, Clone)]
+pub struct FewShot {
+    sampler: EpisodeSampler,
+    episodes: u64,
+}
+
+impl FewShot {
+    /// `episodes` episodes of rows with these labels.
+    ///
+    /// # Errors
+    /// Those of [`EpisodeSampler::new`]; [`Error::OutOfRange`] for no episodes.
+    pub fn new(labels: &[u32], config: EpisodeConfig, episodes: u64) -> Result<Self> {
+        if episodes == 0 {
+            let (expected, found) = ("at least 1", "0".to_owned());
+            return Err(Error::OutOfRange { what: "episodes", expected, found });
+        }
+        Ok(Self { sampler: EpisodeSampler::new(labels, config)?, episodes })
+    }
+
+    /// What draws the episodes.
+    pub fn sampler(&self) -> &EpisodeSampler {
+        &self.sampler
+    }
+
+    /// How many there are.
+    pub fn episodes(&self) -> u64 {
+        self.episodes
+    }
+
+    /// The accuracy of a classifier on every episode, whatever the number of threads.
+    ///
+    /// # Shapes
+    /// `features`: `(N, D)`, one row a label; `base_mean`: `(D)`, see
+    /// [`column_mean`](crate::column_mean).
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another number of rows or columns, [`Error::NotFinite`] for features
+    /// that are not finite, [`Error::OutOfRange`] for no neighbours or a strength of zero.
+    pub fn evaluate(
+        &self,
+        features: ArrayView2<'_, f32>,
+        base_mean: &Array1<f64>,
+        classifier: Classifier,
+    ) -> Result<EpisodeScores> {
+        if features.nrows() != self.sampler.rows() {
+            return Err(Error::Mismatch {
+                what: "feature rows".to_owned(),
+                expected: self.sampler.rows(),
+                found: features.nrows(),
+            });
+        }
+        classifier.check()?;
+        let rows = Rows::new(features, base_mean, classifier.scale())?;
+        let episodes = (0..self.episodes).into_par_iter();
+        let outcomes = episodes.map_init(Workspace::default, |workspace, index| {
+            score(workspace, &rows, &self.sampler.episode(index), classifier)
+        });
+        Ok(gather(outcomes.collect(), classifier))
+    }
+}
+
+/// The accuracy of a classifier on given episodes, such as the published runs of Omniglot.
+///
+/// # Shapes
+/// As in [`FewShot::evaluate`].
+///
+/// # Errors
+/// Those of [`FewShot::evaluate`] and [`Episode::validate`]; [`Error::OutOfRange`] for no episodes
+/// or a row that the features do not have.
+pub fn score_episodes(
+    features: ArrayView2<'_, f32>,
+    base_mean: &Array1<f64>,
+    episodes: &[Episode],
+    classifier: Classifier,
+) -> Result<EpisodeScores> {
+    let out = |what, expected, found| Err(Error::OutOfRange { what, expected, found });
+    if episodes.is_empty() {
+        return out("episodes", "at least 1", "0".to_owned());
+    }
+    for episode in episodes {
+        episode.validate()?;
+        let mut rows = episode.support.iter().chain(&episode.query);
+        if let Some(row) = rows.find(|&&row| row >= features.nrows()) {
+            let found = format!("{row} of {}", features.nrows());
+            return out("row of an episode", "an index below the number of rows", found);
+        }
+    }
+    classifier.check()?;
+    let rows = Rows::new(features, base_mean, classifier.scale())?;
+    let outcomes = episodes.par_iter().map_init(Workspace::default, |workspace, episode| {
+        score(workspace, &rows, episode, classifier)
+    });
+    Ok(gather(outcomes.collect(), classifier))
+}
+
+/// Accuracy, and whether the fit converged.
+fn score(
+    workspace: &mut Workspace,
+    rows: &Rows,
+    episode: &Episode,
+    classifier: Classifier,
+) -> (f64, bool) {
+    let Outcome { right, converged } = workspace.classify(rows, episode, classifier);
+    (right as f64 / episode.query.len() as f64, converged)
+}
+
+fn gather(outcomes: Vec<(f64, bool)>, classifier: Classifier) -> EpisodeScores {
+    let converged = outcomes.iter().all(|(_, converged)| *converged);
+    EpisodeScores {
+        accuracies: outcomes.into_iter().map(|(accuracy, _)| accuracy).collect(),
+        converged: classifier.strength().map(|_| converged),
+    }
+}

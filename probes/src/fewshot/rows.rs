@@ -1,0 +1,113 @@
+//! Rows as episodes read them: centred, scaled, and in whole vectors.
+
+use ndarray::{Array1, ArrayView1, ArrayView2};
+use rayon::prelude::*;
+
+use crate::{Error, Result};
+
+/// Numbers side by side: two AVX registers, or one of AVX-512.
+pub(super) const LANES: usize = 16;
+
+/// One cache line of a row.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub(super) [f32; LANES]);
+
+pub(super) const ZERO: Lanes = Lanes([0.0; LANES]);
+
+/// How rows are scaled after the base mean was taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// By the length of the longest, which changes no decision and keeps products finite.
+    Together,
+    /// To unit length; rows at the base mean stay zero.
+    Each,
+}
+
+/// `(N, width · LANES)`: rows padded with zeros.
+#[derive(Debug)]
+pub(super) struct Rows {
+    values: Vec<Lanes>,
+    /// Lanes of a row.
+    pub(super) width: usize,
+}
+
+/// Mean of every column, `(D)`, summed in float64: of the *base* rows, for episodes.
+///
+/// # Errors
+/// [`Error::OutOfRange`] without rows, [`Error::NotFinite`] where a column has no finite mean.
+pub fn column_mean(features: ArrayView2<'_, f32>) -> Result<Array1<f64>> {
+    let rows = features.nrows();
+    if rows == 0 {
+        let (expected, found) = ("at least one", "0".to_owned());
+        return Err(Error::OutOfRange { what: "base rows", expected, found });
+    }
+    let mut mean = Array1::<f64>::zeros(features.ncols());
+    for row in features.rows() {
+        mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
+    }
+    mean /= rows as f64;
+    check_mean(&mean)?;
+    Ok(mean)
+}
+
+fn check_mean(mean: &Array1<f64>) -> Result<()> {
+    let infinite = mean.iter().position(|value| !value.is_finite());
+    infinite.map_or(Ok(()), |column| {
+        let (at, found) = (format!("column {column}"), mean[column]);
+        Err(Error::NotFinite { what: "base mean", at, found })
+    })
+}
+
+impl Rows {
+    /// # Shapes
+    /// `features`: `(N, D)`; `base_mean`: `(D)`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the mean has other columns, [`Error::NotFinite`] for features or
+    /// means that are not finite.
+    pub(super) fn new(
+        features: ArrayView2<'_, f32>,
+        base_mean: &Array1<f64>,
+        scale: Scale,
+    ) -> Result<Self> {
+        let (count, columns) = features.dim();
+        if base_mean.len() != columns {
+            return Err(Error::Mismatch {
+                what: "columns of the base mean".to_owned(),
+                expected: columns,
+                found: base_mean.len(),
+            });
+        }
+        check_mean(base_mean)?;
+        let width = columns.div_ceil(LANES).max(1);
+        let length = |row| centred(features.row(row), base_mean).map(|v| v * v).sum::<f64>().sqrt();
+        let lengths: Vec<f64> = (0..count).into_par_iter().map(length).collect();
+        if let Some(row) = lengths.iter().position(|length| !length.is_finite()) {
+            let (at, found) = (format!("row {row}"), lengths[row]);
+            return Err(Error::NotFinite { what: "features", at, found });
+        }
+        let longest = lengths.iter().copied().fold(0.0, f64::max);
+        let mut values = vec![ZERO; count * width];
+        values.par_chunks_exact_mut(width).enumerate().for_each(|(row, lanes)| {
+            let by = if scale == Scale::Each { lengths[row] } else { longest };
+            let factor = if by > 0.0 { 1.0 / by } else { 0.0 };
+            let places = lanes.iter_mut().flat_map(|lanes| &mut lanes.0);
+            for (to, value) in places.zip(centred(features.row(row), base_mean)) {
+                *to = (value * factor) as f32;
+            }
+        });
+        Ok(Self { values, width })
+    }
+
+    pub(super) fn row(&self, row: usize) -> &[Lanes] {
+        &self.values[row * self.width..(row + 1) * self.width]
+    }
+}
+
+fn centred<'a>(
+    row: ArrayView1<'a, f32>,
+    mean: &'a Array1<f64>,
+) -> impl Iterator<Item = f64> + use<'a> {
+    row.into_iter().zip(mean).map(|(&value, mean)| f64::from(value) - mean)
+}

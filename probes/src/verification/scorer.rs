@@ -1,0 +1,223 @@
+//! How alike two rows are.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::pairs::Pair;
+use super::projection::{Projection, discriminants, whitening};
+use crate::matrix::product;
+use crate::standardise::Standardiser;
+use crate::{Error, Result};
+
+/// Rows handled at a time.
+const BLOCK: usize = 512;
+
+/// What the likeness of two rows is. Columns are standardised by the training rows first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerificationScore {
+    /// Cosine.
+    #[default]
+    Cosine,
+    /// Less the Euclidean distance.
+    Euclidean,
+    /// Cosine of whitened principal components.
+    Whitened,
+    /// Cosine of linear discriminants of the training identities.
+    Lda,
+}
+
+impl VerificationScore {
+    /// Every score.
+    pub const ALL: [Self; 4] = [Self::Cosine, Self::Euclidean, Self::Whitened, Self::Lda];
+
+    /// The name in flags and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Euclidean => "euclidean",
+            Self::Whitened => "whitened",
+            Self::Lda => "lda",
+        }
+    }
+}
+
+impl fmt::Display for VerificationScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for VerificationScore {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|score| score.name() == name);
+        found.ok_or_else(|| Error::UnknownName {
+            what: "score",
+            expected: "cosine, euclidean, whitened, lda",
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// Rows to fit a scorer on.
+#[derive(Debug, Clone, Copy)]
+pub struct Training<'a> {
+    /// `(N, D)`.
+    pub features: ArrayView2<'a, f32>,
+    /// Who each row shows, `(N)`.
+    pub identities: &'a [u64],
+}
+
+/// A score that is ready for pairs.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    score: VerificationScore,
+    standardiser: Standardiser,
+    /// `(D, dimensions)`.
+    basis: Option<Array2<f64>>,
+}
+
+impl Scorer {
+    /// Fits on training rows. `tested` are the identities of the rows that occur in the test pairs:
+    /// none of them may be among those of the training rows.
+    ///
+    /// # Errors
+    /// [`Error::SharedIdentity`] where one is; [`Error::Mismatch`] unless there is one identity a
+    /// training row; [`Error::OutOfRange`] without training rows or for settings out of range;
+    /// [`Error::NotFinite`] for features that are not finite; [`Error::Pairs`] where all training
+    /// rows are equal, or discriminants have fewer than two identities of several rows;
+    /// [`Error::Singular`] where eigenvectors cannot be found.
+    pub fn fit(
+        score: VerificationScore,
+        training: Training<'_>,
+        tested: &[u64],
+        projection: Projection,
+    ) -> Result<Self> {
+        projection.check()?;
+        let Training { features, identities } = training;
+        if identities.len() != features.nrows() {
+            return Err(Error::Mismatch {
+                what: "training identities".to_owned(),
+                expected: features.nrows(),
+                found: identities.len(),
+            });
+        }
+        let tested: BTreeSet<u64> = tested.iter().copied().collect();
+        if let Some(&identity) = identities.iter().find(|identity| tested.contains(identity)) {
+            return Err(Error::SharedIdentity { identity });
+        }
+        check_finite("training features", features)?;
+        let standardiser = Standardiser::of(features)?;
+        let basis = match score {
+            VerificationScore::Cosine | VerificationScore::Euclidean => None,
+            VerificationScore::Whitened => Some(whitening(features, &standardiser, projection)?),
+            VerificationScore::Lda => {
+                Some(discriminants(features, identities, &standardiser, projection)?)
+            }
+        };
+        Ok(Self { score, standardiser, basis })
+    }
+
+    /// Dimensions in which rows are compared.
+    pub fn dimensions(&self) -> usize {
+        self.basis.as_ref().map_or(self.standardiser.mean.len(), Array2::ncols)
+    }
+
+    /// Scores of pairs of rows, larger where the two are more alike.
+    ///
+    /// # Shapes
+    /// `features`: `(N, D)`. Returns one score a pair.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for other columns than the training rows had, [`Error::OutOfRange`] for a
+    /// pair of a row that is not there, [`Error::NotFinite`] for features that are not finite.
+    pub fn score(
+        &self,
+        features: ArrayView2<'_, f32>,
+        pairs: &[Vec<Pair>],
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut rows = BTreeSet::new();
+        for Pair { a, b, .. } in pairs.iter().flatten() {
+            rows.extend([*a, *b]);
+        }
+        if let Some(&row) = rows.last().filter(|&&row| row >= features.nrows()) {
+            let (what, found) = ("row of a pair", format!("{row} of {}", features.nrows()));
+            let expected = "an index below the number of rows";
+            return Err(Error::OutOfRange { what, expected, found });
+        }
+        // Only rows that occur in a pair are projected; `place` says where they went.
+        let rows: Vec<usize> = rows.into_iter().collect();
+        let mut place = vec![0; features.nrows()];
+        rows.iter().enumerate().for_each(|(at, &row)| place[row] = at);
+        let embedded = self.embed(features, &rows)?;
+        let likeness = |pair: &Pair| {
+            let [a, b] = [pair.a, pair.b].map(|row| {
+                embedded.row(place[row]).to_slice().expect("embedded rows are contiguous")
+            });
+            if self.score == VerificationScore::Euclidean { -distance(a, b) } else { cosine(a, b) }
+        };
+        Ok(pairs.par_iter().map(|fold| fold.iter().map(likeness).collect()).collect())
+    }
+
+    /// The given rows as they are compared: unit rows, but for distances.
+    fn embed(&self, features: ArrayView2<'_, f32>, rows: &[usize]) -> Result<Array2<f32>> {
+        let mut embedded = Array2::zeros((rows.len(), self.dimensions()));
+        let blocks = embedded.axis_chunks_iter_mut(Axis(0), BLOCK).into_par_iter();
+        blocks.zip(rows.par_chunks(BLOCK)).try_for_each(|(mut into, rows)| {
+            let block = features.select(Axis(0), rows);
+            check_finite("features", block.view())?;
+            let mut block = self.standardiser.apply(block.view())?;
+            if let Some(basis) = &self.basis {
+                block = product(block.view(), basis.view());
+            }
+            if self.score != VerificationScore::Euclidean {
+                for mut row in block.rows_mut() {
+                    let length = row.dot(&row).sqrt();
+                    row /= if length > 0.0 { length } else { 1.0 };
+                }
+            }
+            into.zip_mut_with(&block, |to, from| *to = *from as f32);
+            Ok(())
+        })?;
+        Ok(embedded)
+    }
+}
+
+fn check_finite(what: &'static str, features: ArrayView2<'_, f32>) -> Result<()> {
+    let rows: Vec<_> = features.rows().into_iter().collect();
+    let found = rows.par_iter().enumerate().find_map_first(|(row, values)| {
+        values.iter().find(|value| !value.is_finite()).map(|value| (row, f64::from(*value)))
+    });
+    found.map_or(Ok(()), |(row, found)| {
+        Err(Error::NotFinite { what, at: format!("row {row}"), found })
+    })
+}
+
+/// Of unit rows.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    sum(a, b, |a, b| a * b)
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    sum(a, b, |a, b| (a - b) * (a - b)).sqrt()
+}
+
+/// Sum of terms in float64, eight side by side.
+fn sum(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..8 {
+            sums[lane] += term(f64::from(a[lane]), f64::from(b[lane]));
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| term(f64::from(a), f64::from(b)));
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
+}

@@ -36,6 +36,7 @@ mod numpy_rng;
 mod picture;
 mod prepare;
 mod registry;
+mod resample;
 mod store;
 mod toy_faces;
 

@@ -59,6 +59,6 @@ pub use numpy_rng::numpy_permutation;
 pub use omniglot::{Omniglot, OneShotRun, OneShotRuns};
 pub use picture::read_picture;
 pub use prepare::{Crop, MAX_SIZE, Preparation, Resize};
-pub use registry::{DATASETS, OpenOptions, open};
+pub use registry::{DATASETS, OpenOptions, locate, open};
 pub use tiny_imagenet::{TinyImageNet, TinyImageNetSplits};
 pub use toy_faces::{Attribute, ToyFaces};

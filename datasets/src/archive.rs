@@ -50,7 +50,7 @@ pub(crate) fn archive_stem(path: &Path) -> &str {
     let stem = |ending: &&str| {
         split(ending).filter(|(_, end)| end.eq_ignore_ascii_case(ending)).map(|(stem, _)| stem)
     };
-    ENDINGS.iter().find_map(|ending| stem(&ending)).unwrap_or(name)
+    ENDINGS.iter().find_map(stem).unwrap_or(name)
 }
 
 /// Copies the members whose names `wanted` accepts.

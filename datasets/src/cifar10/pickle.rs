@@ -285,7 +285,7 @@ impl<'a> Machine<'a> {
         let items = self.stack.split_off(height);
         let dict = self.top()?;
         match &mut self.values[dict] {
-            Value::Dict(dict) if items.len() % 2 == 0 => {
+            Value::Dict(dict) if items.len().is_multiple_of(2) => {
                 dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
@@ -382,7 +382,8 @@ mod tests {
         assert!(fails(b".").contains("an empty stack"));
         assert!(fails(b"(.").contains("an empty stack"));
         assert!(fails(b"e.").contains("no mark on the stack at byte 0"));
-        assert!(fails(b"K\x01(a").contains("no list to append to"));
+        assert!(fails(b"K\x01(a").contains("an empty stack"));
+        assert!(fails(b"K\x01K\x02a").contains("no list to append to"));
         assert!(fails(b"}(K\x01u.").contains("no dictionary to set items of"));
         assert!(fails(b"}b.").contains("an empty stack at byte 1"));
         assert!(fails(b"h\x07.").contains("nothing stored"));

@@ -6,6 +6,8 @@ use image::{ImageFormat, Luma};
 
 use super::*;
 
+type Files = Vec<(String, Vec<u8>)>;
+
 /// A one-bit picture in the published form would need an encoder of its own; grey is read alike.
 fn png(mark: u8) -> Vec<u8> {
     let picture =
@@ -16,7 +18,7 @@ fn png(mark: u8) -> Vec<u8> {
 }
 
 /// Files of a set of `alphabets`, each of 2 characters drawn twice.
-fn set(name: &str, alphabets: &[&str]) -> Vec<(String, Vec<u8>)> {
+fn set(name: &str, alphabets: &[&str]) -> Files {
     let mut files = Vec::new();
     for alphabet in alphabets {
         for character in 1..=2 {
@@ -32,11 +34,11 @@ fn set(name: &str, alphabets: &[&str]) -> Vec<(String, Vec<u8>)> {
 
 const SEVEN: [&str; 7] = ["Greek", "Arcadian", "Tifinagh", "Latin", "Bengali", "Futurama", "N_Ko"];
 
-fn background() -> Vec<(String, Vec<u8>)> {
+fn background() -> Files {
     set(BACKGROUND, &SEVEN)
 }
 
-fn evaluation() -> Vec<(String, Vec<u8>)> {
+fn evaluation() -> Files {
     set(EVALUATION, &["ULOG", "Angelic"])
 }
 
@@ -165,7 +167,7 @@ fn a_truncated_picture_is_named_by_its_key() {
 }
 
 /// Two runs of three characters.
-fn runs() -> Vec<(String, Vec<u8>)> {
+fn runs() -> Files {
     let mut files = Vec::new();
     for run in ["run01", "run02"] {
         for i in 1..=3 {
@@ -206,7 +208,7 @@ fn one_shot_runs_have_support_queries_and_answers() {
 
 #[test]
 fn broken_answers_are_named() {
-    let message = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let message = |change: &dyn Fn(&mut Files)| {
         let mut files = runs();
         change(&mut files);
         let directory = tempfile::tempdir().unwrap();

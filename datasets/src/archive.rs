@@ -1,5 +1,6 @@
 //! Archives read once, front to back: wanted members are copied to an unnamed temporary file with
 //! an index of offsets, so that pictures are read in any order without holding them in memory.
+//! A data set published in several archives has them all in one such file.
 //!
 //! The temporary file has no name, so it vanishes with the process; it is created in the system's
 //! folder for temporary files (`TMPDIR`) and is about as large as the pictures.
@@ -24,7 +25,7 @@ const ALLOWANCE: u64 = 256 << 20;
 /// Pictures hardly compress and label files compress tenfold: beyond this it is a bomb.
 const MAX_RATIO: u64 = 64;
 
-/// Wanted members of an archive, in one unnamed temporary file.
+/// Wanted members of archives, in one unnamed temporary file.
 #[derive(Debug)]
 pub(crate) struct Spool {
     pub(crate) file: File,
@@ -32,28 +33,50 @@ pub(crate) struct Spool {
     pub(crate) members: BTreeMap<String, (u64, u64)>,
 }
 
+/// Endings of the archives that [`spool`] reads, in any case of letters.
+pub(crate) const ENDINGS: [&str; 4] = [".tar.gz", ".tgz", ".tar", ".zip"];
+
 /// Whether a path is named like an archive that [`spool`] reads.
 pub(crate) fn is_archive(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    [".tar.gz", ".tgz", ".tar", ".zip"].iter().any(|ending| name.ends_with(ending))
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| archive_stem(path).len() < name.len())
 }
 
-/// Copies the members whose names `wanted` accepts; the format is told by the first bytes.
-pub(crate) fn spool(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Spool> {
+/// The file name without the ending of an archive, or all of it where it has none; empty where it
+/// is no text.
+pub(crate) fn archive_stem(path: &Path) -> &str {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let split = |ending: &str| name.split_at_checked(name.len().checked_sub(ending.len())?);
+    let stem = |ending: &&str| {
+        split(ending).filter(|(_, end)| end.eq_ignore_ascii_case(ending)).map(|(stem, _)| stem)
+    };
+    ENDINGS.iter().find_map(stem).unwrap_or(name)
+}
+
+/// Copies the members whose names `wanted` accepts.
+pub(crate) fn spool(paths: &[PathBuf], wanted: &dyn Fn(&str) -> bool) -> Result<Spool> {
+    let mut writer = Writer::new()?;
+    for path in paths {
+        spool_one(path, wanted, &mut writer)?;
+    }
+    writer.finish()
+}
+
+/// Adds one archive; its format is told by the first bytes.
+fn spool_one(path: &Path, wanted: &dyn Fn(&str) -> bool, writer: &mut Writer) -> Result<()> {
     let mut start = [0; 4];
     let mut file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();
     let found = read_up_to(&mut file, &mut start).map_err(Error::io(path))?;
     let file = File::open(path).map_err(Error::io(path))?;
-    let mut writer = Writer::new(path, length)?;
+    writer.begin(path, length);
     match &start[..found] {
         [0x1f, 0x8b, ..] => {
-            tar(MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)), wanted, &mut writer)?
+            tar(MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)), wanted, writer)
         }
-        [b'P', b'K', 3, 4] => zip(file, wanted, &mut writer)?,
-        _ => tar(BufReader::with_capacity(1 << 20, file), wanted, &mut writer)?,
+        [b'P', b'K', 3, 4] => zip(file, wanted, writer),
+        _ => tar(BufReader::with_capacity(1 << 20, file), wanted, writer),
     }
-    writer.finish()
 }
 
 fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -69,23 +92,34 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// The spool while it is being written, with what is needed to refuse hostile input.
 struct Writer {
+    /// The archive being read.
     path: PathBuf,
     file: BufWriter<File>,
     offset: u64,
+    /// Most decompressed bytes of the archive being read, and the offset they may reach.
+    allowed: u64,
     limit: u64,
     members: BTreeMap<String, (u64, u64)>,
 }
 
 impl Writer {
-    fn new(path: &Path, length: u64) -> Result<Self> {
+    fn new() -> Result<Self> {
         let temporary = tempfile::tempfile().map_err(Error::io(&std::env::temp_dir()))?;
         Ok(Self {
-            path: path.to_owned(),
+            path: PathBuf::new(),
             file: BufWriter::with_capacity(1 << 20, temporary),
             offset: 0,
-            limit: length.saturating_mul(MAX_RATIO).saturating_add(ALLOWANCE),
+            allowed: 0,
+            limit: 0,
             members: BTreeMap::new(),
         })
+    }
+
+    /// Starts an archive of `length` bytes.
+    fn begin(&mut self, path: &Path, length: u64) {
+        self.path = path.to_owned();
+        self.allowed = length.saturating_mul(MAX_RATIO).saturating_add(ALLOWANCE);
+        self.limit = self.offset.saturating_add(self.allowed);
     }
 
     fn error(&self, member: &str, reason: impl ToString) -> Error {
@@ -101,8 +135,9 @@ impl Writer {
             return Err(self.error(&name, reason));
         }
         if self.offset.saturating_add(size) > self.limit {
-            let limit = self.limit;
-            let reason = format!("expected at most {limit} bytes in all for an archive this small");
+            let allowed = self.allowed;
+            let reason =
+                format!("expected at most {allowed} bytes in all for an archive this small");
             return Err(self.error(&name, reason));
         }
         if self.members.len() == MAX_MEMBERS {
@@ -150,7 +185,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// crate would read a name of any length into memory.
 fn tar(reader: impl Read, wanted: &dyn Fn(&str) -> bool, writer: &mut Writer) -> Result<()> {
     // Headers of unwanted members cost time only; the reader as a whole is bounded.
-    let mut archive = tar::Archive::new(reader.take(writer.limit.saturating_mul(2)));
+    let mut archive = tar::Archive::new(reader.take(writer.allowed.saturating_mul(2)));
     let mut last = "(start)".to_owned();
     let mut long_name: Option<String> = None;
     let entries = archive.entries().map_err(|error| writer.error(&last, error))?.raw(true);
@@ -180,7 +215,7 @@ fn tar(reader: impl Read, wanted: &dyn Fn(&str) -> bool, writer: &mut Writer) ->
     // What follows the last header is read too, so that the gzip checksum is verified.
     io::copy(&mut archive.into_inner(), &mut io::sink())
         .map_err(|error| writer.error("(end)", error))?;
-    if writer.members.is_empty() && last == "(start)" {
+    if last == "(start)" {
         return Err(writer.error("(start)", "expected a tar or zip archive, found no member"));
     }
     Ok(())
@@ -247,7 +282,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.tar.gz");
         fs::write(&path, bytes).unwrap();
-        spool(&path, &|name| name.ends_with(".txt"))
+        spool(&[path], &|name| name.ends_with(".txt"))
     }
 
     fn message(bytes: &[u8]) -> String {

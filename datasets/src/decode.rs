@@ -104,8 +104,18 @@ fn decode_png(bytes: &[u8]) -> Result<RgbImage, String> {
 }
 
 /// Colours as stored; an alpha channel is dropped, as Pillow's `convert("RGB")` does.
+///
+/// Grey of 8 bits and less is repeated here: the `image` crate converts it through float32.
 fn drop_alpha(picture: DynamicImage) -> RgbImage {
-    picture.into_rgb8()
+    let (width, height) = (picture.width(), picture.height());
+    let grey = match &picture {
+        DynamicImage::ImageLuma8(grey) => grey.as_raw().iter().flat_map(|&v| [v; 3]).collect(),
+        DynamicImage::ImageLumaA8(grey) => {
+            grey.as_raw().chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect()
+        }
+        _ => return picture.into_rgb8(),
+    };
+    RgbImage::from_raw(width, height, grey).expect("three bytes a pixel")
 }
 
 #[cfg(test)]
@@ -143,6 +153,20 @@ pub(crate) mod tests {
     fn png_is_read_exactly_and_upright() {
         let found = decode("a.png", &png()).unwrap();
         assert_eq!(found, picture());
+    }
+
+    #[test]
+    fn grey_is_repeated_and_alpha_dropped() {
+        let grey = |x: u32, y: u32| (x * 40 + y * 60) as u8;
+        let with_alpha = image::GrayAlphaImage::from_fn(6, 4, |x, y| image::LumaA([grey(x, y), 9]));
+        let without = image::GrayImage::from_fn(6, 4, |x, y| image::Luma([grey(x, y)]));
+        for picture in [DynamicImage::from(with_alpha), DynamicImage::from(without)] {
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            let found = decode("a.png", bytes.get_ref()).unwrap();
+            assert_eq!(found.dimensions(), (6, 4));
+            assert!(found.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [grey(x, y); 3]));
+        }
     }
 
     #[test]

@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use image::RgbImage;
-use sha2::{Digest, Sha256};
 
 use crate::fingerprint::Fingerprint;
+use crate::names::is_picture;
 use crate::store::FileStore;
-use crate::{Dataset, Error, Labels, Result, Split};
+use crate::{Dataset, Error, Labels, Result, Split, ranking};
 
 const NAME: &str = "folder";
 /// One picture in this many goes to `valid`, and one to `test`.
@@ -76,12 +76,6 @@ impl Folder {
     }
 }
 
-fn is_picture(name: &str) -> bool {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    let lower = base.to_ascii_lowercase();
-    !base.starts_with('.') && [".jpg", ".jpeg", ".png"].iter().any(|end| lower.ends_with(end))
-}
-
 fn picture(file: &str, inner: usize) -> Picture {
     Picture { file: file.to_owned(), inner, label: 0 }
 }
@@ -127,15 +121,8 @@ fn by_folder(files: &[String], prefix: usize) -> Option<Result<[Vec<Picture>; 3]
     Some(Ok(splits))
 }
 
-/// Pictures in the order of SHA-256(seed, key), by which they are dealt out.
 fn ranked(pictures: Vec<Picture>, seed: u64) -> Vec<Picture> {
-    let hash = |picture: &Picture| {
-        let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(&picture.file);
-        <[u8; 32]>::from(hash.finalize())
-    };
-    let mut pictures = pictures;
-    pictures.sort_by_cached_key(hash);
-    pictures
+    ranking::ranked(pictures, seed, |picture| &picture.file)
 }
 
 fn sorted(mut pictures: Vec<Picture>) -> Vec<Picture> {

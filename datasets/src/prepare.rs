@@ -6,6 +6,7 @@ use std::str::FromStr;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
+use crate::resample::{CUBIC, TRIANGLE, resample};
 use crate::{Error, Result};
 
 /// Largest side of a prepared picture, in pixels.
@@ -109,17 +110,24 @@ impl Preparation {
                 ((width - side) / 2, (height - side) / 2, side, side)
             }
         };
-        let size = self.size as u32;
-        let cut = imageops::crop_imm(picture, x, y, w, h);
-        if (w, h) == (size, size) {
-            return Ok(cut.to_image());
-        }
         let filter = match self.resize {
-            Resize::Bilinear => FilterType::Triangle,
-            Resize::Bicubic => FilterType::CatmullRom,
-            Resize::Nearest => FilterType::Nearest,
+            Resize::Bilinear => TRIANGLE,
+            Resize::Bicubic => CUBIC,
+            Resize::Nearest => return Ok(self.nearest(picture, [x, y, w, h])),
         };
-        Ok(imageops::resize(&cut.to_image(), size, size, filter))
+        if width == 0 || height == 0 {
+            return Ok(RgbImage::new(self.size as u32, self.size as u32));
+        }
+        if [w, h] == [self.size as u32; 2] {
+            return Ok(imageops::crop_imm(picture, x, y, w, h).to_image());
+        }
+        Ok(resample(picture, [x, y, w, h].map(|side| side as usize), self.size, filter))
+    }
+
+    fn nearest(&self, picture: &RgbImage, [x, y, w, h]: [u32; 4]) -> RgbImage {
+        let cut = imageops::crop_imm(picture, x, y, w, h).to_image();
+        let size = self.size as u32;
+        imageops::resize(&cut, size, size, FilterType::Nearest)
     }
 }
 

@@ -2,16 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::archive::ENDINGS;
 use crate::{
-    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, Mnist, Npy, Result, TargetColumn, ToyFaces,
+    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, Lfw, Mnist, Npy, Omniglot, Result,
+    TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces,
 };
 
 /// The forms that [`open`] accepts, for help texts.
-pub const DATASETS: [&str; 7] = [
+pub const DATASETS: [&str; 11] = [
     "toy-faces",
     "celeba[:PATH]",
     "cifar10[:PATH]",
     "mnist[:PATH]",
+    "lfw[:PATH]",
+    "omniglot[:PATH]",
+    "tiny-imagenet[:PATH]",
+    "tiny-imagenet-fewshot[:PATH]",
     "folder:PATH",
     "npy:FILE",
     "csv:FILE",
@@ -41,11 +47,12 @@ impl OpenOptions {
     }
 }
 
-/// Opens a data set: `toy-faces`, `celeba`, `celeba:PATH`, `cifar10:PATH`, `mnist:PATH`,
-/// `folder:PATH`, `npy:FILE` or `csv:FILE`.
+/// Opens a data set: `toy-faces`, or `celeba`, `cifar10`, `mnist`, `lfw`, `omniglot`,
+/// `tiny-imagenet` or `tiny-imagenet-fewshot` with or without `:PATH`, or `folder:PATH`, `npy:FILE`
+/// or `csv:FILE`.
 ///
-/// A path after the colon comes first, then [`OpenOptions::data_root`], then the folder or archive
-/// of that name in [`OpenOptions::collection`].
+/// Where a data set lies is decided as by [`locate`]; `folder`, `npy` and `csv` are not looked for
+/// in the collection.
 ///
 /// # Errors
 /// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; the errors of each reader.
@@ -59,35 +66,86 @@ impl OpenOptions {
 /// # Ok::<(), vdvae_datasets::Error>(())
 /// ```
 pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
-    let (name, given) = match spec.split_once(':') {
-        Some((name, path)) => (name, Some(PathBuf::from(path))),
-        None => (spec, None),
-    };
-    let given = given.filter(|path| !path.as_os_str().is_empty());
+    let (name, given) = parse(spec);
     let unknown = || Error::UnknownDataset { found: spec.into(), expected: DATASETS.join(", ") };
     let no_path = || Error::NoPath { dataset: name.to_owned() };
-    let root = || given.clone().or_else(|| options.data_root.clone());
-    let published = || root().or_else(|| in_collection(options, name)).ok_or_else(no_path);
+    let root = || given.clone().or_else(|| options.data_root.clone()).ok_or_else(no_path);
+    let published = || locate(spec, options);
+    let tiny = |splits: TinyImageNetSplits| -> Result<Box<dyn Dataset>> {
+        Ok(Box::new(TinyImageNet::open(&published()?, splits, options.seed)?))
+    };
     Ok(match name {
         "toy-faces" if given.is_none() => Box::new(ToyFaces::new(options.seed)),
         "celeba" => Box::new(CelebA::open(&published()?, options.partition.as_deref())?),
         "cifar10" => Box::new(Cifar10::open(&published()?)?),
         "mnist" => Box::new(Mnist::open(&published()?)?),
-        "folder" => Box::new(Folder::open(&root().ok_or_else(no_path)?, options.seed)?),
-        "npy" => Box::new(Npy::open(&root().ok_or_else(no_path)?)?),
-        "csv" => {
-            let path = root().ok_or_else(no_path)?;
-            Box::new(CsvTable::open(&path, options.seed, &options.targets)?)
-        }
+        "lfw" => Box::new(Lfw::open(&published()?)?),
+        "omniglot" => Box::new(Omniglot::open(&published()?)?),
+        "tiny-imagenet" => tiny(TinyImageNetSplits::Official)?,
+        "tiny-imagenet-fewshot" => tiny(TinyImageNetSplits::FewShot)?,
+        "folder" => Box::new(Folder::open(&root()?, options.seed)?),
+        "npy" => Box::new(Npy::open(&root()?)?),
+        "csv" => Box::new(CsvTable::open(&root()?, options.seed, &options.targets)?),
         _ => return Err(unknown()),
     })
+}
+
+/// Where a data set lies, for readers that give more than a [`Dataset`] does, as [`Lfw::pairs`].
+///
+/// A path after the colon comes first, then [`OpenOptions::data_root`], then the folder or archive
+/// in [`OpenOptions::collection`] that is named like the data set or as it is published, e.g.
+/// `tiny-imagenet-200.zip`.
+///
+/// # Errors
+/// [`Error::NoPath`].
+///
+/// ```
+/// use vdvae_datasets::{OpenOptions, locate};
+///
+/// let path = locate("lfw:/data/lfw.tgz", &OpenOptions::default())?;
+/// assert_eq!(path, std::path::Path::new("/data/lfw.tgz"));
+/// assert!(locate("lfw", &OpenOptions::default()).is_err());
+/// # Ok::<(), vdvae_datasets::Error>(())
+/// ```
+pub fn locate(spec: &str, options: &OpenOptions) -> Result<PathBuf> {
+    let (name, given) = parse(spec);
+    let found =
+        given.or_else(|| options.data_root.clone()).or_else(|| in_collection(options, name));
+    found.ok_or_else(|| Error::NoPath { dataset: name.to_owned() })
+}
+
+/// Name and path of `NAME:PATH`.
+fn parse(spec: &str) -> (&str, Option<PathBuf>) {
+    let (name, path) = spec.split_once(':').unwrap_or((spec, ""));
+    (name, Some(path).filter(|path| !path.is_empty()).map(PathBuf::from))
+}
+
+/// Names of a data set's folder or archive in a collection, the first preferred.
+fn names(name: &str) -> &[&str] {
+    match name {
+        "cifar10" => &["cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py"],
+        "lfw" => &["lfw", "lfw_home", "lfw-funneled", "lfw_funneled", "lfw-deepfunneled"],
+        // Of 64×64 pixels, as published, or scaled down.
+        "tiny-imagenet" | "tiny-imagenet-fewshot" => &[
+            "tiny-imagenet",
+            "tiny-imagenet-200",
+            "tiny-imagenet-32",
+            "tinyimagenet",
+            "tinyimagenet32",
+        ],
+        _ => &[],
+    }
 }
 
 /// The folder or archive of a data set in the collection, where it exists.
 fn in_collection(options: &OpenOptions, name: &str) -> Option<PathBuf> {
     let collection: &Path = options.collection.as_deref()?;
-    let endings = ["", ".tar.gz", ".tgz", ".tar", ".zip"];
-    endings.iter().map(|end| collection.join(format!("{name}{end}"))).find(|path| path.exists())
+    let own = [name];
+    let names = names(name);
+    let stems = if names.is_empty() { &own[..] } else { names };
+    let endings = || std::iter::once("").chain(ENDINGS);
+    let named = stems.iter().flat_map(|stem| endings().map(move |end| format!("{stem}{end}")));
+    named.map(|file| collection.join(file)).find(|path| path.exists())
 }
 
 #[cfg(test)]
@@ -133,6 +191,28 @@ mod tests {
         options.data_root = Some(at("a"));
         in_folder("a", message("cifar10", &options));
         in_folder("b", message(&format!("cifar10:{}", at("b").display()), &options));
+    }
+
+    #[test]
+    fn published_names_are_found_in_the_collection() {
+        let directory = tempfile::tempdir().unwrap();
+        let collection = Some(directory.path().to_owned());
+        let options = OpenOptions { collection, ..OpenOptions::default() };
+        for (name, file) in [
+            ("lfw", "lfw-funneled.tgz"),
+            ("omniglot", "omniglot"),
+            ("tiny-imagenet", "tiny-imagenet-200.zip"),
+            ("tiny-imagenet-fewshot", "tiny-imagenet-200.zip"),
+            ("cifar10", "cifar-10-batches-py"),
+        ] {
+            std::fs::write(directory.path().join(file), b"").unwrap();
+            assert_eq!(locate(name, &options).unwrap(), directory.path().join(file));
+            // Found there, and refused by its reader.
+            assert!(message(name, &options).contains(file), "{name}");
+        }
+        // The data set's own name comes first.
+        std::fs::write(directory.path().join("lfw.tgz"), b"").unwrap();
+        assert_eq!(locate("lfw", &options).unwrap(), directory.path().join("lfw.tgz"));
     }
 
     #[test]

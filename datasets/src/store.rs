@@ -1,4 +1,4 @@
-//! Files of a data set by relative name, whether they lie in a folder or in an archive.
+//! Files of a data set by relative name, whether they lie in a folder, in archives, or in both.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use crate::archive::{Spool, is_archive, spool};
+use crate::archive::{Spool, archive_stem, is_archive, spool};
 use crate::decode::{MAX_FILE_BYTES, decode};
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
@@ -15,19 +15,24 @@ use crate::{Error, Result};
 /// Deepest folder walked: published layouts need four, a loop of links has no end.
 const MAX_DEPTH: usize = 8;
 
-/// Files of a data set: names use `/` and are relative to the root.
+/// Files of a data set: names use `/` and are relative to the root, or as archives have them.
 #[derive(Debug)]
 pub(crate) struct FileStore {
     root: PathBuf,
-    source: Source,
+    /// Plain files: name → length. They come before members of the same name.
+    folder: BTreeMap<String, u64>,
+    archives: Option<Spool>,
     stamp: String,
 }
 
-#[derive(Debug)]
-enum Source {
-    /// Name → length.
-    Folder(BTreeMap<String, u64>),
-    Archive(Spool),
+/// A part of a data set that may lie in an archive of its own, beside plain files.
+pub(crate) struct Part<'a> {
+    /// What it is, for errors, e.g. `pictures`.
+    pub(crate) what: &'a str,
+    /// Whether a file belongs to it; the archive is opened where no plain file does.
+    pub(crate) holds: &'a dyn Fn(&str) -> bool,
+    /// Whether an archive is it, by its file name without the ending of an archive.
+    pub(crate) archive: &'a dyn Fn(&str) -> bool,
 }
 
 impl FileStore {
@@ -38,6 +43,17 @@ impl FileStore {
         dataset: &'static str,
         root: &Path,
         wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
+        Self::open_parts(dataset, root, wanted, &[])
+    }
+
+    /// As [`FileStore::open`], but in a folder each part that is not there as plain files may be
+    /// there as an archive.
+    pub(crate) fn open_parts(
+        dataset: &'static str,
+        root: &Path,
+        wanted: &dyn Fn(&str) -> bool,
+        parts: &[Part<'_>],
     ) -> Result<Self> {
         let metadata = fs::metadata(root).map_err(Error::io(root))?;
         if !metadata.is_dir() {
@@ -51,19 +67,26 @@ impl FileStore {
                 archives.push(path.to_owned());
             }
         })?;
-        match (files.is_empty(), archives.as_slice()) {
-            (false, _) | (true, []) => Ok(Self::of_folder(root, files)),
+        archives.sort();
+        let mut chosen = Vec::new();
+        for part in parts.iter().filter(|part| !files.keys().any(|name| (part.holds)(name))) {
+            let fits = |path: &&PathBuf| (part.archive)(archive_stem(path));
+            match archives.iter().filter(fits).collect::<Vec<_>>()[..] {
+                [] => {}
+                [archive] => chosen.push(archive.clone()),
+                ref several => {
+                    let expected = format!("one folder or archive of {}", part.what);
+                    return Err(several_archives(dataset, root, expected, several));
+                }
+            }
+        }
+        chosen.dedup();
+        match (files.is_empty() && chosen.is_empty(), archives.as_slice()) {
+            (false, _) | (true, []) => Self::of_folder(root, files, &chosen, wanted),
             (true, [archive]) => Self::of_archive(archive, wanted),
-            (true, [..]) => {
-                archives.sort();
-                let names: Vec<_> =
-                    archives.iter().map(|path| path.display().to_string()).collect();
-                Err(Error::layout(
-                    dataset,
-                    root,
-                    "its files or exactly one archive",
-                    format!("{} archives ({}); name one of them", names.len(), names.join(", ")),
-                ))
+            (true, several) => {
+                let expected = "its files or exactly one archive".to_owned();
+                Err(several_archives(dataset, root, expected, &several.iter().collect::<Vec<_>>()))
             }
         }
     }
@@ -72,16 +95,26 @@ impl FileStore {
         // Before it is read: a change while it is read gives another stamp the next time.
         let metadata = fs::metadata(path).map_err(Error::io(path))?;
         let stamp = Fingerprint::new("archive").file(&metadata).hex();
-        Ok(Self { root: path.into(), source: Source::Archive(spool(path, wanted)?), stamp })
+        let archives = Some(spool(&[path.to_owned()], wanted)?);
+        Ok(Self { root: path.into(), folder: BTreeMap::new(), archives, stamp })
     }
 
-    fn of_folder(root: &Path, files: BTreeMap<String, Metadata>) -> Self {
+    fn of_folder(
+        root: &Path,
+        files: BTreeMap<String, Metadata>,
+        archives: &[PathBuf],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
         let facts = Fingerprint::new("folder");
-        let facts = files
+        let mut facts = files
             .iter()
             .fold(facts, |facts, (name, metadata)| facts.fact(name.as_bytes()).file(metadata));
-        let files = files.into_iter().map(|(name, metadata)| (name, metadata.len())).collect();
-        Self { root: root.into(), source: Source::Folder(files), stamp: facts.hex() }
+        for path in archives {
+            facts = facts.file(&fs::metadata(path).map_err(Error::io(path))?);
+        }
+        let folder = files.into_iter().map(|(name, metadata)| (name, metadata.len())).collect();
+        let archives = if archives.is_empty() { None } else { Some(spool(archives, wanted)?) };
+        Ok(Self { root: root.into(), folder, archives, stamp: facts.hex() })
     }
 
     /// SHA-256, in hex, over names, lengths and times of the last change when the store was opened.
@@ -96,14 +129,13 @@ impl FileStore {
 
     /// Names and lengths in bytes, in the order of the names.
     pub(crate) fn files(&self) -> Vec<(&str, u64)> {
-        match &self.source {
-            Source::Folder(files) => {
-                files.iter().map(|(name, &length)| (name.as_str(), length)).collect()
-            }
-            Source::Archive(spool) => {
-                spool.members.iter().map(|(name, &(_, length))| (name.as_str(), length)).collect()
-            }
-        }
+        let folder = self.folder.iter().map(|(name, &length)| (name.as_str(), length));
+        let members = self.archives.iter().flat_map(|spool| &spool.members);
+        let members = members.map(|(name, &(_, length))| (name.as_str(), length));
+        let mut files: Vec<_> =
+            folder.chain(members.filter(|(name, _)| !self.folder.contains_key(*name))).collect();
+        files.sort_unstable();
+        files
     }
 
     /// Reads one whole file of at most `limit` bytes.
@@ -131,10 +163,8 @@ impl FileStore {
 
     /// Length of one file in bytes.
     pub(crate) fn length(&self, name: &str) -> Result<u64> {
-        let length = match &self.source {
-            Source::Folder(files) => files.get(name).copied(),
-            Source::Archive(spool) => spool.members.get(name).map(|&(_, length)| length),
-        };
+        let member = || self.archives.as_ref()?.members.get(name).map(|&(_, length)| length);
+        let length = self.folder.get(name).copied().or_else(member);
         length.ok_or_else(|| Error::Io {
             path: self.root.join(name),
             source: io::ErrorKind::NotFound.into(),
@@ -150,19 +180,30 @@ impl FileStore {
             return Err(Error::Io { path, source });
         }
         let mut bytes = vec![0; length];
-        match &self.source {
-            Source::Folder(_) => {
-                let file = File::open(&path).map_err(Error::io(&path))?;
-                read_exact_at(&file, &mut bytes, offset)
-            }
-            Source::Archive(spool) => {
+        match &self.archives {
+            Some(spool) if !self.folder.contains_key(name) => {
                 let start = spool.members[name].0;
                 read_exact_at(&spool.file, &mut bytes, start + offset)
+            }
+            _ => {
+                let file = File::open(&path).map_err(Error::io(&path))?;
+                read_exact_at(&file, &mut bytes, offset)
             }
         }
         .map_err(Error::io(&path))?;
         Ok(bytes)
     }
+}
+
+fn several_archives(
+    dataset: &'static str,
+    root: &Path,
+    expected: String,
+    archives: &[&PathBuf],
+) -> Error {
+    let names: Vec<_> = archives.iter().map(|path| path.display().to_string()).collect();
+    let found = format!("{} archives ({}); name one of them", names.len(), names.join(", "));
+    Error::layout(dataset, root, expected, found)
 }
 
 /// Visits every file below `folder`, passing its relative name, path and metadata.

@@ -1,7 +1,9 @@
 //! CelebA in its published layout: `img_align_celeba/*.jpg` beside three label files.
 //!
 //! Liu et al., Deep Learning Face Attributes in the Wild, arXiv 1411.7766. The root is the folder
-//! that holds them (or one above it), a tar.gz or zip of it, or a folder with one such archive.
+//! that holds them (or one above it), a tar.gz or zip of it, a folder with one such archive, or one
+//! with the label files beside `img_align_celeba.zip`. Kaggle's copy (`list_attr_celeba.csv`,
+//! `img_align_celeba/img_align_celeba/`) is read too.
 //! Only pictures that exist count: the label files may describe more.
 
 mod tables;
@@ -15,7 +17,8 @@ use std::path::Path;
 use image::RgbImage;
 
 use crate::fingerprint::Fingerprint;
-use crate::store::FileStore;
+use crate::names::{self, base, last_parts};
+use crate::store::{FileStore, Part};
 use crate::{Dataset, Error, Labels, Result, Split};
 use tables::Text;
 
@@ -62,7 +65,9 @@ impl CelebA {
                 || is_label_file(name)
                 || inside.as_ref().is_some_and(|inside| base(name) == inside)
         };
-        let store = FileStore::open(NAME, root, &wanted)?;
+        let pictures_alone =
+            Part { what: FOLDER, holds: &is_picture, archive: &|stem| stem == FOLDER };
+        let store = FileStore::open_parts(NAME, root, &wanted, &[pictures_alone])?;
         let pictures = pictures(&store)?;
         let keys: HashMap<&str, usize> =
             pictures.iter().enumerate().map(|(row, name)| (base(name), row)).collect();
@@ -108,15 +113,9 @@ impl CelebA {
     }
 }
 
-fn base(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
-}
-
 fn is_picture(name: &str) -> bool {
-    let mut parts = name.rsplit('/');
-    let file = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let known = [".jpg", ".jpeg", ".png"].iter().any(|ending| file.ends_with(ending));
-    known && !file.starts_with('.') && parts.next() == Some(FOLDER)
+    let folder = last_parts(name).is_some_and(|[folder, _]| folder == FOLDER);
+    folder && names::is_picture(name)
 }
 
 fn is_label_file(name: &str) -> bool {

@@ -133,6 +133,50 @@ fn common_copies_of_the_label_files_are_read() {
     let rows = "image_id,partition\r\n000001.jpg,0\r\n000002.jpg,1\r\n000003.jpg,2\r\n";
     kaggle.set("list_eval_partition.csv", rows);
     assert_published(&kaggle.open().unwrap());
+    // Its pictures lie in a folder of the same name, and identities are left out.
+    for (name, _) in &mut kaggle.0 {
+        *name = name.replace("img_align_celeba/", "img_align_celeba/img_align_celeba/");
+    }
+    kaggle.remove("identity_CelebA.txt");
+    let nested = kaggle.open().unwrap();
+    assert_eq!(nested.key(Split::Test, 0), "000003.jpg");
+    assert_eq!(nested.groups(Split::Test), None);
+    assert_eq!(Split::ALL.map(|split| nested.len(split)), [1, 1, 1]);
+}
+
+#[test]
+fn pictures_may_stay_in_their_zip_beside_the_label_files() {
+    let layout = Layout::published();
+    let directory = tempfile::tempdir().unwrap();
+    let (pictures, labels): (Vec<_>, Vec<_>) =
+        layout.0.iter().cloned().partition(|(name, _)| name.ends_with(".jpg"));
+    Layout(labels).write(&directory.path().join("Anno"));
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in pictures {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    let zip = zip.finish().unwrap().into_inner();
+    fs::create_dir(directory.path().join("Img")).unwrap();
+    let path = directory.path().join("Img/img_align_celeba.zip");
+    fs::write(&path, &zip).unwrap();
+    // Other archives of the release are left alone.
+    fs::write(directory.path().join("Img/img_celeba.zip"), b"not read").unwrap();
+    let celeba = CelebA::open(directory.path(), None).unwrap();
+    assert_published(&celeba);
+    assert_eq!(celeba.fingerprint(), layout.open().unwrap().fingerprint());
+    assert_eq!(celeba.image(Split::Test, 0).unwrap().dimensions(), (24, 16));
+    let stamp = celeba.stamp();
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert_ne!(CelebA::open(directory.path(), None).unwrap().stamp(), stamp);
+    fs::write(&path, &zip[..zip.len() / 2]).unwrap();
+    let text = CelebA::open(directory.path(), None).unwrap_err().to_string();
+    assert!(text.contains("img_align_celeba.zip, member "), "{text}");
 }
 
 #[test]

@@ -1,0 +1,143 @@
+//! Pairs of pictures of one or of two people, in folds, as the lists of LFW have them.
+//!
+//! The first line has the number of folds and the number n of pairs of either kind in each (one
+//! number: one fold). Every fold is n lines `Name⇥i⇥j`, two pictures of one person, then n lines
+//! `NameA⇥i⇥NameB⇥j`, one picture each of two.
+
+use crate::{Error, Result};
+
+/// Two pictures, as indices into the split they lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// The first picture.
+    pub a: usize,
+    /// The second picture.
+    pub b: usize,
+    /// Whether they show one person.
+    pub same: bool,
+}
+
+/// Folds of pairs: a threshold for each fold comes from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerificationPairs {
+    /// In every fold the pairs of one person come first.
+    pub folds: Vec<Vec<Pair>>,
+}
+
+impl VerificationPairs {
+    /// Pairs in all folds.
+    pub fn len(&self) -> usize {
+        self.folds.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Pictures that are in a pair of a fold, in order, each once.
+    ///
+    /// # Panics
+    /// If there is no such fold.
+    pub fn pictures(&self, fold: usize) -> Vec<usize> {
+        let mut pictures: Vec<_> =
+            self.folds[fold].iter().flat_map(|pair| [pair.a, pair.b]).collect();
+        pictures.sort_unstable();
+        pictures.dedup();
+        pictures
+    }
+}
+
+/// A list being read.
+struct List<'a> {
+    file: &'a str,
+    find: &'a dyn Fn(&str, u32) -> Option<usize>,
+}
+
+/// Reads a list; `find` gives the index of a person's picture of some number.
+pub(super) fn parse(
+    file: &str,
+    text: &str,
+    find: &dyn Fn(&str, u32) -> Option<usize>,
+) -> Result<VerificationPairs> {
+    let list = List { file, find };
+    let mut lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+    let mut lines = lines.by_ref().filter(|(_, line)| !line.is_empty());
+    let (folds, pairs) = list.header(lines.next().unwrap_or((1, "")))?;
+    let mut found = VerificationPairs { folds: Vec::new() };
+    let mut last = 1;
+    for fold in 1..=folds {
+        // Grows with what is there, not with what the header promises.
+        let mut read = Vec::new();
+        for number in 0..pairs.saturating_mul(2) {
+            let Some((line, text)) = lines.next() else {
+                let expected =
+                    format!("{pairs} pairs of one person and {pairs} of two in fold {fold}");
+                return Err(list.error(last + 1, &expected, "the end of the file".to_owned()));
+            };
+            last = line;
+            read.push(list.pair(line, text, number < pairs)?);
+        }
+        found.folds.push(read);
+    }
+    match lines.next() {
+        None => Ok(found),
+        Some((line, text)) => {
+            let expected = format!("the end of the file after {folds} folds of 2 x {pairs} pairs");
+            Err(list.error(line, &expected, quoted(text)))
+        }
+    }
+}
+
+impl List<'_> {
+    fn error(&self, line: usize, expected: &str, found: String) -> Error {
+        Error::Table { file: self.file.to_owned(), line, expected: expected.to_owned(), found }
+    }
+
+    /// Folds, and pairs of either kind in each.
+    fn header(&self, (line, text): (usize, &str)) -> Result<(usize, usize)> {
+        let fields: Option<Vec<usize>> =
+            text.split_whitespace().map(|field| field.parse().ok()).collect();
+        match fields.unwrap_or_default()[..] {
+            [pairs] if pairs > 0 => Ok((1, pairs)),
+            [folds, pairs] if folds > 0 && pairs > 0 => Ok((folds, pairs)),
+            _ => {
+                let expected = "a header of the number of folds and of pairs in each";
+                Err(self.error(line, expected, quoted(text)))
+            }
+        }
+    }
+
+    fn pair(&self, line: usize, text: &str, same: bool) -> Result<Pair> {
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        let (a, b) = match (same, &fields[..]) {
+            (true, &[name, i, j]) => ((name, i), (name, j)),
+            (false, &[name, i, other, j]) if name != other => ((name, i), (other, j)),
+            _ => {
+                let expected = if same {
+                    "a name and two numbers"
+                } else {
+                    "two different names, each with a number"
+                };
+                return Err(self.error(line, expected, quoted(text)));
+            }
+        };
+        Ok(Pair { a: self.picture(line, a)?, b: self.picture(line, b)?, same })
+    }
+
+    fn picture(&self, line: usize, (name, number): (&str, &str)) -> Result<usize> {
+        let parsed = number.parse().map_err(|_| {
+            self.error(line, "the number of a picture", quoted(&format!("{name} {number}")))
+        })?;
+        (self.find)(name, parsed).ok_or_else(|| {
+            let file = format!("{name}/{name}_{parsed:04}.jpg");
+            let file = file.chars().take(160).collect::<String>();
+            self.error(line, &format!("picture {file}"), "no such picture".to_owned())
+        })
+    }
+}
+
+/// A line of a binary file can be long.
+fn quoted(text: &str) -> String {
+    format!("`{}`", text.chars().take(80).collect::<String>())
+}

@@ -1,0 +1,292 @@
+//! Tiny-ImageNet-200 in its published layout: `train/nXXXXXXXX/images/*.JPEG`, `val/images/*.JPEG`
+//! with `val_annotations.txt`, and `wnids.txt`; a folder or an archive of it.
+//!
+//! Le and Yang, Tiny ImageNet Visual Recognition Challenge, 2015. Pictures are taken at the size
+//! they have; bounding boxes and the unlabelled `test` folder are not read. There are two ways to
+//! split it, see [`TinyImageNetSplits`].
+
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use image::RgbImage;
+
+use crate::fingerprint::Fingerprint;
+use crate::names::{base, is_picture, last_parts, tail};
+use crate::ranking::ranked;
+use crate::store::FileStore;
+use crate::{Dataset, Error, Labels, Result, Split};
+
+const NAME: &str = "tiny-imagenet";
+const IDS: &str = "wnids.txt";
+const WORDS: &str = "words.txt";
+const ANNOTATIONS: &str = "val_annotations.txt";
+/// One training picture of a class in this many is for validation.
+const HELD_OUT: usize = 10;
+/// One class in this many is for the test of few-shot learning, and one in that many for
+/// validation: 40 and 20 of 200.
+const TEST_CLASSES: usize = 5;
+const VALID_CLASSES: usize = 10;
+
+/// What the splits of [`TinyImageNet`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TinyImageNetSplits {
+    /// All classes in every split. `test` is the official `val` folder; `valid` is a tenth of the
+    /// pictures of every class of `train`, those that come first in the order of SHA-256 of (seed,
+    /// key).
+    Official,
+    /// Classes apart, all of the official `train` folder: of the class folders in sorted order the
+    /// last fifth (40 of 200) is `test`, the tenth before it (20) `valid`, the rest (140) `train`.
+    /// The `val` folder is not used.
+    FewShot,
+}
+
+impl fmt::Display for TinyImageNetSplits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Official => NAME,
+            Self::FewShot => "tiny-imagenet-fewshot",
+        })
+    }
+}
+
+/// Tiny-ImageNet, open: labels in memory, pictures on disk.
+#[derive(Debug)]
+pub struct TinyImageNet {
+    name: String,
+    store: FileStore,
+    /// WordNet identifiers in sorted order.
+    classes: Vec<String>,
+    words: Vec<String>,
+    splits: [Vec<Picture>; 3],
+    fingerprint: String,
+}
+
+#[derive(Debug, Clone)]
+struct Picture {
+    /// Name in the store.
+    file: String,
+    /// Length of the key, which is the end of `file`.
+    key: usize,
+    label: u32,
+}
+
+impl Picture {
+    fn new(file: &str, label: u32) -> Self {
+        Self { file: file.to_owned(), key: key_of(file).len(), label }
+    }
+
+    /// The name below the published folder, e.g. `train/n01443537/images/n01443537_0.JPEG`.
+    fn key(&self) -> &str {
+        &self.file[self.file.len() - self.key..]
+    }
+}
+
+impl TinyImageNet {
+    /// Opens `tiny-imagenet-200`, a folder above it, or an archive of it.
+    ///
+    /// `seed` decides the validation pictures of [`TinyImageNetSplits::Official`]. Its `test` is
+    /// empty where there is no `val` folder.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] without training pictures or where `wnids.txt` does not list their
+    /// folders, [`Error::Table`] where a line cannot be read, [`Error::NoLine`] where a validation
+    /// picture has none, [`Error::Archive`].
+    pub fn open(root: &Path, splits: TinyImageNetSplits, seed: u64) -> Result<Self> {
+        let few_shot = splits == TinyImageNetSplits::FewShot;
+        let wanted = |name: &str| {
+            train_class(name).is_some()
+                || [IDS, WORDS].contains(&base(name))
+                || (!few_shot && (is_val(name) || base(name) == ANNOTATIONS))
+        };
+        let store = FileStore::open(NAME, root, &wanted)?;
+        let names: Vec<&str> = store.files().into_iter().map(|(name, _)| name).collect();
+        let classes = classes(&store, &names)?;
+        let label =
+            |id: &str| classes.binary_search_by(|class| class.as_str().cmp(id)).map(|at| at as u32);
+        let mut train = Vec::new();
+        for &name in &names {
+            let Some(id) = train_class(name) else { continue };
+            let label = label(id).map_err(|_| {
+                Error::layout(NAME, store.root(), format!("every class in {IDS}"), id.to_owned())
+            })?;
+            train.push(Picture::new(name, label));
+        }
+        // Classes in sorted order, whatever lies above them.
+        train.sort_by(|a, b| a.key().cmp(b.key()));
+        if let Some(twice) = train.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
+            let found = format!("{} and {}", twice[0].file, twice[1].file);
+            return Err(Error::layout(NAME, store.root(), "every picture once", found));
+        }
+        let pictures = match splits {
+            TinyImageNetSplits::FewShot => by_class(train, classes.len()),
+            TinyImageNetSplits::Official => {
+                let (train, valid) = hold_out(train, seed);
+                [train, valid, val_pictures(&store, &names, &label)?]
+            }
+        };
+        let words = match names.iter().find(|name| base(name) == WORDS) {
+            None => classes.clone(),
+            Some(name) => tables::words(&tables::Text::read(&store, name)?, &classes)?,
+        };
+        let (name, fingerprint) = (splits.to_string(), String::new());
+        let mut set = Self { name, store, classes, words, splits: pictures, fingerprint };
+        set.fingerprint = set.hash();
+        Ok(set)
+    }
+
+    /// What every class shows, e.g. `goldfish, Carassius auratus`, in the order of the class names
+    /// in [`Dataset::labels`], which are WordNet identifiers; the identifier itself where
+    /// `words.txt` says nothing.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    fn hash(&self) -> String {
+        let hash = Fingerprint::new(&self.name).dataset(self);
+        let lengths: HashMap<_, _> = self.store.files().into_iter().collect();
+        let pictures = self.splits.iter().flatten();
+        pictures.fold(hash, |hash, picture| hash.number(lengths[picture.file.as_str()])).hex()
+    }
+}
+
+/// The WordNet identifier of a training picture, from its folder.
+fn train_class(name: &str) -> Option<&str> {
+    let [train, id, images, _file] = last_parts(name)?;
+    (is_picture(name) && train == "train" && images == "images").then_some(id)
+}
+
+fn is_val(name: &str) -> bool {
+    let known = last_parts(name).is_some_and(|[val, images, _]| val == "val" && images == "images");
+    known && is_picture(name)
+}
+
+fn key_of(name: &str) -> &str {
+    tail(name, if is_val(name) { 3 } else { 4 })
+}
+
+/// Sorted WordNet identifiers: of `wnids.txt`, else of the folders.
+fn classes(store: &FileStore, names: &[&str]) -> Result<Vec<String>> {
+    let mut folders: Vec<&str> = names.iter().filter_map(|name| train_class(name)).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    if folders.is_empty() {
+        let expected = "pictures in train/CLASS/images/";
+        return Err(Error::layout(NAME, store.root(), expected, "none"));
+    }
+    match names.iter().find(|name| base(name) == IDS) {
+        None => Ok(folders.into_iter().map(str::to_owned).collect()),
+        Some(name) => {
+            let listed = tables::ids(&tables::Text::read(store, name)?)?;
+            match listed.iter().find(|id| folders.binary_search(&id.as_str()).is_err()) {
+                None => Ok(listed),
+                Some(id) => {
+                    let expected = format!("a folder of every class in {IDS}");
+                    Err(Error::layout(NAME, store.root(), expected, format!("none of {id}")))
+                }
+            }
+        }
+    }
+}
+
+fn val_pictures(
+    store: &FileStore,
+    names: &[&str],
+    label: &dyn Fn(&str) -> Result<u32, usize>,
+) -> Result<Vec<Picture>> {
+    let mut pictures: Vec<Picture> =
+        names.iter().filter(|name| is_val(name)).map(|name| Picture::new(name, 0)).collect();
+    if pictures.is_empty() {
+        return Ok(pictures);
+    }
+    let annotations = names.iter().find(|name| base(name) == ANNOTATIONS);
+    let annotations = annotations
+        .ok_or_else(|| Error::layout(NAME, store.root(), ANNOTATIONS, "no such file"))?;
+    let text = tables::Text::read(store, annotations)?;
+    let files: Vec<&str> = pictures.iter().map(|picture| base(&picture.file)).collect();
+    let labels = tables::annotations(&text, &files, label)?;
+    for (picture, label) in pictures.iter_mut().zip(labels) {
+        picture.label = label;
+    }
+    Ok(pictures)
+}
+
+/// Splits of [`TinyImageNetSplits::FewShot`].
+fn by_class(pictures: Vec<Picture>, classes: usize) -> [Vec<Picture>; 3] {
+    let test = classes - classes / TEST_CLASSES;
+    let valid = test - classes / VALID_CLASSES;
+    let mut splits: [Vec<Picture>; 3] = Default::default();
+    for picture in pictures {
+        let split = match picture.label as usize {
+            class if class >= test => Split::Test,
+            class if class >= valid => Split::Valid,
+            _ => Split::Train,
+        };
+        splits[split.position()].push(picture);
+    }
+    splits
+}
+
+/// A tenth of every class, at least one of three or more; both parts in the order given.
+fn hold_out(pictures: Vec<Picture>, seed: u64) -> (Vec<Picture>, Vec<Picture>) {
+    let (mut train, mut valid) = (Vec::new(), Vec::new());
+    for class in pictures.chunk_by(|a, b| a.label == b.label) {
+        let held = if class.len() < 3 { 0 } else { (class.len() / HELD_OUT).max(1) };
+        let mut held_out = ranked(class.to_vec(), seed, Picture::key);
+        let mut kept = held_out.split_off(held);
+        for (part, split) in [(&mut held_out, &mut valid), (&mut kept, &mut train)] {
+            part.sort_by(|a, b| a.key().cmp(b.key()));
+            split.append(part);
+        }
+    }
+    (train, valid)
+}
+
+impl Dataset for TinyImageNet {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.splits[split.position()].len()
+    }
+
+    fn key(&self, split: Split, index: usize) -> String {
+        self.splits[split.position()][index].key().to_owned()
+    }
+
+    /// Classes are named by their WordNet identifiers; all splits share one list of names.
+    fn labels(&self, split: Split) -> Labels {
+        let pictures = &self.splits[split.position()];
+        Labels::Classes {
+            names: self.classes.clone(),
+            labels: pictures.iter().map(|picture| picture.label).collect(),
+        }
+    }
+
+    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
+        None
+    }
+
+    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
+        self.check_index(split, index)?;
+        let picture = &self.splits[split.position()][index];
+        self.store.picture(&picture.file, picture.key())
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    fn stamp(&self) -> String {
+        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
+    }
+
+    fn split_hint(&self) -> String {
+        format!("in {}; are all its folders there?", self.store.root().display())
+    }
+}

@@ -65,6 +65,7 @@ mod saved;
 mod select;
 mod standardise;
 mod subset;
+mod transfer;
 mod verification;
 
 pub use bootstrap::{
@@ -92,6 +93,7 @@ pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::Standardiser;
 pub use subset::nested_order;
+pub use transfer::{EpisodeInfo, VerificationInfo, compare_verification};
 pub use verification::{
     Pair, Projection, Scorer, TarAtFar, Training, Verification, VerificationResult,
     VerificationScore, sample_pairs, verify, verify_each,

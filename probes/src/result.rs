@@ -262,6 +262,12 @@ impl ProbeResult {
         mean(&self.per_target, |target| target.accuracy)
     }
 
+    /// Share of genuine pairs accepted where at most a share `far` of the impostors is.
+    pub fn tar_at(&self, far: f64) -> Option<f64> {
+        let mut at = self.verification.iter().flat_map(|info| &info.tar_at_far);
+        at.find(|(share, _)| *share == far)?.1
+    }
+
     /// The score of one target that `value` is the mean of; for classes, of one against all others.
     pub fn score_of(&self, target: &TargetResult) -> Option<f64> {
         if self.metric == "r2" { target.r2 } else { target.auroc }

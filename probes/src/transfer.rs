@@ -158,11 +158,10 @@ fn mean(values: &[f64]) -> f64 {
 /// # Panics
 /// When two results have other numbers of folds.
 pub fn compare_verification(results: &[VerificationResult]) -> Vec<Comparison> {
-    let entry = |result: &VerificationResult| {
+    fn entry(result: &VerificationResult) -> Entry<Folds<'_>> {
         let side = ProbeResult::from(result).side();
-        let folds = Folds(&result.fold_accuracies);
-        Entry::new(side, result.columns, result.resolution, folds)
-    };
+        Entry::new(side, result.columns, result.resolution, Folds(&result.fold_accuracies))
+    }
     compare_entries(&results.iter().map(entry).collect::<Vec<_>>())
 }
 

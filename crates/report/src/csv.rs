@@ -7,7 +7,7 @@ use vdvae_probes::{ProbeReport, ProbeResult, TargetResult};
 use crate::{Result, atomic};
 
 /// The columns, in order.
-const HEADER: [&str; 32] = [
+const HEADER: [&str; 39] = [
     "task",
     "model",
     "sha256",
@@ -40,6 +40,13 @@ const HEADER: [&str; 32] = [
     "strength",
     "neighbours",
     "converged",
+    "ways",
+    "shots",
+    "queries",
+    "episodes",
+    "standard_error",
+    "tar_at_far_0.1",
+    "tar_at_far_0.01",
 ];
 
 /// The report as CSV with a header; undefined numbers are empty.
@@ -50,7 +57,10 @@ pub fn results_csv(report: &ProbeReport) -> Result<String> {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
     for result in &report.results {
-        for target in &result.per_target {
+        // Episodes have no targets, and one line all the same.
+        let none = [TargetResult::default()];
+        let targets = if result.per_target.is_empty() { &none } else { &result.per_target[..] };
+        for target in targets {
             writer.write_record(record(report, result, target))?;
         }
     }
@@ -72,7 +82,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
 }
 
 /// One line, in the order of the header.
-fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> [String; 32] {
+fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> [String; 39] {
     [
         report.task.clone(),
         report.model.name.clone(),
@@ -106,6 +116,13 @@ fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> 
         optional(target.strength),
         optional(target.neighbours),
         optional(target.converged),
+        optional(result.few_shot.as_ref().map(|info| info.ways)),
+        optional(result.few_shot.as_ref().map(|info| info.shots)),
+        optional(result.few_shot.as_ref().map(|info| info.queries)),
+        optional(result.few_shot.as_ref().map(|info| info.episodes)),
+        optional(result.verification.as_ref().map(|info| info.standard_error)),
+        optional(result.tar_at(0.1)),
+        optional(result.tar_at(0.01)),
     ]
 }
 
@@ -119,14 +136,27 @@ mod tests {
         let expected = "\
 task,model,sha256,data,seed,source,layers,resolution,columns,matched_columns,train_fraction,n_train,\
 label_seed,probe,solver,metric,value,ci95_low,ci95_high,selectivity,target,auroc,average_precision,\
-balanced_accuracy,accuracy,base_rate,r2,pearson,spearman,strength,neighbours,converged
+balanced_accuracy,accuracy,base_rate,r2,pearson,spearman,strength,neighbours,converged,\
+ways,shots,queries,episodes,standard_error,tar_at_far_0.1,tar_at_far_0.01
 celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
-0.8125,0.25,Smiling,0.75,0.5,0.625,0.875,0.5,,,,100,,true
+0.8125,0.25,Smiling,0.75,0.5,0.625,0.875,0.5,,,,100,,true,,,,,,,
 celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
-0.8125,0.25,\"Hat, red\",,,,1,1,,,,,,
-celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,,,Smiling,,,,,,,,,,,
+0.8125,0.25,\"Hat, red\",,,,1,1,,,,,,,,,,,,,
+celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,,,Smiling,,,,,,,,,,,,,,,,,,
 ";
         assert_eq!(results_csv(&fixture::report()).unwrap(), expected);
+    }
+
+    #[test]
+    fn episodes_have_one_line_without_a_target() {
+        let text = results_csv(&fixture::few_shot()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[1].ends_with(",,,,,,,,,,,,5,1,15,600,,,"), "{}", lines[1]);
+        let text = results_csv(&fixture::verification()).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.contains("same person,0.875"), "{line}");
+        assert!(line.ends_with(",,,,0.03125,0.75,"), "{line}");
     }
 
     #[test]

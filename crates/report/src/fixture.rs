@@ -1,6 +1,9 @@
 //! A report of fixed numbers for the tests of this crate.
 
-use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
+use vdvae_probes::{
+    DataInfo, EpisodeInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
+    VerificationInfo,
+};
 
 fn target(name: &str, scores: [Option<f64>; 5], strength: Option<f64>) -> TargetResult {
     let [auroc, average_precision, balanced_accuracy, accuracy, base_rate] = scores;
@@ -39,6 +42,7 @@ pub(crate) fn report() -> ProbeReport {
             target("Smiling", [0.75, 0.5, 0.625, 0.875, 0.5].map(Some), Some(100.0)),
             target("Hat, red", [None, None, None, Some(1.0), Some(1.0)], None),
         ],
+        ..ProbeResult::default()
     };
     let pixels = ProbeResult {
         source: Source::Pixels,
@@ -63,4 +67,66 @@ pub(crate) fn report() -> ProbeReport {
         results: vec![latents, pixels],
         comparisons: vec![],
     }
+}
+
+/// Episodes on two resolutions of latents, and on pixels.
+pub(crate) fn few_shot() -> ProbeReport {
+    let info = EpisodeInfo { ways: 5, shots: 1, queries: 15, episodes: 600, seed: Some(7) };
+    let at = |source, layers: Option<&str>, resolution, value| ProbeResult {
+        source,
+        layers: layers.map(str::to_owned),
+        resolution,
+        columns: 512,
+        train_fraction: 1.0,
+        probe: "cl2n".into(),
+        solver: "closed-form".into(),
+        metric: "accuracy".into(),
+        value: Some(value),
+        ci95: Some([value - 0.015625, value + 0.015625]),
+        converged: true,
+        few_shot: Some(info.clone()),
+        ..ProbeResult::default()
+    };
+    ProbeReport {
+        task: "omniglot-5way-1shot".into(),
+        results: vec![
+            at(Source::Latents, Some("4x4"), Some(4), 0.5),
+            at(Source::Latents, Some("all"), None, 0.625),
+            at(Source::Pixels, None, None, 0.53125),
+        ],
+        ..report()
+    }
+}
+
+/// Pairs of faces, scored by latents.
+pub(crate) fn verification() -> ProbeReport {
+    let result = ProbeResult {
+        source: Source::Latents,
+        layers: Some("all".into()),
+        columns: 512,
+        train_fraction: 1.0,
+        probe: "cosine".into(),
+        solver: "closed-form".into(),
+        metric: "accuracy".into(),
+        value: Some(0.75),
+        ci95: Some([0.6875, 0.8125]),
+        converged: true,
+        per_target: vec![TargetResult {
+            target: "same person".into(),
+            auroc: Some(0.875),
+            accuracy: Some(0.75),
+            ..TargetResult::default()
+        }],
+        verification: Some(VerificationInfo {
+            dimensions: 512,
+            pairs: 6000,
+            standard_error: 0.03125,
+            tar_at_far: vec![(0.1, Some(0.75)), (0.01, None)],
+            fold_accuracies: vec![0.75; 10],
+            thresholds: vec![0.5; 10],
+            roc: vec![[0.0, 0.0], [0.5, 1.0], [1.0, 1.0]],
+        }),
+        ..ProbeResult::default()
+    };
+    ProbeReport { task: "lfw-verification".into(), results: vec![result], ..report() }
 }

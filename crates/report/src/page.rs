@@ -4,6 +4,7 @@
 //! say on a telephone is said in a table that scrolls in its own box. The same input gives the same
 //! bytes. Text is escaped where it is put in (maud does that), so a target may have any name.
 
+mod bars;
 mod curves;
 mod draw;
 mod headline;
@@ -46,7 +47,8 @@ struct Section {
 
 /// The parts in reading order. Each looks at the whole input and stays away where it has nothing
 /// to show; a new part is a function here.
-const SECTIONS: [fn(&View) -> Option<Section>; 11] = [
+const SECTIONS: [fn(&View) -> Option<Section>; 12] = [
+    bars::section,
     curves::resolutions,
     curves::cumulative,
     curves::layers,

@@ -5,7 +5,10 @@ mod rows;
 
 use std::collections::BTreeSet;
 
-use vdvae_probes::{Compared, Comparison, ProbeReport, ProbeResult, Source, TargetResult};
+use vdvae_probes::{
+    Compared, Comparison, EpisodeInfo, ProbeReport, ProbeResult, Source, TargetResult,
+    VerificationInfo,
+};
 
 use layout::{Column, align};
 use rows::Row;
@@ -40,17 +43,18 @@ pub fn report_table(report: &ProbeReport) -> String {
 /// One line for each thing in the tables that needs a word.
 fn legend(report: &ProbeReport) -> Vec<String> {
     let results = &report.results;
-    let metric = results.first().map_or("auroc", |result| &result.metric);
-    let scores = match metric {
-        "accuracy" => "scores on test; accuracy is top-1 of all classes",
-        "r2" => "scores on test, means over the targets; R² of 0 is the mean of the test pictures",
-        _ => "scores on test, means over the targets; AUROC of 0.5 is chance",
+    let first = results.first();
+    let (scores, over) = match first.map(|first| (&first.few_shot, &first.verification)) {
+        Some((Some(episodes), _)) => (few_shot(episodes), "episodes"),
+        Some((_, Some(pairs))) => (verification(pairs), "folds"),
+        _ => (labels(first), "replicates"),
     };
-    let mut lines = vec![format!("{scores}; intervals are 95% bootstrap")];
+    let mut lines = vec![scores];
     if !report.comparisons.is_empty() {
-        let note = "differences are paired on the same replicates; p is two-sided, not corrected \
-                    for the number of comparisons";
-        lines.push(note.into());
+        lines.push(format!(
+            "differences are paired on the same {over}; p is two-sided, not corrected for the \
+             number of comparisons"
+        ));
     }
     if let Some(columns) = results.iter().filter_map(|result| result.matched_columns).max() {
         let note = "selections with fewer columns stay as they are, on one line for both";
@@ -70,6 +74,34 @@ fn legend(report: &ProbeReport) -> Vec<String> {
     let present = controls.into_iter().filter(|(source, _)| present(*source));
     lines.extend(present.map(|(_, line)| line.to_owned()));
     lines
+}
+
+fn labels(first: Option<&ProbeResult>) -> String {
+    let scores = match first.map_or("auroc", |result| &result.metric) {
+        "accuracy" => "scores on test; accuracy is top-1 of all classes",
+        "r2" => "scores on test, means over the targets; R² of 0 is the mean of the test pictures",
+        _ => "scores on test, means over the targets; AUROC of 0.5 is chance",
+    };
+    format!("{scores}; intervals are 95% bootstrap")
+}
+
+fn few_shot(info: &EpisodeInfo) -> String {
+    let EpisodeInfo { ways, shots, queries, episodes, .. } = info;
+    format!(
+        "mean accuracy over the same {episodes} episodes of {ways} classes, {shots} labelled and \
+         {queries} more pictures of each; chance is {:.3}; intervals are 95%, 1.96 standard errors",
+        1.0 / *ways as f64
+    )
+}
+
+fn verification(info: &VerificationInfo) -> String {
+    format!(
+        "accuracy on {} pairs in {} folds, each at the threshold that is best on the others; \
+         chance is 0.5; intervals are Student's 95% over the folds; TAR is the share of genuine \
+         pairs accepted with that share of impostors",
+        info.pairs,
+        info.fold_accuracies.len()
+    )
 }
 
 /// One line a result: where the features came from and what they score, means over the targets
@@ -108,7 +140,7 @@ pub fn results_table(results: &[ProbeResult]) -> String {
         let selectivity = |row: &Row<'_>| signed(row.mean(|result| result.selectivity));
         columns.push(Column::right("selectivity", rows.iter().map(selectivity)));
     }
-    for (name, of) in further(metric) {
+    for (name, of) in further(results) {
         columns.push(Column::right(name, rows.iter().map(|row| score(row.mean(of)))));
     }
     align(&columns) + &notes(results)
@@ -117,7 +149,19 @@ pub fn results_table(results: &[ProbeResult]) -> String {
 /// The columns after the headline.
 type Further = (&'static str, fn(&ProbeResult) -> Option<f64>);
 
-fn further(metric: &str) -> Vec<Further> {
+fn further(results: &[ProbeResult]) -> Vec<Further> {
+    if results.iter().any(|result| result.few_shot.is_some()) {
+        return Vec::new();
+    }
+    if results.iter().any(|result| result.verification.is_some()) {
+        return vec![
+            ("std error", |result| result.verification.as_ref().map(|info| info.standard_error)),
+            ("AUROC", ProbeResult::mean_auroc),
+            ("TAR at 0.1", |result| result.tar_at(0.1)),
+            ("TAR at 0.01", |result| result.tar_at(0.01)),
+        ];
+    }
+    let metric = results.first().map_or("auroc", |result| &result.metric);
     if metric == "r2" {
         return vec![
             ("pearson", ProbeResult::mean_pearson),

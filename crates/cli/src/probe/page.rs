@@ -250,7 +250,8 @@ fn kl_of_layers(plan: &Plan) -> Result<(Vec<LayerKl>, usize)> {
     let (mut nats, mut count) = (vec![0.0; shapes.len()], 0);
     let pictures = Pictures::new(plan);
     let size = pictures.preparation.size;
-    for indices in spread(plan.dataset(Split::Test).len(Split::Test), KL_PICTURES).chunks(KL_BATCH) {
+    for indices in spread(plan.dataset(Split::Test).len(Split::Test), KL_PICTURES).chunks(KL_BATCH)
+    {
         let batch = pictures.batch(Split::Test, indices)?;
         if batch.is_empty() {
             continue;

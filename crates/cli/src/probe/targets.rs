@@ -2,12 +2,10 @@
 
 use anyhow::Result;
 use vdvae_datasets::{Dataset, Labels, Split};
-use vdvae_probes::{
-    CentroidProbe, KnnProbe, LinearProbe, Probe, RidgeProbe, Solver,
-};
+use vdvae_probes::{CentroidProbe, KnnProbe, LinearProbe, Probe, RidgeProbe, Solver};
 
-use super::plan::named;
 use super::ProbingArgs;
+use super::plan::named;
 use crate::common::usage;
 
 /// Penalties where none are asked for.
@@ -97,12 +95,15 @@ impl TargetsPlan {
                 "{name}: expected labels to predict, found none; put the pictures of each class into a \
                  folder of its name"
             ))),
-            Labels::Classes { names, .. } if names.len() < 2 => {
-                Err(usage(format!("{name}: expected at least 2 classes, found {}", names.join(", "))))
-            }
-            Labels::Classes { .. } if solver == Solver::Linfa && fits_logistic => Err(usage(format!(
-                "--solver linfa: cannot fit the classes of {name}, only binary targets; use batched"
+            Labels::Classes { names, .. } if names.len() < 2 => Err(usage(format!(
+                "{name}: expected at least 2 classes, found {}",
+                names.join(", ")
             ))),
+            Labels::Classes { .. } if solver == Solver::Linfa && fits_logistic => {
+                Err(usage(format!(
+                    "--solver linfa: cannot fit the classes of {name}, only binary targets; use batched"
+                )))
+            }
             _ => Ok(()),
         }
     }

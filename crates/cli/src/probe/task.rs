@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn other_names_list_what_there_is() {
-        for name in ["", "folder:", "omniglot", "imagenet-5way-1shot", "mnist-verification", "x-way"]
+        for name in
+            ["", "folder:", "omniglot", "imagenet-5way-1shot", "mnist-verification", "x-way"]
         {
             let message = Task::parse(name).unwrap_err().to_string();
             assert!(message.contains("DATA-Nway-Kshot"), "{message}");

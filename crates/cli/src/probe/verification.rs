@@ -47,7 +47,12 @@ impl VerificationPlan {
         Self::new(task, Pairs::Sampled { folds, pairs, seed }, probing, seed)
     }
 
-    pub(super) fn published(task: &str, lfw: &Lfw, probing: &ProbingArgs, seed: u64) -> Result<Self> {
+    pub(super) fn published(
+        task: &str,
+        lfw: &Lfw,
+        probing: &ProbingArgs,
+        seed: u64,
+    ) -> Result<Self> {
         let pair = |pair: &vdvae_datasets::Pair| Pair { a: pair.a, b: pair.b, same: pair.same };
         let folds = lfw.pairs()?.folds;
         let folds = folds.iter().map(|fold| fold.iter().map(pair).collect()).collect();
@@ -114,10 +119,7 @@ impl VerificationPlan {
                     let own = people(train, &self.task)?;
                     let training = Training { features: train.features.view(), identities: &own };
                     let scorer = Scorer::fit(score, training, &identities, self.projection)?;
-                    let scores = pairs
-                        .iter()
-                        .map(|fold| scorer.score(test.features.view(), fold))
-                        .collect::<vdvae_probes::Result<Vec<_>>>()?;
+                    let scores = scorer.score(test.features.view(), &pairs)?;
                     let verification = verify(&scores, &pairs)?;
                     VerificationResult::new(&self.task, score, &scorer, &pairs, verification)
                 }
@@ -148,8 +150,7 @@ impl VerificationPlan {
             let training = Training { features: others.features.view(), identities: &own };
             let inside: Vec<u64> = inside.into_iter().collect();
             let scorer = Scorer::fit(score, training, &inside, self.projection)?;
-            let of_folds = pairs.iter().map(|fold| scorer.score(test.features.view(), fold));
-            scores.push(of_folds.collect::<vdvae_probes::Result<Vec<_>>>()?);
+            scores.push(scorer.score(test.features.view(), pairs)?);
             last = Some(scorer);
         }
         let verification = verify_each(&scores, pairs)?;

@@ -57,8 +57,8 @@ pub(super) fn resolutions(view: &View) -> Option<Section> {
             p.lead {
                 "Each mark is a probe fitted to the latents of one resolution alone"
                 @if all { "; “all” reads every layer at once" }
-                ". Whiskers and bands are 95% bootstrap intervals on the test split. A finding is "
-                "what stands clear of the controls."
+                ". Whiskers and bands are " (view.intervals()) ". A finding is what stands clear of "
+                "the controls."
             }
             (figures)
         },
@@ -166,7 +166,7 @@ fn plot(panel: &Panel, axis: Axis) -> Option<LinePlot> {
         series,
         bands: LAYERLESS.iter().filter_map(|&source| band(panel, source)).collect(),
         y_domain: [0.0, 1.0],
-        chance: chance(panel.metric),
+        chance: panel.chance(),
     })
 }
 
@@ -239,11 +239,6 @@ pub(super) fn domain(
         if room > 0.0 { [low - room, high + room] } else { round_domain([low, high], 6) };
     let bounded = matches!(metric, "auroc" | "accuracy");
     if bounded { [low.max(0.0), high.min(1.0)] } else { [low, high] }
-}
-
-/// Score of guessing.
-pub(super) fn chance(metric: &str) -> Option<f64> {
-    (metric == "auroc").then_some(0.5)
 }
 
 /// Ticks at whole numbers of layers.

@@ -4,7 +4,7 @@ use maud::html;
 use vdvae_probes::Source;
 
 use super::Section;
-use super::curves::{LAYERED, LAYERLESS, chance, domain};
+use super::curves::{LAYERED, LAYERLESS, domain};
 use super::look::words;
 use super::number::{count, interval, score};
 use super::plot::{LinePlot, Point, Series};
@@ -44,7 +44,7 @@ pub(super) fn section(view: &View) -> Option<Section> {
         y_domain: [0.0, 1.0],
         series,
         bands: Vec::new(),
-        chance: chance(panel.metric),
+        chance: panel.chance(),
     };
     let plot = LinePlot { y_domain: domain(plot.scores(), panel.metric), ..plot };
     (!plot.series.is_empty()).then(|| Section {

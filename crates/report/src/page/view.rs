@@ -92,6 +92,16 @@ impl Panel<'_> {
         self.rows.iter().find(|row| row.source == source && row.place == place)
     }
 
+    /// Score of guessing, where it is known.
+    pub(super) fn chance(&self) -> Option<f64> {
+        let first = self.rows.iter().chain(&self.partial).next()?.result;
+        match (&first.few_shot, &first.verification) {
+            (Some(episodes), _) => Some(1.0 / episodes.ways as f64),
+            (_, Some(_)) => Some(0.5),
+            _ => (self.metric == "auroc").then_some(0.5),
+        }
+    }
+
     /// What sets this panel apart, as a heading: `Probe: logistic, columns as pooled`.
     pub(super) fn heading(&self) -> String {
         format!("Probe: {}, {}", self.probe, self.columns())
@@ -153,6 +163,21 @@ impl<'a> View<'a> {
             if row.is_full() { panels[at].rows.push(row) } else { panels[at].partial.push(row) }
         }
         Self { page, panels }
+    }
+
+    /// What the intervals are, for a sentence.
+    pub(super) fn intervals(&self) -> String {
+        let first = self.page.report.results.first();
+        match first.map(|first| (&first.few_shot, &first.verification)) {
+            Some((Some(info), _)) => format!(
+                "95% intervals over {} episodes, which are the same for all",
+                count(info.episodes)
+            ),
+            Some((_, Some(info))) => {
+                format!("95% intervals over {} folds", info.fold_accuracies.len())
+            }
+            _ => "95% bootstrap intervals on the test split".to_owned(),
+        }
     }
 
     /// The panel that headline, heat map and target table are about: the first whose latents have

@@ -8,7 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The examples with a test below.
-const TESTED: [&str; 4] = ["extract_latents", "layer_sweep", "linear_probe", "train_small"];
+const TESTED: [&str; 7] = [
+    "extract_latents",
+    "few_shot_omniglot",
+    "few_shot_tiny_imagenet",
+    "few_shot_toy_faces",
+    "layer_sweep",
+    "linear_probe",
+    "train_small",
+];
 
 /// This test lies in `deps/`, the examples beside that in `examples/`.
 fn binary(name: &str) -> PathBuf {
@@ -43,7 +51,10 @@ fn every_example_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let found: BTreeSet<_> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .map(|entry| entry.unwrap().path())
+        // A folder is what several examples share.
+        .filter(|path| path.is_file())
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(found, TESTED.map(str::to_owned).into());
 }
@@ -96,6 +107,93 @@ fn linear_probe_beats_chance() {
     assert!(mean.contains("200 test pictures"), "{mean}");
     let value: f64 = mean.split([' ', ',']).nth(2).unwrap().parse().unwrap();
     assert!(value > 0.6, "{mean}");
+}
+
+/// Lines of a few-shot example below its heading: name and accuracy in percent.
+fn accuracies(lines: &[String]) -> Vec<(String, f64)> {
+    assert!(lines[0].contains("40 episodes of 5 classes"), "{}", lines[0]);
+    let place = lines[1].find("accuracy").unwrap();
+    let parse = |line: &String| {
+        let accuracy = line[place..].split_whitespace().next().unwrap().parse().unwrap();
+        (line[..18].trim().to_owned(), accuracy)
+    };
+    lines[2..].iter().map(parse).collect()
+}
+
+/// Pixels come last; every resolution and all layers of both networks before.
+fn check_lines(found: &[(String, f64)]) {
+    let mut resolutions: Vec<usize> = builtin_layers().iter().map(|layer| layer.1).collect();
+    resolutions.dedup();
+    assert_eq!(found.len(), 2 * (resolutions.len() + 1) + 1, "{found:?}");
+    assert_eq!(found[0].0, "latents 1x1");
+    assert_eq!(found[found.len() - 1].0, "pixels");
+}
+
+#[test]
+fn few_shot_toy_faces_tells_people_apart() {
+    let found = accuracies(&lines("few_shot_toy_faces", &[Path::new("--episodes=40")]));
+    check_lines(&found);
+    let all = found.iter().find(|(name, _)| name == "latents all").unwrap();
+    // Chance is 20; the accuracy of 40 episodes is known to about 3.
+    assert!(all.1 > 40.0, "{found:?}");
+}
+
+/// A drawing of one of several shapes that a classifier cannot miss, moved a little.
+fn drawing(class: u32, copy: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(32, 32, |x, y| {
+        let (x, y) = (x + copy % 2, y + copy / 2 % 2);
+        let inside = (x / 8 + y / 8 * 4) % 16 == class % 16 || (class > 15 && x / 4 == class % 8);
+        image::Rgb([if inside { 0 } else { 255 }; 3])
+    })
+}
+
+#[test]
+fn few_shot_omniglot_reads_the_published_layout() {
+    let directory = tempfile::tempdir().unwrap();
+    for (part, alphabets) in [("images_background", 0..7), ("images_evaluation", 7..9)] {
+        for alphabet in alphabets {
+            for character in 1..=4 {
+                let class = (4 * (alphabet - 7i32).max(0) + character) as u32;
+                let folder = format!("{part}/Alphabet_{alphabet}/character{character:02}");
+                let folder = directory.path().join(folder);
+                std::fs::create_dir_all(&folder).unwrap();
+                for copy in 1..=4 {
+                    let file = format!("{class:04}_{copy:02}.png");
+                    drawing(class, copy).save(folder.join(file)).unwrap();
+                }
+            }
+        }
+    }
+    let root = format!("--data-root={}", directory.path().display());
+    let args = [&root, "--episodes=40", "--queries=3"].map(Path::new);
+    let found = accuracies(&lines("few_shot_omniglot", &args));
+    check_lines(&found);
+    assert!(found[found.len() - 1].1 > 60.0, "pixels tell the shapes apart: {found:?}");
+    let missing = run("few_shot_omniglot", &[]);
+    assert!(!missing.status.success());
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("--data-root"), "{missing:?}");
+}
+
+#[test]
+fn few_shot_tiny_imagenet_reads_the_published_layout() {
+    let directory = tempfile::tempdir().unwrap();
+    // 25 classes: five for episodes, two or three for centring.
+    let ids: Vec<String> = (0..25).map(|class| format!("n{class:08}")).collect();
+    for (class, id) in ids.iter().enumerate() {
+        let folder = directory.path().join(format!("tiny-imagenet-200/train/{id}/images"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for copy in 0..4 {
+            let file = folder.join(format!("{id}_{copy}.JPEG"));
+            drawing(class as u32, copy).save_with_format(file, image::ImageFormat::Jpeg).unwrap();
+        }
+    }
+    let list = directory.path().join("tiny-imagenet-200/wnids.txt");
+    std::fs::write(list, ids.join("\n")).unwrap();
+    let root = format!("--data-root={}", directory.path().display());
+    let args = [&root, "--episodes=40", "--queries=3"].map(Path::new);
+    let found = accuracies(&lines("few_shot_tiny_imagenet", &args));
+    check_lines(&found);
+    assert!(found[found.len() - 1].1 > 60.0, "pixels tell the shapes apart: {found:?}");
 }
 
 #[test]

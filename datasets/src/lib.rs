@@ -30,6 +30,7 @@ mod decode;
 mod error;
 mod fingerprint;
 mod folder;
+mod hub;
 mod mnist;
 mod npy;
 mod numpy_rng;
@@ -46,6 +47,10 @@ pub use csv_table::{CsvTable, TargetColumn, TargetKind};
 pub use dataset::{Dataset, Labels, Split};
 pub use error::{Error, Result};
 pub use folder::Folder;
+pub use hub::{
+    CELEBA_REPOSITORY, DownloadProgress, Fetched, HubOptions, PUBLISHED_WEIGHTS, Progress,
+    PublishedWeights, fetch, hub_checkpoint,
+};
 pub use mnist::Mnist;
 pub use npy::Npy;
 pub use numpy_rng::numpy_permutation;

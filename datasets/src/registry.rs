@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, Mnist, Npy, Result, TargetColumn, ToyFaces,
+    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, HubOptions, Mnist, Npy, Result, Split,
+    TargetColumn, ToyFaces, hub,
 };
 
 /// The forms that [`open`] accepts, for help texts.
-pub const DATASETS: [&str; 7] = [
+pub const DATASETS: [&str; 8] = [
     "toy-faces",
     "celeba[:PATH]",
     "cifar10[:PATH]",
@@ -15,6 +16,7 @@ pub const DATASETS: [&str; 7] = [
     "folder:PATH",
     "npy:FILE",
     "csv:FILE",
+    "hf:OWNER/REPO",
 ];
 
 /// What decides how a data set is opened, beside its name.
@@ -31,24 +33,32 @@ pub struct OpenOptions {
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
     /// `VDVAE_DATA`.
     pub collection: Option<PathBuf>,
+    /// Splits that will be read, where not all; only a data set of the hub goes by it, and
+    /// downloads no others.
+    pub splits: Vec<Split>,
+    /// How the hub is reached; not at all by default.
+    pub hub: HubOptions,
 }
 
 impl OpenOptions {
-    /// Defaults, with the collection that the environment variable `VDVAE_DATA` names.
+    /// Defaults, with the collection that the environment variable `VDVAE_DATA` names, and the hub
+    /// as [`HubOptions::from_env`] says.
     pub fn from_env() -> Self {
         let collection = std::env::var_os("VDVAE_DATA").filter(|value| !value.is_empty());
-        Self { collection: collection.map(PathBuf::from), ..Self::default() }
+        let collection = collection.map(PathBuf::from);
+        Self { collection, hub: HubOptions::from_env(), ..Self::default() }
     }
 }
 
 /// Opens a data set: `toy-faces`, `celeba`, `celeba:PATH`, `cifar10:PATH`, `mnist:PATH`,
-/// `folder:PATH`, `npy:FILE` or `csv:FILE`.
+/// `folder:PATH`, `npy:FILE`, `csv:FILE` or `hf:OWNER/REPO[@REVISION][/CONFIG]`.
 ///
 /// A path after the colon comes first, then [`OpenOptions::data_root`], then the folder or archive
-/// of that name in [`OpenOptions::collection`].
+/// of that name in [`OpenOptions::collection`]. CelebA that is in none of them comes from the hub.
 ///
 /// # Errors
-/// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; the errors of each reader.
+/// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; [`Error::NoData`]; the
+/// errors of each reader.
 ///
 /// ```
 /// use vdvae_datasets::{OpenOptions, Split, open};
@@ -70,7 +80,10 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let published = || root().or_else(|| in_collection(options, name)).ok_or_else(no_path);
     Ok(match name {
         "toy-faces" if given.is_none() => Box::new(ToyFaces::new(options.seed)),
-        "celeba" => Box::new(CelebA::open(&published()?, options.partition.as_deref())?),
+        "celeba" => match published() {
+            Ok(path) => Box::new(CelebA::open(&path, options.partition.as_deref())?),
+            Err(_) => hub::open_celeba(&options.hub, &options.splits, options.seed)?,
+        },
         "cifar10" => Box::new(Cifar10::open(&published()?)?),
         "mnist" => Box::new(Mnist::open(&published()?)?),
         "folder" => Box::new(Folder::open(&root().ok_or_else(no_path)?, options.seed)?),
@@ -78,6 +91,10 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
         "csv" => {
             let path = root().ok_or_else(no_path)?;
             Box::new(CsvTable::open(&path, options.seed, &options.targets)?)
+        }
+        "hf" => {
+            let address = spec.split_once(':').map_or("", |(_, address)| address);
+            hub::open(address, &options.hub, &options.splits, options.seed)?
         }
         _ => return Err(unknown()),
     })
@@ -113,7 +130,9 @@ mod tests {
     fn a_missing_path_names_every_way_to_give_one() {
         let text = message("celeba:", &OpenOptions::default());
         assert!(text.contains("celeba:PATH") && text.contains("--data-root"), "{text}");
-        assert!(text.contains("VDVAE_DATA"), "{text}");
+        assert!(text.contains("VDVAE_DATA") && text.contains("hub"), "{text}");
+        assert!(text.contains("toy-faces") && !text.contains('\n'), "{text}");
+        assert!(message("cifar10", &OpenOptions::default()).contains("cifar10:PATH"));
     }
 
     #[test]

@@ -59,7 +59,8 @@ struct Args {
     cache: CacheArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, or csv:FILE
+    /// What is predicted: toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, csv:FILE,
+    /// or hf:OWNER/REPO
     /// [example: --task celeba-attrs]
     #[arg(long, default_value = "toy-faces", value_name = "TASK")]
     task: String,

@@ -83,12 +83,12 @@ fn dataset_of(task: &str) -> Result<String> {
         return Ok((*dataset).to_string());
     }
     let with_path = |name: &str| task.strip_prefix(name).is_some_and(|path| !path.is_empty());
-    if with_path("folder:") || with_path("csv:") {
+    if with_path("folder:") || with_path("csv:") || with_path("hf:") {
         return Ok(task.to_string());
     }
     Err(usage(format!(
-        "--task: expected toy-faces, celeba-attrs, cifar10, mnist, folder:PATH or csv:FILE, found \
-         `{task}`"
+        "--task: expected toy-faces, celeba-attrs, cifar10, mnist, folder:PATH, csv:FILE or \
+         hf:OWNER/REPO, found `{task}`"
     )))
 }
 

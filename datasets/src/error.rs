@@ -43,6 +43,33 @@ pub enum Error {
         /// Name of the data set.
         dataset: String,
     },
+    /// A data set that could come from the hub is neither here nor to be had.
+    #[error(
+        "{dataset}: no pictures: give --data-root PATH (or `{dataset}:PATH`), set VDVAE_DATA to a \
+         folder that holds `{dataset}`, or let it come from the Hugging Face hub ({repository}): \
+         {reason}; `toy-faces` needs none of them"
+    )]
+    NoData {
+        /// Name of the data set.
+        dataset: String,
+        /// Where the hub has it.
+        repository: String,
+        /// Why the hub could not help.
+        reason: String,
+    },
+    /// A name of something on the hub cannot be understood.
+    #[error("{0}")]
+    Address(String),
+    /// Something could not be had from the hub, or from where the published weights are.
+    #[error("{name}: {reason}")]
+    Hub {
+        /// What was asked for: `hf:owner/repo`, or an address.
+        name: String,
+        /// Why not.
+        reason: String,
+        /// Whether the cause is that there is neither a connection nor a copy.
+        absent: bool,
+    },
     /// A folder or archive is not in the layout its data set is published in.
     #[error("{dataset} in {}: expected {expected}, found {found}", path.display())]
     Layout {

@@ -30,6 +30,7 @@ mod decode;
 mod error;
 mod fingerprint;
 mod folder;
+mod hub;
 mod lfw;
 mod mnist;
 mod names;
@@ -52,6 +53,10 @@ pub use csv_table::{CsvTable, TargetColumn, TargetKind};
 pub use dataset::{Dataset, Labels, Split};
 pub use error::{Error, Result};
 pub use folder::Folder;
+pub use hub::{
+    CELEBA_REPOSITORY, DownloadProgress, Fetched, HubOptions, PUBLISHED_WEIGHTS, Progress,
+    PublishedWeights, fetch, hub_checkpoint,
+};
 pub use lfw::{Lfw, Pair, VerificationPairs};
 pub use mnist::Mnist;
 pub use npy::Npy;

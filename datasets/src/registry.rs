@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::ENDINGS;
 use crate::{
-    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, Lfw, Mnist, Npy, Omniglot, Result,
-    TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces,
+    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, HubOptions, Lfw, Mnist, Npy, Omniglot,
+    Result, Split, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
 };
 
 /// The forms that [`open`] accepts, for help texts.
-pub const DATASETS: [&str; 11] = [
+pub const DATASETS: [&str; 12] = [
     "toy-faces",
     "celeba[:PATH]",
     "cifar10[:PATH]",
@@ -21,6 +21,7 @@ pub const DATASETS: [&str; 11] = [
     "folder:PATH",
     "npy:FILE",
     "csv:FILE",
+    "hf:OWNER/REPO",
 ];
 
 /// What decides how a data set is opened, beside its name.
@@ -37,25 +38,33 @@ pub struct OpenOptions {
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
     /// `VDVAE_DATA`.
     pub collection: Option<PathBuf>,
+    /// Splits that will be read, where not all; only a data set of the hub goes by it, and
+    /// downloads no others.
+    pub splits: Vec<Split>,
+    /// How the hub is reached; not at all by default.
+    pub hub: HubOptions,
 }
 
 impl OpenOptions {
-    /// Defaults, with the collection that the environment variable `VDVAE_DATA` names.
+    /// Defaults, with the collection that the environment variable `VDVAE_DATA` names, and the hub
+    /// as [`HubOptions::from_env`] says.
     pub fn from_env() -> Self {
         let collection = std::env::var_os("VDVAE_DATA").filter(|value| !value.is_empty());
-        Self { collection: collection.map(PathBuf::from), ..Self::default() }
+        let collection = collection.map(PathBuf::from);
+        Self { collection, hub: HubOptions::from_env(), ..Self::default() }
     }
 }
 
 /// Opens a data set: `toy-faces`, or `celeba`, `cifar10`, `mnist`, `lfw`, `omniglot`,
-/// `tiny-imagenet` or `tiny-imagenet-fewshot` with or without `:PATH`, or `folder:PATH`, `npy:FILE`
-/// or `csv:FILE`.
+/// `tiny-imagenet` or `tiny-imagenet-fewshot` with or without `:PATH`, or `folder:PATH`, `npy:FILE`,
+/// `csv:FILE` or `hf:OWNER/REPO[@REVISION][/CONFIG]`.
 ///
 /// Where a data set lies is decided as by [`locate`]; `folder`, `npy` and `csv` are not looked for
-/// in the collection.
+/// in the collection. CelebA that is nowhere comes from the hub.
 ///
 /// # Errors
-/// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; the errors of each reader.
+/// [`Error::UnknownDataset`] lists the valid names; [`Error::NoPath`]; [`Error::NoData`]; the
+/// errors of each reader.
 ///
 /// ```
 /// use vdvae_datasets::{OpenOptions, Split, open};
@@ -76,7 +85,10 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     };
     Ok(match name {
         "toy-faces" if given.is_none() => Box::new(ToyFaces::new(options.seed)),
-        "celeba" => Box::new(CelebA::open(&published()?, options.partition.as_deref())?),
+        "celeba" => match published() {
+            Ok(path) => Box::new(CelebA::open(&path, options.partition.as_deref())?),
+            Err(_) => hub::open_celeba(&options.hub, &options.splits, options.seed)?,
+        },
         "cifar10" => Box::new(Cifar10::open(&published()?)?),
         "mnist" => Box::new(Mnist::open(&published()?)?),
         "lfw" => Box::new(Lfw::open(&published()?)?),
@@ -86,6 +98,10 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
         "folder" => Box::new(Folder::open(&root()?, options.seed)?),
         "npy" => Box::new(Npy::open(&root()?)?),
         "csv" => Box::new(CsvTable::open(&root()?, options.seed, &options.targets)?),
+        "hf" => {
+            let address = spec.split_once(':').map_or("", |(_, address)| address);
+            hub::open(address, &options.hub, &options.splits, options.seed)?
+        }
         _ => return Err(unknown()),
     })
 }
@@ -171,7 +187,9 @@ mod tests {
     fn a_missing_path_names_every_way_to_give_one() {
         let text = message("celeba:", &OpenOptions::default());
         assert!(text.contains("celeba:PATH") && text.contains("--data-root"), "{text}");
-        assert!(text.contains("VDVAE_DATA"), "{text}");
+        assert!(text.contains("VDVAE_DATA") && text.contains("hub"), "{text}");
+        assert!(text.contains("toy-faces") && !text.contains('\n'), "{text}");
+        assert!(message("cifar10", &OpenOptions::default()).contains("cifar10:PATH"));
     }
 
     #[test]

@@ -12,28 +12,28 @@ use vdvae::{Device, Vdvae};
 
 /// Flags of every few-shot example.
 #[derive(Debug, Parser)]
-pub struct Args {
+pub(crate) struct Args {
     /// The data set's own folder or archive [example: --data-root data/omniglot]
     #[arg(long, value_name = "PATH")]
-    pub data_root: Option<PathBuf>,
+    pub(crate) data_root: Option<PathBuf>,
     /// A network, in place of the built-in one [example: --checkpoint model.safetensors]
     #[arg(long, value_name = "FILE")]
-    pub checkpoint: Option<PathBuf>,
+    pub(crate) checkpoint: Option<PathBuf>,
     /// Classes of an episode [example: --ways 20]
     #[arg(long, value_name = "N", default_value_t = 5)]
-    pub ways: usize,
+    pub(crate) ways: usize,
     /// Labelled pictures of each class [example: --shots 5]
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub shots: usize,
+    pub(crate) shots: usize,
     /// Pictures of each class to classify [example: --queries 15]
     #[arg(long, value_name = "N", default_value_t = 15)]
-    pub queries: usize,
+    pub(crate) queries: usize,
     /// Episodes [example: --episodes 600]
     #[arg(long, value_name = "N", default_value_t = 600)]
-    pub episodes: u64,
+    pub(crate) episodes: u64,
     /// Seed of the episodes [example: --seed 1]
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// The features of both splits from one source.
@@ -47,7 +47,7 @@ struct Line {
 /// episodes of test classes, with its 95% interval, and the paired difference from the pixels.
 ///
 /// Features are centred on the mean of `base`, pictures of other classes.
-pub fn run(dataset: &dyn Dataset, base: Split, args: &Args) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(dataset: &dyn Dataset, base: Split, args: &Args) -> Result<(), Box<dyn Error>> {
     dataset.require(&[base, Split::Test])?;
     let model = match &args.checkpoint {
         Some(path) => Vdvae::load(path, &Device::Cpu)?,

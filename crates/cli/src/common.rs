@@ -10,9 +10,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use image::{ImageFormat, RgbImage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, TargetColumn};
+use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, Split, TargetColumn};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
 
+use crate::download::{find_checkpoint, hub_options};
 use crate::process::default_threads;
 
 /// Most threads that may be asked for: a pool of more is a typing error, and may not even start.
@@ -167,8 +168,9 @@ pub(crate) fn progress(total: u64, what: &'static str) -> ProgressBar {
 /// Which network to load.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
-    /// Checkpoint: a .safetensors file of ours, or a published PyTorch .th file with --preset or
-    /// --config; the built-in model without it [example: --checkpoint model.safetensors]
+    /// Checkpoint: a .safetensors file of ours, a published PyTorch .th file with --preset or
+    /// --config, hf:OWNER/REPO[/FILE], or a name that `vdvae fetch` knows; the built-in model
+    /// without it [example: --checkpoint model.safetensors]
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -222,6 +224,9 @@ pub(crate) fn load_checkpoint(
     device: &Device,
 ) -> Result<LoadedModel> {
     let given = network.config()?;
+    let found = find_checkpoint(path)?;
+    let (path, preset) = (found.path.as_path(), found.preset);
+    let given = given.or_else(|| preset.map(|preset| preset.config()));
     let checkpoint = Checkpoint::read(path)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
     // Here, where the file's name is known to the message.
@@ -295,28 +300,31 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
-    /// Opens a data set by the name it has in the registry.
+    /// Opens a data set by the name it has in the registry, for these splits: others may be left
+    /// out where they would have to be downloaded.
     ///
     /// Splits and rendered pictures have a seed of their own, which never changes: with another
     /// one, pictures a network was trained on would turn up in its test split.
-    pub(crate) fn open(&self, name: &str) -> Result<Box<dyn Dataset>> {
+    pub(crate) fn open(&self, name: &str, splits: &[Split]) -> Result<Box<dyn Dataset>> {
         if !self.targets.is_empty() && name != "csv" && !name.starts_with("csv:") {
             let expected = "expected csv:FILE, which has columns to choose from";
             return Err(usage(format!("--targets: {expected}, found {name}")));
         }
-        vdvae_datasets::open(name, &self.options()).map_err(not_found)
+        vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)
     }
 
     /// Where a data set lies.
     pub(crate) fn locate(&self, name: &str) -> Result<PathBuf> {
-        vdvae_datasets::locate(name, &self.options()).map_err(not_found)
+        vdvae_datasets::locate(name, &self.options(&[])).map_err(not_found)
     }
 
-    fn options(&self) -> OpenOptions {
+    fn options(&self, splits: &[Split]) -> OpenOptions {
         OpenOptions {
             targets: self.targets.clone(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
+            splits: splits.to_vec(),
+            hub: hub_options(),
             ..OpenOptions::from_env()
         }
     }
@@ -329,9 +337,10 @@ impl DataArgs {
 /// A name or a path that was not given right is a mistake in what was asked for.
 fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
     match error {
-        vdvae_datasets::Error::UnknownDataset { .. } | vdvae_datasets::Error::NoPath { .. } => {
-            usage(error)
-        }
+        vdvae_datasets::Error::UnknownDataset { .. }
+        | vdvae_datasets::Error::NoPath { .. }
+        | vdvae_datasets::Error::NoData { .. }
+        | vdvae_datasets::Error::Address(_) => usage(error),
         other => other.into(),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use vdvae_datasets::Preparation;
+use vdvae_datasets::{Preparation, Split};
 use vdvae_model::{Preset, VdvaeConfig};
 use vdvae_train::{Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
@@ -101,7 +101,8 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     // Before the data set is opened, which may take a while.
     check_out(&args.out, args.resume).map_err(usage_or_failure)?;
     let on_bad_image = args.source.on_bad_image()?;
-    let dataset = args.source.open(&args.data).inspect_err(|_| {
+    let dataset = args.source.open(&args.data, &[Split::Train, Split::Valid]);
+    let dataset = dataset.inspect_err(|_| {
         // Nothing was begun: a folder that is still empty goes again, any other stays.
         let _ = std::fs::remove_dir(&args.out);
     })?;

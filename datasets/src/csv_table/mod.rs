@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use rayon::prelude::*;
 
+#[cfg(feature = "hub")]
+pub(crate) use splits::draw;
 pub use targets::{TargetColumn, TargetKind};
 
 use crate::decode::{MAX_FILE_BYTES, decode};

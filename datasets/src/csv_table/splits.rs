@@ -50,7 +50,7 @@ fn split_named(name: &str) -> Option<Split> {
 ///
 /// Rows of one unit stay together. Units come in the order of SHA-256(seed, name), so that a row
 /// more changes little.
-fn draw<'a, const PARTS: usize>(
+pub(crate) fn draw<'a, const PARTS: usize>(
     rows: Vec<usize>,
     unit: impl Fn(usize) -> &'a str,
     seed: u64,

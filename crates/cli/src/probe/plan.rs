@@ -233,8 +233,10 @@ impl Plan {
         let loaded = args.model.load(&common.device()?)?;
         let config = loaded.model.config().clone();
         let selections = selections(selection, &config)?;
-        let dataset = args.data.open(&task.dataset)?;
         let question = Question::new(args, &task, common.seed)?;
+        let mut splits = Split::ALL.to_vec();
+        splits.retain(|&split| question.needs(split));
+        let dataset = args.data.open(&task.dataset, &splits)?;
         let random = controls.contains(&Source::RandomInit).then(|| {
             let weights = Weights::initialise(&config, common.seed);
             Vdvae::new(&config, &weights, loaded.model.device())
@@ -258,7 +260,7 @@ impl Plan {
             },
             on_bad_image,
         };
-        for split in Split::ALL.into_iter().filter(|&split| plan.question.needs(split)) {
+        for split in splits {
             plan.dataset(split).require(&[split])?;
         }
         plan.question.check(plan.dataset.as_ref())?;

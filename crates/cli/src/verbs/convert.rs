@@ -6,10 +6,12 @@ use anyhow::Result;
 use vdvae_model::{Checkpoint, write_safetensors};
 
 use crate::common::{NetworkArgs, check_writable, print, usage, usage_if_no_config};
+use crate::download::find_checkpoint;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Checkpoint to read: PyTorch .th (zip or legacy), or .safetensors
+    /// Checkpoint to read: PyTorch .th (zip or legacy), .safetensors, hf:OWNER/REPO[/FILE], or the
+    /// name of published weights that `vdvae fetch` has brought
     input: PathBuf,
     /// File to write, .safetensors
     output: PathBuf,
@@ -26,7 +28,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let given = args.network.config()?;
     check_writable(&args.output)?;
-    let checkpoint = Checkpoint::read(&args.input)?;
+    let found = find_checkpoint(&args.input)?;
+    let given = given.or_else(|| found.preset.map(|preset| preset.config()));
+    let checkpoint = Checkpoint::read(&found.path)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
     checkpoint.check(&config)?;
     let sha256 =

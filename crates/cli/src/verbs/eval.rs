@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     };
     let loaded = args.model.load(&common.device()?)?;
     let model = &loaded.model;
-    let dataset = args.source.open(&args.data)?;
+    let dataset = args.source.open(&args.data, &[split])?;
     dataset.require(&[split])?;
 
     let preparation = Preparation::new(model.config().image_size);

@@ -110,7 +110,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let spec = FeatureSpec { statistic, pooling, seed: common.seed, samples };
     spec.validate().map_err(usage)?;
     let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
-    let dataset = args.source.open(&args.data)?;
+    let dataset = args.source.open(&args.data, &[split])?;
     dataset.require(&[split])?;
     let total = dataset.len(split);
     let edge = |i: usize, count: usize| total * i / count;

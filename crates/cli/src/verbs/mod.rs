@@ -4,6 +4,7 @@ mod convert;
 mod decode;
 mod eval;
 mod extract;
+mod fetch;
 mod info;
 mod reconstruct;
 mod sample;
@@ -41,6 +42,8 @@ enum Verb {
     Reconstruct(reconstruct::Args),
     /// Convert a checkpoint to one .safetensors file that carries its configuration
     Convert(convert::Args),
+    /// Download published weights, CelebA, or a data set or model of the Hugging Face hub
+    Fetch(fetch::Args),
     /// Describe a checkpoint: configuration, layers, parameters, step, hash
     Info(info::Args),
 }
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
             Verb::Sample(args) => sample::run(args, &common),
             Verb::Reconstruct(args) => reconstruct::run(args, &common),
             Verb::Convert(args) => convert::run(args),
+            Verb::Fetch(args) => fetch::run(args, &common),
             Verb::Info(args) => info::run(args, &common),
         }
     };

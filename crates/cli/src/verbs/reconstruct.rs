@@ -85,7 +85,7 @@ fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
         return Ok(pictures.to_pixels(size, model.device())?);
     }
     let on_bad = args.source.on_bad_image()?;
-    let dataset = args.source.open(&args.data)?;
+    let dataset = args.source.open(&args.data, &[Split::Test])?;
     dataset.require(&[Split::Test])?;
     let total = dataset.len(Split::Test);
     let count = total.min(args.num as usize);

@@ -60,6 +60,9 @@ fn command(program: &str, folder: &Path, args: &str) -> Command {
     command.current_dir(folder).args(args.split_whitespace()).env_remove("VDVAE_DATA");
     // A cache of its own, so that no test reads what another, or an older program, has left.
     command.env("VDVAE_CACHE", folder.join(".cache"));
+    // No test reaches the internet, or reads what the hub's cache of this machine holds.
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", folder.join(".cache/hub"));
+    command.env_remove("HF_ENDPOINT").env_remove("HF_TOKEN").env_remove("VDVAE_WEIGHTS_URL");
     command
 }
 

@@ -1,0 +1,42 @@
+//! `vdvae fetch`.
+
+use anyhow::Result;
+use serde_json::json;
+use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
+
+use crate::common::{Common, print, usage};
+use crate::download::hub_options;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Published weights (imagenet32, imagenet64, ffhq256, ffhq1024, cifar10-seed0 to
+    /// cifar10-seed3), celeba, or hf:OWNER/REPO, a data set or a model of the Hugging Face hub
+    /// [example: vdvae fetch imagenet64]
+    name: String,
+}
+
+pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
+    let fetched = fetch(&args.name, &hub_options()).map_err(|error| match error {
+        Error::UnknownDataset { found, expected } => {
+            usage(format!("expected one of {expected}, found `{found}`"))
+        }
+        Error::Address(_) | Error::NoData { .. } => usage(error),
+        other => other.into(),
+    })?;
+    match fetched {
+        Fetched::Weights(path) if common.json => {
+            print(&json!({"name": args.name, "path": path}).to_string())
+        }
+        Fetched::Weights(path) => print(&path.display().to_string()),
+        Fetched::Dataset(dataset) if common.json => print(&as_json(&args.name, &*dataset)),
+        Fetched::Dataset(dataset) => {
+            let counts = Split::ALL.map(|split| format!("{split} {}", dataset.len(split)));
+            print(&format!("{}: {} pictures", args.name, counts.join(", ")))
+        }
+    }
+}
+
+fn as_json(name: &str, dataset: &dyn Dataset) -> String {
+    let [train, valid, test] = Split::ALL.map(|split| dataset.len(split));
+    json!({"name": name, "n_train": train, "n_valid": valid, "n_test": test}).to_string()
+}

@@ -1,0 +1,101 @@
+//! `owner/repo[@revision][/path]`: what follows `hf:`.
+
+use std::fmt;
+
+/// A repository of the hub, perhaps at a revision, perhaps with something inside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) owner: String,
+    pub(crate) repo: String,
+    pub(crate) revision: Option<String>,
+    /// A file, or the folder of a configuration.
+    pub(crate) path: Option<String>,
+}
+
+impl Address {
+    /// Reads what follows `hf:`; the error says what was expected.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`");
+        let mut parts = text.splitn(3, '/');
+        let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(wrong()) };
+        let (repo, revision) = match repo.split_once('@') {
+            Some((repo, revision)) => (repo, Some(revision)),
+            None => (repo, None),
+        };
+        let path = parts.next();
+        let valid = is_name(owner)
+            && is_name(repo)
+            && revision.is_none_or(is_name)
+            && path.is_none_or(is_relative);
+        if !valid {
+            return Err(wrong());
+        }
+        Ok(Self {
+            owner: owner.to_owned(),
+            repo: repo.to_owned(),
+            revision: revision.map(str::to_owned),
+            path: path.map(str::to_owned),
+        })
+    }
+
+    /// `owner/repo`.
+    #[cfg(feature = "hub")]
+    pub(crate) fn id(&self) -> String {
+        format!("{}/{}", self.owner, self.repo)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hf:{}/{}", self.owner, self.repo)?;
+        if let Some(revision) = &self.revision {
+            write!(f, "@{revision}")?;
+        }
+        match &self.path {
+            Some(path) => write!(f, "/{path}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One component of a path that cannot lead out of a folder.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    !text.is_empty() && text != "." && text != ".." && text.chars().all(allowed)
+}
+
+/// A relative path that stays below where it starts, on every system. Names come from a server,
+/// and become names of files.
+pub(crate) fn is_relative(path: &str) -> bool {
+    let strange = |c: char| c.is_control() || c == '\\' || c == ':';
+    !path.contains(strange)
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip() {
+        for text in
+            ["a/b", "flwrlabs/celeba@6c14bd4", "a/b/img_align+identity+attr", "a/b@v1/c/d.x"]
+        {
+            assert_eq!(Address::parse(text).unwrap().to_string(), format!("hf:{text}"));
+        }
+        let address = Address::parse("a/b@v1/c/d").unwrap();
+        assert_eq!((address.id().as_str(), address.revision.as_deref()), ("a/b", Some("v1")));
+        assert_eq!(address.path.as_deref(), Some("c/d"));
+    }
+
+    #[test]
+    fn what_could_leave_the_cache_is_refused() {
+        for text in ["", "a", "a/", "/b", "../b", "a/..", "a/b@", "a/b/", "a/b//c", "a/b/../../c"] {
+            let found = Address::parse(text).unwrap_err();
+            assert!(found.contains("OWNER/REPO") && found.contains(&format!("`hf:{text}`")));
+        }
+        for path in ["a\\b", "C:/x", "a/./b", "a\nb"] {
+            assert!(!is_relative(path), "{path}");
+        }
+    }
+}

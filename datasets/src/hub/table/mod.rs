@@ -1,0 +1,356 @@
+//! One Parquet file: labels are read when it is opened, pictures when they are asked for.
+
+mod columns;
+mod guard;
+mod pages;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
+};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use crate::decode::MAX_FILE_BYTES;
+use crate::{Error, Result};
+pub(super) use columns::{Columns, Targets};
+use guard::Guard;
+use pages::Pages;
+
+/// Most rows of one file, and most labels: a column of one value repeated takes a few bytes,
+/// however many rows it claims.
+const MAX_ROWS: usize = 1 << 26;
+const MAX_LABELS: usize = 1 << 28;
+/// Rows read at once.
+const STEP: usize = 1 << 16;
+/// What a block of pictures may grow to before it is cut, in bytes.
+const BLOCK_BYTES: usize = 4 << 20;
+/// Most pictures of a block.
+const BLOCK_ROWS: usize = 1024;
+
+/// One open Parquet file: its metadata, not its pages.
+#[derive(Debug)]
+pub(super) struct Table {
+    path: PathBuf,
+    metadata: ParquetMetaData,
+    /// Number of the column of pictures.
+    picture: usize,
+    groups: Vec<RowGroup>,
+}
+
+/// Where a row group lies among the rows of its file.
+#[derive(Debug, Clone, Copy)]
+struct RowGroup {
+    first: usize,
+    rows: usize,
+    /// Pictures of a block: about what one page holds, which has to be read as a whole.
+    block: usize,
+}
+
+/// Labels of every row.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct TableLabels {
+    /// `None` where the label is missing, or negative.
+    pub(super) classes: Vec<Option<u32>>,
+    /// `(rows, attributes)`, as in [`crate::Labels::Binary`].
+    pub(super) binary: Vec<i8>,
+    /// `(rows, targets)`, as in [`crate::Labels::Real`].
+    pub(super) real: Vec<f32>,
+    pub(super) groups: Vec<u64>,
+}
+
+/// Some consecutive pictures, encoded.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    first: usize,
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`; `None` where the row has no picture.
+    ends: Vec<(bool, usize)>,
+}
+
+impl Block {
+    /// The picture of a row: `None` where the block ends before it.
+    pub(super) fn get(&self, row: usize) -> Option<Result<&[u8], String>> {
+        let at = row.checked_sub(self.first)?;
+        let &(present, end) = self.ends.get(at)?;
+        let start = if at == 0 { 0 } else { self.ends[at - 1].1 };
+        Some(if present {
+            Ok(&self.bytes[start..end])
+        } else {
+            Err("no bytes in its row, or too many".into())
+        })
+    }
+
+    fn push(&mut self, picture: Option<&[u8]>) {
+        self.bytes.extend_from_slice(picture.unwrap_or_default());
+        self.ends.push((picture.is_some(), self.bytes.len()));
+    }
+}
+
+/// Finds what the columns of a file hold.
+pub(super) fn columns(path: &Path) -> Result<Columns> {
+    let metadata = metadata(path)?;
+    Columns::find(metadata.file_metadata()).map_err(|found| Error::Header {
+        path: path.to_owned(),
+        expected: "a column of pictures (a struct with `bytes`, or binary)".into(),
+        found,
+    })
+}
+
+fn metadata(path: &Path) -> Result<ParquetMetaData> {
+    let guard = Guard::open(path).map_err(Error::io(path))?;
+    careful(path, || ParquetMetaDataReader::new().parse_and_finish(&guard))
+}
+
+/// Runs `parquet`, whose errors may have several lines, and which must not take the program down.
+fn careful<T>(path: &Path, run: impl FnOnce() -> ParquetResult<T>) -> Result<T> {
+    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(ParquetError::General("a structure that the reader cannot follow".into()))
+    });
+    result.map_err(|error| Error::Header {
+        path: path.to_owned(),
+        expected: "a whole Parquet file".into(),
+        found: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    })
+}
+
+impl Table {
+    /// Opens a file that has these columns, and reads its labels.
+    pub(super) fn open(path: &Path, columns: &Columns) -> Result<(Self, TableLabels)> {
+        let metadata = metadata(path)?;
+        let find = |name: &str| {
+            let all = metadata.file_metadata().schema_descr().columns();
+            all.iter().position(|column| column.path().string() == name).ok_or_else(|| {
+                let all: Vec<String> = all.iter().map(|column| column.path().string()).collect();
+                Error::Header {
+                    path: path.to_owned(),
+                    expected: format!("a column {name}, as in the first file"),
+                    found: format!("the columns {}", all.join(", ")),
+                }
+            })
+        };
+        let picture = find(&columns.picture)?;
+        let width = match &columns.targets {
+            Targets::None => 0,
+            Targets::Classes { .. } => 1,
+            Targets::Binary(names) | Targets::Real(names) => names.len(),
+        };
+        let numbers = find_all(columns, find)?;
+        let mut table = Self { path: path.to_owned(), picture, groups: Vec::new(), metadata };
+        table.groups = table.row_groups(width)?;
+        let labels = table.labels(columns, &numbers)?;
+        Ok((table, labels))
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.groups.last().map_or(0, |group| group.first + group.rows)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::Header { path: self.path.clone(), expected: expected.into(), found: found.into() }
+    }
+
+    fn row_groups(&self, width: usize) -> Result<Vec<RowGroup>> {
+        let mut groups = Vec::new();
+        let mut first = 0_usize;
+        for group in self.metadata.row_groups() {
+            let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+            let end = first.saturating_add(rows);
+            if end > MAX_ROWS || end.saturating_mul(width) > MAX_LABELS {
+                let expected = format!("at most {MAX_ROWS} rows and {MAX_LABELS} labels");
+                return Err(self.error(expected, format!("{end} rows of {width} labels")));
+            }
+            let size = group.column(self.picture).uncompressed_size().max(1) as usize;
+            let block = (rows.saturating_mul(1 << 20) / size).clamp(1, BLOCK_ROWS);
+            groups.push(RowGroup { first, rows, block });
+            first = end;
+        }
+        Ok(groups)
+    }
+
+    /// Column numbers are those of `columns`, in order: targets, then the group.
+    fn labels(&self, columns: &Columns, numbers: &[usize]) -> Result<TableLabels> {
+        let mut labels = TableLabels::default();
+        let (targets, group) = match columns.group {
+            Some(_) => (&numbers[..numbers.len() - 1], numbers.last().copied()),
+            None => (numbers, None),
+        };
+        match columns.targets {
+            Targets::None => {}
+            Targets::Classes { .. } => {
+                let class = |value: Option<i64>| u32::try_from(value?).ok();
+                labels.classes = self.integers(targets[0])?.into_iter().map(class).collect();
+            }
+            Targets::Binary(_) => {
+                let read = |&column| self.column::<BoolType, i8>(column, -1, i8::from);
+                labels.binary = interleave(targets.iter().map(read).collect::<Result<_>>()?);
+            }
+            Targets::Real(_) => {
+                let read = |&column| self.reals(column);
+                labels.real = interleave(targets.iter().map(read).collect::<Result<_>>()?);
+            }
+        }
+        if let Some(column) = group {
+            let person = |(row, value): (usize, Option<i64>)| {
+                value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| {
+                    self.error(format!("a group from 0 up in row {row}"), format!("{value:?}"))
+                })
+            };
+            let values = self.integers(column)?;
+            labels.groups = values.into_iter().enumerate().map(person).collect::<Result<_>>()?;
+        }
+        Ok(labels)
+    }
+
+    fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
+        let types = self.metadata.file_metadata().schema_descr();
+        match types.column(column).physical_type() {
+            parquet::basic::Type::INT32 => {
+                self.column::<Int32Type, _>(column, None, |value| Some(i64::from(value)))
+            }
+            _ => self.column::<Int64Type, _>(column, None, Some),
+        }
+    }
+
+    fn reals(&self, column: usize) -> Result<Vec<f32>> {
+        let finite = |value: f32| if value.is_finite() { value } else { f32::NAN };
+        let types = self.metadata.file_metadata().schema_descr();
+        match types.column(column).physical_type() {
+            parquet::basic::Type::FLOAT => self.column::<FloatType, _>(column, f32::NAN, finite),
+            _ => self.column::<DoubleType, _>(column, f32::NAN, |value: f64| finite(value as f32)),
+        }
+    }
+
+    /// A column of one value a row, `missing` where it is null.
+    fn column<T: DataType, V: Clone>(
+        &self,
+        column: usize,
+        missing: V,
+        convert: impl Fn(T::T) -> V,
+    ) -> Result<Vec<V>> {
+        let guard = Guard::open(&self.path).map_err(Error::io(&self.path))?.pages();
+        let mut all = Vec::new();
+        for (number, group) in self.groups.iter().enumerate() {
+            let before = all.len();
+            careful(&self.path, || {
+                let mut reader = self.reader::<T>(&guard, number, column)?;
+                let (mut values, mut present) = (Vec::new(), Vec::new());
+                while all.len() - before < group.rows {
+                    (values.clear(), present.clear());
+                    let step = STEP.min(group.rows - (all.len() - before));
+                    let read =
+                        reader.reader.read_records(step, Some(&mut present), None, &mut values)?;
+                    if read.0 == 0 {
+                        break;
+                    }
+                    let mut found = values.drain(..).map(&convert);
+                    all.extend((0..read.0).map(|row| match reader.is_present(&present, row) {
+                        true => found.next().unwrap_or_else(|| missing.clone()),
+                        false => missing.clone(),
+                    }));
+                }
+                Ok(())
+            })?;
+            if all.len() - before != group.rows {
+                let expected = format!("{} rows in row group {number}", group.rows);
+                return Err(self.error(expected, (all.len() - before).to_string()));
+            }
+        }
+        Ok(all)
+    }
+
+    fn reader<T: DataType>(
+        &self,
+        guard: &Guard,
+        group: usize,
+        column: usize,
+    ) -> ParquetResult<Reader<T>> {
+        let group = self.metadata.row_group(group);
+        let chunk = group.column(column);
+        let starts = [Some(chunk.data_page_offset()), chunk.dictionary_page_offset()];
+        if chunk.compressed_size() < 0 || starts.iter().flatten().any(|&start| start < 0) {
+            return Err(ParquetError::General(format!("column {column} before the file begins")));
+        }
+        let rows = group.num_rows() as usize;
+        let pages = Pages::new(guard.clone(), chunk, rows)?;
+        let descriptor = chunk.column_descr_ptr();
+        let level = descriptor.max_def_level();
+        Ok(Reader { reader: ColumnReaderImpl::new(descriptor, Box::new(pages)), level })
+    }
+
+    /// Which block of which row group a row belongs to.
+    pub(super) fn place(&self, row: usize) -> (usize, usize) {
+        let group = self.groups.partition_point(|group| group.first + group.rows <= row);
+        (group, (row - self.groups[group].first) / self.groups[group].block)
+    }
+
+    /// Reads a block of pictures; it ends early where they are large.
+    pub(super) fn block(&self, (group, block): (usize, usize)) -> Result<Block> {
+        let RowGroup { first, rows, block: size } = self.groups[group];
+        let start = block * size;
+        self.pictures(group, first + start, size.min(rows - start))
+    }
+
+    /// Reads one picture that its block does not reach.
+    pub(super) fn single(&self, row: usize) -> Result<Block> {
+        self.pictures(self.place(row).0, row, 1)
+    }
+
+    fn pictures(&self, group: usize, from: usize, count: usize) -> Result<Block> {
+        let guard = Guard::open(&self.path).map_err(Error::io(&self.path))?.pages();
+        careful(&self.path, || {
+            let mut reader = self.reader::<ByteArrayType>(&guard, group, self.picture)?;
+            reader.reader.skip_records(from - self.groups[group].first)?;
+            let mut block = Block { first: from, ..Block::default() };
+            let (mut values, mut present) = (Vec::<ByteArray>::new(), Vec::new());
+            while block.ends.len() < count && block.bytes.len() < BLOCK_BYTES {
+                (values.clear(), present.clear());
+                let read = reader.reader.read_records(1, Some(&mut present), None, &mut values)?;
+                if read.0 == 0 {
+                    let row = from + block.ends.len();
+                    return Err(ParquetError::EOF(format!("no picture in row {row}")));
+                }
+                let picture = values.first().map(ByteArray::data);
+                block.push(picture.filter(|picture| picture.len() as u64 <= MAX_FILE_BYTES));
+            }
+            Ok(block)
+        })
+    }
+}
+
+struct Reader<T: DataType> {
+    reader: ColumnReaderImpl<T>,
+    /// Definition level of a value that is there.
+    level: i16,
+}
+
+impl<T: DataType> Reader<T> {
+    fn is_present(&self, levels: &[i16], row: usize) -> bool {
+        self.level == 0 || levels.get(row) == Some(&self.level)
+    }
+}
+
+/// Numbers of the columns of targets, then of the group.
+fn find_all(columns: &Columns, find: impl Fn(&str) -> Result<usize>) -> Result<Vec<usize>> {
+    let targets: Vec<&String> = match &columns.targets {
+        Targets::None => Vec::new(),
+        Targets::Classes { column, .. } => vec![column],
+        Targets::Binary(names) | Targets::Real(names) => names.iter().collect(),
+    };
+    targets.into_iter().chain(&columns.group).map(|name| find(name)).collect()
+}
+
+/// Columns side by side, row by row.
+fn interleave<V: Copy>(columns: Vec<Vec<V>>) -> Vec<V> {
+    let rows = columns.first().map_or(0, Vec::len);
+    (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+}

@@ -1,0 +1,417 @@
+//! The hub, end to end, against a server on this machine.
+
+mod server;
+mod weights;
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::table::tests::{Column, Layout, PICTURE, Packing, numbered, write};
+use super::*;
+use crate::{Labels, OnBadImage, OpenOptions, Preparation, load_batch};
+use server::{Answer, COMMIT, Server, Site};
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn say(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl DownloadProgress for Heard {
+    fn start(&self, file: &str, done: u64, total: Option<u64>) {
+        self.say(format!("start {file} {done} {total:?}"));
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn finish(&self) {
+        self.say("finish".into());
+    }
+
+    fn notice(&self, text: &str) {
+        self.say(format!("notice {text}"));
+    }
+}
+
+fn options(server: &Server, folder: &Path) -> HubOptions {
+    HubOptions {
+        endpoint: server.url.clone(),
+        cache: Some(folder.join("hub")),
+        weights: Some(folder.join("weights")),
+        weights_url: server.url.clone(),
+        offline: false,
+        retry_delay: Duration::ZERO,
+        // Not what a login on this machine has stored.
+        token: Some("test".into()),
+        ..HubOptions::default()
+    }
+}
+
+fn parquet(folder: &Path, rows: std::ops::Range<usize>) -> Vec<u8> {
+    let path = folder.join("x.parquet");
+    let pictures = numbered(rows.end)[rows.clone()].to_vec();
+    let count = pictures.len();
+    let data = [
+        Column::Bytes(pictures),
+        Column::Text(vec!["x"; count]),
+        Column::Long(rows.clone().map(|row| Some(row as i64 / 2)).collect()),
+        Column::Bool(rows.map(|row| Some(row % 3 == 0)).collect()),
+    ];
+    let schema = format!("{PICTURE} optional int64 celeb_id; optional boolean Smiling;");
+    let layout = Layout { group: 5, compression: Packing::Snappy, ..Layout::default() };
+    write(&path, &schema, &data, &layout);
+    fs::read(path).unwrap()
+}
+
+const CONFIG: &str = "img_align+identity+attr";
+
+/// CelebA as it lies on the hub, but with 24, 6 and 6 pictures.
+fn celeba(folder: &Path) -> Site {
+    let files = [
+        ("test-00000-of-00001", 30..36),
+        ("train-00000-of-00002", 0..12),
+        ("train-00001-of-00002", 12..24),
+        ("valid-00000-of-00001", 24..30),
+    ];
+    let mut files: Vec<(String, Vec<u8>)> = files
+        .map(|(name, rows)| (format!("{CONFIG}/{name}.parquet"), parquet(folder, rows)))
+        .into();
+    files.push(("README.md".into(), b"# CelebA".to_vec()));
+    site("datasets/flwrlabs/celeba", files)
+}
+
+fn site(repository: &str, files: Vec<(String, Vec<u8>)>) -> Site {
+    let mut site = Site::default();
+    site.repositories.insert((repository.into(), "main".into()), files);
+    site
+}
+
+fn open_with(spec: &str, hub: &HubOptions, splits: &[Split]) -> Result<Box<dyn Dataset>> {
+    let options =
+        OpenOptions { hub: hub.clone(), splits: splits.to_vec(), ..OpenOptions::default() };
+    crate::open(spec, &options)
+}
+
+fn error(result: Result<Box<dyn Dataset>>) -> String {
+    let text = result.err().unwrap().to_string();
+    assert!(!text.contains('\n'), "{text}");
+    text
+}
+
+/// The number that a picture of [`numbered`] is of.
+fn number(dataset: &dyn Dataset, split: Split, index: usize) -> u8 {
+    dataset.image(split, index).unwrap().get_pixel(0, 0).0[0]
+}
+
+#[test]
+fn celeba_comes_from_the_hub_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(celeba(folder.path()));
+    let heard = Arc::new(Heard::default());
+    let hub =
+        HubOptions { progress: Progress::new(heard.clone()), ..options(&server, folder.path()) };
+    let faces = open_with("celeba", &hub, &[]).unwrap();
+    assert_eq!(faces.name(), "celeba");
+    assert_eq!(Split::ALL.map(|split| faces.len(split)), [24, 6, 6]);
+    for (split, first) in Split::ALL.into_iter().zip([0, 24, 30]) {
+        for index in (0..faces.len(split)).rev() {
+            assert_eq!(usize::from(number(&*faces, split, index)), first + index);
+        }
+        let groups = faces.groups(split).unwrap();
+        assert_eq!(groups[..3], [first as u64 / 2, first as u64 / 2, first as u64 / 2 + 1]);
+        let Labels::Binary { names, values } = faces.labels(split) else { panic!() };
+        assert_eq!((names, &values[..4]), (vec!["Smiling".to_owned()], &[1, 0, 0, 1][..]));
+    }
+    assert_eq!(faces.key(Split::Train, 13), "train/000013");
+    assert_eq!(faces.key(Split::Test, 0), "test/000000");
+    let batch = load_batch(&*faces, Split::Train, &[23, 2], &Preparation::new(4), OnBadImage::Fail)
+        .unwrap();
+    assert_eq!((batch.pixels[0], batch.pixels[4 * 4 * 3]), (23, 2));
+    // Terms once, before the first of four files; each announced with its size.
+    let said = heard.all();
+    assert!(said[0].starts_with("notice CelebA is available for non-commercial research"));
+    assert_eq!(said.iter().filter(|text| text.starts_with("notice")).count(), 1, "{said:?}");
+    let starts: Vec<_> = said.iter().filter(|text| text.starts_with("start")).collect();
+    assert!(starts.len() == 4 && starts.iter().all(|text| text.contains("0 Some(")), "{said:?}");
+    assert_eq!(said.iter().filter(|text| *text == "finish").count(), 4);
+    assert_eq!(server.downloads("/storage/"), 4);
+
+    // Again: from the cache, with the same fingerprint.
+    let again = open_with("celeba", &hub, &[]).unwrap();
+    assert_eq!(again.fingerprint(), faces.fingerprint());
+    assert_eq!(again.stamp(), faces.stamp());
+    assert_eq!(server.downloads("/storage/"), 4);
+    assert_eq!(heard.all().len(), said.len());
+
+    // Offline: the same, without a request.
+    let before = server.requests().len();
+    let offline = HubOptions { offline: true, ..hub };
+    let cached = open_with("hf:flwrlabs/celeba", &offline, &[]).unwrap();
+    assert_eq!(cached.fingerprint(), faces.fingerprint());
+    assert_eq!(number(&*cached, Split::Valid, 5), 29);
+    assert_eq!(server.requests().len(), before);
+}
+
+#[test]
+fn only_the_splits_asked_for_are_downloaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(celeba(folder.path()));
+    let hub = options(&server, folder.path());
+    let faces = open_with("celeba", &hub, &[Split::Test]).unwrap();
+    assert_eq!(Split::ALL.map(|split| faces.len(split)), [0, 0, 6]);
+    assert_eq!(server.downloads("/storage/"), 1);
+    // Without the hub, what is there can be read, and what is not is named.
+    let offline = HubOptions { offline: true, ..hub.clone() };
+    assert_eq!(open_with("celeba", &offline, &[Split::Test]).unwrap().len(Split::Test), 6);
+    let text = error(open_with("celeba", &offline, &[Split::Valid]));
+    assert!(text.contains("the cache lacks"), "{text}");
+    assert!(text.contains("celeba: no pictures") && text.contains("--data-root"), "{text}");
+    // A split of which a part is there is not taken for whole.
+    open_with("celeba", &hub, &[Split::Train]).unwrap();
+    let snapshot = folder.path().join("hub/datasets--flwrlabs--celeba/snapshots").join(COMMIT);
+    fs::remove_file(snapshot.join(CONFIG).join("train-00000-of-00002.parquet")).unwrap();
+    let text = error(open_with("hf:flwrlabs/celeba", &offline, &[Split::Train]));
+    assert!(text.contains("the cache lacks") && text.contains("train-00000-of-00002"), "{text}");
+    // Nor where another program has filled the cache, which does not note what there is.
+    fs::remove_dir_all(folder.path().join("hub/datasets--flwrlabs--celeba/vdvae")).unwrap();
+    let text = error(open_with("hf:flwrlabs/celeba", &offline, &[Split::Train]));
+    assert!(text.contains("train-00000-of-00002.parquet is not in the cache"), "{text}");
+}
+
+#[test]
+fn without_a_connection_one_line_names_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port that nobody listens on: the listener goes before the request comes.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unreachable = HubOptions {
+        endpoint: format!("http://{port}"),
+        cache: Some(folder.path().join("hub")),
+        offline: false,
+        retry_delay: Duration::ZERO,
+        ..HubOptions::default()
+    };
+    let offline = HubOptions { offline: true, ..unreachable.clone() };
+    let cases = [(&unreachable, "cannot reach http://127.0.0.1"), (&offline, "HF_HUB_OFFLINE")];
+    for (hub, why) in cases {
+        let text = error(open_with("celeba", hub, &[]));
+        let ways =
+            ["--data-root", "celeba:PATH", "VDVAE_DATA", "flwrlabs/celeba", "toy-faces", why];
+        for way in ways {
+            assert!(text.contains(way), "{way}: {text}");
+        }
+        let text = error(open_with("hf:a/b", hub, &[]));
+        assert!(text.starts_with("hf:a/b: ") && text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_hub_that_has_gone_leaves_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(celeba(folder.path()));
+    let hub = options(&server, folder.path());
+    open_with("celeba", &hub, &[]).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let heard = Arc::new(Heard::default());
+    let gone = HubOptions {
+        endpoint: format!("http://{port}"),
+        progress: Progress::new(heard.clone()),
+        ..hub
+    };
+    assert_eq!(open_with("celeba", &gone, &[]).unwrap().len(Split::Train), 24);
+    assert!(heard.all()[0].contains("reading the cache"));
+}
+
+#[test]
+fn refusals_are_one_line_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(celeba(folder.path()));
+    let hub = options(&server, folder.path());
+    let text = error(open_with("hf:no/body", &hub, &[]));
+    assert_eq!(text, "hf:no/body: no such repository (404)");
+    let text = error(open_with("hf:flwrlabs/celeba@v9", &hub, &[]));
+    assert!(text.contains("revision `v9` (404)"), "{text}");
+    let text = error(open_with("hf:flwrlabs/celeba/other", &hub, &[]));
+    assert!(text.contains(&format!("the configurations {CONFIG}")), "{text}");
+    for spec in ["hf:", "hf:a", "hf:../b", "hf:a/b/../../c"] {
+        assert!(error(open_with(spec, &hub, &[])).contains("OWNER/REPO"), "{spec}");
+    }
+    server.site.lock().unwrap().token = Some("secret".into());
+    let text = error(open_with("celeba", &hub, &[]));
+    assert!(text.contains("HF_TOKEN") && text.contains("401"), "{text}");
+    let with_token = HubOptions { token: Some("secret".into()), ..hub.clone() };
+    assert!(!format!("{with_token:?}").contains("secret"));
+    open_with("celeba", &with_token, &[Split::Valid]).unwrap();
+    server.site.lock().unwrap().gated = true;
+    let text = error(open_with("celeba", &with_token, &[]));
+    let page = format!("accept its terms at {}/datasets/flwrlabs/celeba", server.url);
+    assert!(text.contains("403") && text.contains(&page), "{text}");
+}
+
+#[test]
+fn a_busy_hub_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = celeba(folder.path());
+    // Listing, description and body of a file: each is refused at first.
+    site.script = vec![
+        ("/api/", Answer::Busy(0)),
+        ("/api/", Answer::Status(503)),
+        ("/datasets/", Answer::Busy(0)),
+        ("/storage/", Answer::Status(502)),
+    ];
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    assert_eq!(open_with("celeba", &hub, &[Split::Test]).unwrap().len(Split::Test), 6);
+    // For ever: a bounded number of requests, and no waiting for a day.
+    server.site.lock().unwrap().script = vec![("/api/", Answer::Busy(86_400)); 100];
+    let before = server.requests().len();
+    let text = error(open_with("celeba", &hub, &[]));
+    assert!(text.contains("429") && text.contains("wait 86400 seconds"), "{text}");
+    assert!(server.requests().len() - before <= 10);
+}
+
+#[test]
+fn a_body_that_breaks_off_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = celeba(folder.path());
+    site.script = vec![("/storage/", Answer::Cut(100)), ("/storage/", Answer::Cut(0))];
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    let faces = open_with("celeba", &hub, &[Split::Test]).unwrap();
+    assert_eq!(number(&*faces, Split::Test, 5), 35);
+    let ranges: Vec<String> = server.requests();
+    let ranges: Vec<&String> = ranges.iter().filter(|line| line.contains("GET /storage")).collect();
+    assert!(ranges.len() == 3 && ranges[2].ends_with(" bytes=100-"), "{ranges:?}");
+    server.site.lock().unwrap().script = vec![("/storage/", Answer::Cut(0)); 100];
+    let text = error(open_with("celeba", &hub, &[Split::Valid]));
+    assert!(text.contains("valid-00000-of-00001.parquet: the download broke off after 0 of"));
+    assert!(text.contains("4 times in a row"), "{text}");
+    // Nothing of it is taken for the file.
+    server.site.lock().unwrap().script.clear();
+    assert_eq!(open_with("celeba", &hub, &[Split::Valid]).unwrap().len(Split::Valid), 6);
+}
+
+#[test]
+fn a_body_that_is_not_the_file_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(celeba(folder.path()));
+    let hub = options(&server, folder.path());
+    let cases = [
+        // As storage answers when a signature has expired.
+        (Answer::Status(403), "access denied (403)"),
+        (Answer::Status(404), "no such file: "),
+        (Answer::Claim(10), "bytes, found 10"),
+        (Answer::Claim(1 << 50), "bytes, found 1125899906842624"),
+    ];
+    for (answer, expected) in cases {
+        server.site.lock().unwrap().script = vec![("/storage/", answer)];
+        let text = error(open_with("celeba", &hub, &[Split::Valid]));
+        assert!(text.starts_with("hf:flwrlabs/celeba: ") && text.contains(expected), "{text}");
+    }
+    assert_eq!(open_with("celeba", &hub, &[Split::Valid]).unwrap().len(Split::Valid), 6);
+}
+
+#[test]
+fn names_that_lead_out_of_the_cache_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![("../../../train.parquet".to_owned(), vec![0])];
+    let server = Server::start(site("datasets/a/b", files));
+    let text = error(open_with("hf:a/b", &options(&server, folder.path()), &[]));
+    assert!(text.contains("to list files, found the file"), "{text}");
+}
+
+#[test]
+fn a_corrupt_file_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![("train.parquet".to_owned(), b"PAR1, but no more".to_vec())];
+    let server = Server::start(site("datasets/a/b", files));
+    let text = error(open_with("hf:a/b", &options(&server, folder.path()), &[]));
+    assert!(text.contains("train.parquet: expected a whole Parquet file, found"), "{text}");
+}
+
+#[test]
+fn what_is_not_published_is_drawn_from_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, rows| (name.to_owned(), parquet(folder.path(), rows));
+    let server = Server::start(site("datasets/a/all", vec![file("train.parquet", 0..60)]));
+    let two = vec![file("train.parquet", 0..40), file("test.parquet", 40..50)];
+    let labelled = vec![file("train.parquet", 0..40), file("validation.parquet", 40..50)];
+    {
+        let mut site = server.site.lock().unwrap();
+        site.repositories.insert(("datasets/a/two".into(), "main".into()), two);
+        site.repositories.insert(("datasets/a/dev".into(), "main".into()), labelled);
+    }
+    let hub = options(&server, folder.path());
+    for (name, published, test) in [("hf:a/all", 60, 6), ("hf:a/two", 40, 10), ("hf:a/dev", 40, 10)]
+    {
+        let faces = open_with(name, &hub, &[]).unwrap();
+        let counts = Split::ALL.map(|split| faces.len(split));
+        assert_eq!(counts[2], test, "{name}");
+        assert_eq!(counts.iter().sum::<usize>(), published + if test == 6 { 0 } else { 10 });
+        assert!(counts[1] >= 4 && counts[1] <= 6, "{name}: {counts:?}");
+        // Nobody is in two splits, and no picture either.
+        let groups = |split| faces.groups(split).unwrap();
+        let train = groups(Split::Train);
+        for split in [Split::Valid, Split::Test] {
+            assert!(groups(split).iter().all(|group| !train.contains(group)), "{name}");
+        }
+        // Alone, a split is what it is beside the others.
+        for split in Split::ALL {
+            let alone = open_with(name, &hub, &[split]).unwrap();
+            let keys = |from: &dyn Dataset| -> Vec<String> {
+                (0..from.len(split)).map(|index| from.key(split, index)).collect()
+            };
+            assert_eq!(keys(&*alone), keys(&*faces), "{name} {split}");
+        }
+    }
+}
+
+#[test]
+fn repositories_without_parquet_are_read_from_their_conversion() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = site("datasets/a/b", vec![("cats/1.jpg".to_owned(), vec![1])]);
+    let revision = "refs/convert/parquet";
+    let files = vec![("default/train/0000.parquet".to_owned(), parquet(folder.path(), 0..20))];
+    site.repositories.insert(("datasets/a/b".into(), revision.into()), files);
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    assert_eq!(open_with("hf:a/b", &hub, &[]).unwrap().len(Split::Train), 16);
+}
+
+#[test]
+fn models_and_data_sets_are_fetched_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = vec![("model.safetensors".to_owned(), vec![7; 300]), ("x.th".into(), vec![8; 3])];
+    let mut site = site("a/m", files);
+    let two = vec![("one.th".to_owned(), vec![1]), ("two.th".into(), vec![2])];
+    site.repositories.insert(("a/two".into(), "main".into()), two);
+    let faces = vec![("train.parquet".to_owned(), parquet(folder.path(), 0..20))];
+    site.repositories.insert(("datasets/a/d".into(), "main".into()), faces);
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    let path = hub_checkpoint("a/m", &hub).unwrap();
+    assert!(path.ends_with("model.safetensors") && fs::read(path).unwrap() == [7; 300]);
+    assert_eq!(fs::read(hub_checkpoint("a/m/x.th", &hub).unwrap()).unwrap(), [8; 3]);
+    let text = hub_checkpoint("a/two", &hub).unwrap_err().to_string();
+    assert_eq!(text, "hf:a/two: add one of /one.th, /two.th");
+    let text = hub_checkpoint("a/m/y.th", &hub).unwrap_err().to_string();
+    assert!(text.contains("expected the file y.th, found model.safetensors, x.th"), "{text}");
+    let offline = HubOptions { offline: true, ..hub.clone() };
+    assert!(hub_checkpoint("a/m", &offline).unwrap().ends_with("model.safetensors"));
+
+    assert!(matches!(fetch("hf:a/d", &hub).unwrap(), Fetched::Dataset(_)));
+    assert!(matches!(fetch("hf:a/m", &hub).unwrap(), Fetched::Weights(_)));
+    assert!(matches!(fetch("hf:a/m/x.th", &hub).unwrap(), Fetched::Weights(_)));
+    let text = |name: &str| fetch(name, &hub).err().unwrap().to_string();
+    assert!(text("hf:a/none").contains("no such repository"));
+    assert!(text("imagenet65").contains("imagenet64") && text("imagenet65").contains("celeba"));
+}

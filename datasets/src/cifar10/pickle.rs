@@ -48,6 +48,9 @@ pub(super) struct Pickle<'a> {
 pub(super) struct ByteArray {
     pub(super) shape: Vec<usize>,
     pub(super) data: Range<usize>,
+    /// Whether the bytes are written as text, each the character of its number in UTF-8, as Python
+    /// 3 does in protocol 2.
+    pub(super) as_text: bool,
 }
 
 impl<'a> Pickle<'a> {
@@ -92,13 +95,22 @@ impl<'a> Pickle<'a> {
             }
             _ => return None,
         };
-        let Value::Bytes(data) = &self.values[data] else { return None };
+        let (data, as_text) = match &self.values[data] {
+            Value::Bytes(data) => (data.clone(), false),
+            encoded => (self.encoded(encoded)?, true),
+        };
+        let length = if as_text {
+            let text = std::str::from_utf8(&self.bytes[data.clone()]).ok()?;
+            text.chars().all(|c| u32::from(c) < 256).then(|| text.chars().count())?
+        } else {
+            data.len()
+        };
         let shape = self.integers(&self.values[shape])?;
         let shape = shape.into_iter().map(|side| usize::try_from(side).ok());
         let shape = shape.collect::<Option<Vec<usize>>>()?;
         let count = shape.iter().try_fold(1_usize, |count, &side| count.checked_mul(side))?;
-        let whole = count == data.len() && order && self.is_u8(dtype);
-        whole.then(|| ByteArray { shape, data: data.clone() })
+        let whole = count == length && order && self.is_u8(dtype);
+        whole.then_some(ByteArray { shape, data, as_text })
     }
 
     fn is_u8(&self, dtype: Id) -> bool {
@@ -116,11 +128,26 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Bytes or text, where the two are the same.
     fn text(&self, id: Id) -> Option<&'a [u8]> {
         match &self.values[id] {
             Value::Bytes(range) => Some(&self.bytes[range.clone()]),
-            _ => None,
+            encoded => Some(&self.bytes[self.encoded(encoded)?]).filter(|text| text.is_ascii()),
         }
+    }
+
+    /// The text of `_codecs.encode(text, "latin1")`, by which Python 3 writes bytes in protocol 2.
+    fn encoded(&self, value: &Value) -> Option<Range<usize>> {
+        let &Value::Call { callable, arguments, state: None } = value else { return None };
+        let &[text, encoding] = self.items(arguments)? else { return None };
+        let encode = Value::Global("_codecs".to_owned(), "encode".to_owned());
+        let (Value::Bytes(text), Value::Bytes(encoding)) =
+            (&self.values[text], &self.values[encoding])
+        else {
+            return None;
+        };
+        let latin = &self.bytes[encoding.clone()] == b"latin1";
+        (latin && self.values[callable] == encode).then(|| text.clone())
     }
 }
 

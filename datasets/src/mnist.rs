@@ -87,8 +87,14 @@ impl Part {
     }
 }
 
+/// A file in the folder, or where torchvision puts it below; some copies have a dot for the hyphen.
 fn find(root: &Path, name: &str) -> Option<PathBuf> {
-    [root.join(name), root.join(format!("{name}.gz"))].into_iter().find(|path| path.is_file())
+    let folders = ["", "raw", "MNIST/raw"].map(|folder| root.join(folder));
+    let names = [name.to_owned(), name.replace("-idx", ".idx")];
+    let files = names.into_iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
+    let files: Vec<String> = files.collect();
+    let mut paths = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+    paths.find(|path| path.is_file())
 }
 
 /// Reads an idx file of unsigned bytes with `sides` dimensions.
@@ -214,6 +220,18 @@ mod tests {
         let Labels::Classes { labels, .. } = mnist.labels(Split::Valid) else { panic!() };
         assert_eq!(labels, [6]);
         assert!(mnist.require(&Split::ALL).unwrap_err().to_string().contains("`test` is empty"));
+    }
+
+    #[test]
+    fn common_copies_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let raw = directory.path().join("MNIST/raw");
+        fs::create_dir_all(&raw).unwrap();
+        fs::write(raw.join("t10k-images.idx3-ubyte"), idx(&[1, 1, 1], &[7])).unwrap();
+        fs::write(raw.join("t10k-labels.idx1-ubyte"), idx(&[1], &[3])).unwrap();
+        let mnist = Mnist::open(directory.path()).unwrap();
+        assert_eq!(Split::ALL.map(|split| mnist.len(split)), [0, 0, 1]);
+        assert_eq!(mnist.image(Split::Test, 0).unwrap().get_pixel(0, 0).0, [7; 3]);
     }
 
     #[test]

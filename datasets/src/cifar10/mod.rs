@@ -10,7 +10,6 @@ mod pickle;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
 use std::path::Path;
 
 use image::RgbImage;
@@ -49,9 +48,50 @@ pub struct Cifar10 {
 struct RecordFile {
     /// Name in the store.
     name: String,
-    /// Offset of the first pixel, and from one record to the next, in bytes.
-    pixels: usize,
-    stride: usize,
+    pixels: Pixels,
+}
+
+/// Where a file has its pixels: offsets in bytes.
+#[derive(Debug)]
+enum Pixels {
+    /// Of the first picture, and from one to the next.
+    Plain { first: usize, stride: usize },
+    /// Of every picture and of the end: bytes written as text, see [`pickle::ByteArray`].
+    AsText { starts: Vec<usize> },
+}
+
+impl Pixels {
+    /// Of an array of a pickle.
+    fn of_array(array: &pickle::ByteArray, file: &[u8]) -> Self {
+        if !array.as_text {
+            return Self::Plain { first: array.data.start, stride: PIXELS };
+        }
+        // The first byte of a character is not of the form 10xxxxxx.
+        let characters = array.data.clone().filter(|&at| file[at] & 0xc0 != 0x80);
+        let starts = characters.step_by(PIXELS).chain([array.data.end]);
+        Self::AsText { starts: starts.collect() }
+    }
+
+    /// The three planes of one picture.
+    fn read(&self, store: &FileStore, name: &str, number: usize) -> Result<Vec<u8>> {
+        match self {
+            Self::Plain { first, stride } => {
+                store.read_at(name, (first + number * stride) as u64, PIXELS)
+            }
+            Self::AsText { starts } => {
+                let length = starts[number + 1] - starts[number];
+                let bytes = store.read_at(name, starts[number] as u64, length)?;
+                let planes: Vec<u8> = std::str::from_utf8(&bytes)
+                    .map(|text| text.chars().map(|c| c as u8).collect())
+                    .unwrap_or_default();
+                let changed = || {
+                    let expected = format!("{PIXELS} bytes of pixels of record {number}");
+                    header_error(store, name, expected, "a file that has changed".to_owned())
+                };
+                if planes.len() == PIXELS { Ok(planes) } else { Err(changed()) }
+            }
+        }
+    }
 }
 
 /// The two official versions.
@@ -96,15 +136,12 @@ impl Cifar10 {
             if found != version {
                 continue;
             }
-            let (pixels, stride, labels) = match version {
-                Version::Binary => (1, RECORD, read_records(&store, &name)?),
-                Version::Python => {
-                    let (data, labels) = read_pickle(&store, &name)?;
-                    (data.start, PIXELS, labels)
-                }
+            let (pixels, labels) = match version {
+                Version::Binary => read_records(&store, &name)?,
+                Version::Python => read_pickle(&store, &name)?,
             };
             let file = files.len();
-            files.push(RecordFile { name, pixels, stride });
+            files.push(RecordFile { name, pixels });
             let records = labels.into_iter().enumerate();
             let records = records.map(|(number, label)| Record { file, number, label });
             if is_train { train.extend(records) } else { test.extend(records) }
@@ -133,19 +170,21 @@ fn batch_of(name: &str) -> Option<(Version, bool)> {
     }
 }
 
-/// Classes of a file of binary records.
-fn read_records(store: &FileStore, name: &str) -> Result<Vec<u32>> {
+/// Where a file of binary records has its pixels, and their classes.
+fn read_records(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
     let length = store.length(name)?;
     if length == 0 || length % RECORD as u64 != 0 {
         let expected = format!("a whole number of records of {RECORD} bytes");
         return Err(header_error(store, name, expected, format!("{length} bytes")));
     }
     let bytes = store.read(name, MAX_RECORDS * RECORD as u64)?;
-    classes(store, name, bytes.chunks_exact(RECORD).map(|record| i64::from(record[0])))
+    let labels = bytes.chunks_exact(RECORD).map(|record| i64::from(record[0]));
+    let pixels = Pixels::Plain { first: 1, stride: RECORD };
+    Ok((pixels, classes(store, name, labels)?))
 }
 
 /// Where a pickle has its pixels, and their classes.
-fn read_pickle(store: &FileStore, name: &str) -> Result<(Range<usize>, Vec<u32>)> {
+fn read_pickle(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
     let error = |expected: &str, found: &str| {
         header_error(store, name, expected.to_owned(), found.to_owned())
     };
@@ -164,7 +203,7 @@ fn read_pickle(store: &FileStore, name: &str) -> Result<(Range<usize>, Vec<u32>)
         let expected = format!("{} labels, one for each picture", data.shape[0]);
         return Err(error(&expected, &labels.len().to_string()));
     }
-    Ok((data.data, classes(store, name, labels.into_iter())?))
+    Ok((Pixels::of_array(&data, &bytes), classes(store, name, labels.into_iter())?))
 }
 
 fn classes(store: &FileStore, name: &str, labels: impl Iterator<Item = i64>) -> Result<Vec<u32>> {
@@ -212,8 +251,7 @@ impl Dataset for Cifar10 {
         self.check_index(split, index)?;
         let record = self.splits[split.position()][index];
         let file = &self.files[record.file];
-        let offset = (file.pixels + record.number * file.stride) as u64;
-        let planes = self.store.read_at(&file.name, offset, PIXELS)?;
+        let planes = file.pixels.read(&self.store, &file.name, record.number)?;
         let pixels = (0..PLANE).flat_map(|i| [0, 1, 2].map(|channel| planes[channel * PLANE + i]));
         let side = SIDE as u32;
         Ok(RgbImage::from_raw(side, side, pixels.collect()).expect("a record has 3 planes"))

@@ -102,6 +102,35 @@ fn pickled_by_python_3(n: usize) -> Vec<u8> {
     bytes
 }
 
+/// What Python 3 writes with protocol 2, with bytes for keys: bytes are text to be encoded.
+fn pickled_as_text(n: usize) -> Vec<u8> {
+    let records = records(n);
+    let text = |bytes: &[u8]| {
+        let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
+        let mut pickled = b"c_codecs\nencode\nX".to_vec();
+        pickled.extend((text.len() as u32).to_le_bytes());
+        pickled.extend(text.as_bytes());
+        pickled.extend(b"X\x06\0\0\0latin1\x86R");
+        pickled
+    };
+    let pixels: Vec<u8> =
+        records.chunks_exact(RECORD).flat_map(|record| &record[1..]).copied().collect();
+    let mut bytes = b"\x80\x02}(".to_vec();
+    bytes.extend(text(b"labels"));
+    bytes.extend(b"](");
+    bytes.extend(records.chunks_exact(RECORD).flat_map(|record| [b'K', record[0]]));
+    bytes.extend(b"e");
+    bytes.extend(text(b"data"));
+    bytes.extend(b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85");
+    bytes.extend(text(b"b"));
+    bytes.extend(b"\x87R(K\x01M");
+    bytes.extend((n as u16).to_le_bytes());
+    bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nX\x02\0\0\0u1\x89\x88\x87R\x89");
+    bytes.extend(text(&pixels));
+    bytes.extend(b"tbu.");
+    bytes
+}
+
 fn python_folder(train: &[u8], test: &[u8]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let inner = directory.path().join("cifar-10-batches-py");
@@ -116,9 +145,8 @@ fn python_folder(train: &[u8], test: &[u8]) -> tempfile::TempDir {
 fn the_python_version_has_the_same_pictures() {
     let binary = folder(&records(50), &records(7));
     let expected = Cifar10::open(binary.path()).unwrap();
-    for (train, test) in
-        [(pickled(50), pickled(7)), (pickled_by_python_3(50), pickled_by_python_3(7))]
-    {
+    for write in [pickled, pickled_by_python_3, pickled_as_text] {
+        let (train, test) = (write(50), write(7));
         let directory = python_folder(&train, &test);
         let cifar = Cifar10::open(directory.path()).unwrap();
         for split in Split::ALL {

@@ -108,20 +108,7 @@ impl TinyImageNet {
         let classes = classes(&store, &names)?;
         let label =
             |id: &str| classes.binary_search_by(|class| class.as_str().cmp(id)).map(|at| at as u32);
-        let mut train = Vec::new();
-        for &name in &names {
-            let Some(id) = train_class(name) else { continue };
-            let label = label(id).map_err(|_| {
-                Error::layout(NAME, store.root(), format!("every class in {IDS}"), id.to_owned())
-            })?;
-            train.push(Picture::new(name, label));
-        }
-        // Classes in sorted order, whatever lies above them.
-        train.sort_by(|a, b| a.key().cmp(b.key()));
-        if let Some(twice) = train.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
-            let found = format!("{} and {}", twice[0].file, twice[1].file);
-            return Err(Error::layout(NAME, store.root(), "every picture once", found));
-        }
+        let train = train_pictures(&store, &names, &label)?;
         let pictures = match splits {
             TinyImageNetSplits::FewShot => by_class(train, classes.len()),
             TinyImageNetSplits::Official => {
@@ -189,6 +176,30 @@ fn classes(store: &FileStore, names: &[&str]) -> Result<Vec<String>> {
                     Err(Error::layout(NAME, store.root(), expected, format!("none of {id}")))
                 }
             }
+        }
+    }
+}
+
+/// Training pictures in the order of their keys: class by class, whatever lies above them.
+fn train_pictures(
+    store: &FileStore,
+    names: &[&str],
+    label: &dyn Fn(&str) -> Result<u32, usize>,
+) -> Result<Vec<Picture>> {
+    let mut pictures = Vec::new();
+    for &name in names {
+        let Some(id) = train_class(name) else { continue };
+        let label = label(id).map_err(|_| {
+            Error::layout(NAME, store.root(), format!("every class in {IDS}"), id.to_owned())
+        })?;
+        pictures.push(Picture::new(name, label));
+    }
+    pictures.sort_by(|a, b| a.key().cmp(b.key()));
+    match pictures.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
+        None => Ok(pictures),
+        Some(twice) => {
+            let found = format!("{} and {}", twice[0].file, twice[1].file);
+            Err(Error::layout(NAME, store.root(), "every picture once", found))
         }
     }
 }

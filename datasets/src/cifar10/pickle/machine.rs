@@ -1,127 +1,19 @@
-//! Data in Python's pickle format, read without executing anything.
-//!
-//! A pickle is a program for a stack machine. Here only the instructions that build data are known;
-//! a class or function stays a name, a call stays a record of it, and what they mean is up to the
-//! reader of the result. Strings stay ranges of the file, a value used twice is not copied, and
-//! instructions are counted, so that no file makes the result large.
+//! The stack machine whose programs pickles are; what would import or call leaves a record instead.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::{Id, Value};
+
 /// Most instructions; the published files have about 50,000 for 10,000 pictures.
 const MAX_INSTRUCTIONS: usize = 1 << 20;
+const UNDERFLOW: &str = "an empty stack";
 
-/// Position of a value in [`Pickle`].
-pub(super) type Id = usize;
-
-/// A value; others are referred to by position.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// Bytes or text of the file.
-    Bytes(Range<usize>),
-    /// A class or function: module and name.
-    Global(String, String),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// A call, and the state its result was given afterwards.
-    Call {
-        callable: Id,
-        arguments: Id,
-        state: Option<Id>,
-    },
-}
-
-/// All values of a pickle.
-#[derive(Debug)]
-pub(super) struct Pickle<'a> {
-    bytes: &'a [u8],
-    values: Vec<Value>,
-    root: Id,
-}
-
-/// An array of bytes: its shape, and where its data lies in the file, in C order.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ByteArray {
-    pub(super) shape: Vec<usize>,
-    pub(super) data: Range<usize>,
-}
-
-impl<'a> Pickle<'a> {
-    /// Reads a pickle of protocol 2 to 5, as Python 2 and 3 write it.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        let mut machine = Machine { bytes, at: 0, ..Machine::default() };
-        let root = machine.run()?;
-        Ok(Self { bytes, values: machine.values, root })
-    }
-
-    /// The value of a key, where the pickle is a dictionary that has it.
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
-        let Value::Dict(pairs) = &self.values[self.root] else { return None };
-        let named = |id: Id| self.text(id) == Some(key.as_bytes());
-        pairs.iter().find(|&&(name, _)| named(name)).map(|&(_, value)| &self.values[value])
-    }
-
-    /// The integers of a list or tuple.
-    pub(super) fn integers(&self, value: &Value) -> Option<Vec<i64>> {
-        let (Value::List(items) | Value::Tuple(items)) = value else { return None };
-        let integer = |&id: &Id| match self.values[id] {
-            Value::Int(integer) => Some(integer),
-            _ => None,
-        };
-        items.iter().map(integer).collect()
-    }
-
-    /// A numpy array of unsigned bytes in C order.
-    pub(super) fn byte_array(&self, value: &Value) -> Option<ByteArray> {
-        let &Value::Call { callable, arguments, state } = value else { return None };
-        let Value::Global(module, name) = &self.values[callable] else { return None };
-        let (shape, dtype, order, data) = match (module.as_str(), name.as_str()) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
-                let &[_version, shape, dtype, fortran, data] = self.items(state?)? else {
-                    return None;
-                };
-                (shape, dtype, self.values[fortran] == Value::Bool(false), data)
-            }
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => {
-                let &[data, dtype, shape, order] = self.items(arguments)? else { return None };
-                (shape, dtype, self.text(order) == Some(b"C"), data)
-            }
-            _ => return None,
-        };
-        let Value::Bytes(data) = &self.values[data] else { return None };
-        let shape = self.integers(&self.values[shape])?;
-        let shape = shape.into_iter().map(|side| usize::try_from(side).ok());
-        let shape = shape.collect::<Option<Vec<usize>>>()?;
-        let count = shape.iter().try_fold(1_usize, |count, &side| count.checked_mul(side))?;
-        let whole = count == data.len() && order && self.is_u8(dtype);
-        whole.then(|| ByteArray { shape, data: data.clone() })
-    }
-
-    fn is_u8(&self, dtype: Id) -> bool {
-        let Value::Call { callable, arguments, .. } = self.values[dtype] else { return false };
-        let numpy = Value::Global("numpy".to_owned(), "dtype".to_owned());
-        let name = self.items(arguments).and_then(|items| items.first());
-        let name = name.and_then(|&name| self.text(name));
-        self.values[callable] == numpy && matches!(name, Some(b"u1" | b"|u1" | b"uint8"))
-    }
-
-    fn items(&self, id: Id) -> Option<&[Id]> {
-        match &self.values[id] {
-            Value::Tuple(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    fn text(&self, id: Id) -> Option<&'a [u8]> {
-        match &self.values[id] {
-            Value::Bytes(range) => Some(&self.bytes[range.clone()]),
-            _ => None,
-        }
-    }
+/// Runs a program: all its values, and the position of its result.
+pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Value>, Id), String> {
+    let mut machine = Machine { bytes, ..Machine::default() };
+    let root = machine.run()?;
+    Ok((machine.values, root))
 }
 
 /// The stack machine. A frame of its stack begins at every mark.
@@ -336,63 +228,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-const UNDERFLOW: &str = "an empty stack";
-
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fails(bytes: &[u8]) -> String {
-        Pickle::read(bytes).unwrap_err()
-    }
-
-    #[test]
-    fn data_of_protocol_2_and_4_is_read() {
-        // Python 2: {'a': [1, 300, -2], 'b': (True, None)}, and Python 3 with framing.
-        let two = b"\x80\x02}q\x01(U\x01aq\x02]q\x03(K\x01M,\x01J\xfe\xff\xff\xffeU\x01bq\x04\x88N\x86q\x05u.";
-        let four = b"\x80\x04\x95\x1d\0\0\0\0\0\0\0}\x94(\x8c\x01a\x94]\x94(K\x01M,\x01J\xfe\xff\xff\xffeC\x01b\x94\x88N\x86\x94u.";
-        for bytes in [&two[..], &four[..]] {
-            let pickle = Pickle::read(bytes).unwrap();
-            assert_eq!(pickle.integers(pickle.get("a").unwrap()), Some(vec![1, 300, -2]));
-            let Value::Tuple(items) = pickle.get("b").unwrap() else { panic!() };
-            let items: Vec<_> = items.iter().map(|&id| &pickle.values[id]).collect();
-            assert_eq!(items, [&Value::Bool(true), &Value::None]);
-            assert!(pickle.get("c").is_none());
-        }
-    }
-
-    #[test]
-    fn nothing_is_executed() {
-        // os.system("true"), as pickle.loads would call it.
-        let bytes = b"\x80\x02cos\nsystem\nU\x04true\x85R.";
-        let pickle = Pickle::read(bytes).unwrap();
-        assert!(matches!(pickle.values[pickle.root], Value::Call { state: None, .. }));
-        assert_eq!(pickle.byte_array(&pickle.values[pickle.root]), None);
-        assert!(fails(b"\x80\x02(U\x01xios\nsystem\n.").contains("instruction 0x69"));
-    }
-
-    #[test]
-    fn hostile_programs_are_refused() {
-        assert!(fails(b"").contains("the end of the file"));
-        assert!(fails(b"\x80\x02}").contains("the end of the file"));
-        assert!(fails(b".").contains("an empty stack"));
-        assert!(fails(b"(.").contains("an empty stack"));
-        assert!(fails(b"e.").contains("no mark on the stack at byte 0"));
-        assert!(fails(b"K\x01(a").contains("an empty stack"));
-        assert!(fails(b"K\x01K\x02a").contains("no list to append to"));
-        assert!(fails(b"}(K\x01u.").contains("no dictionary to set items of"));
-        assert!(fails(b"}b.").contains("an empty stack at byte 1"));
-        assert!(fails(b"h\x07.").contains("nothing stored"));
-        assert!(fails(b"\x87.").contains("an empty stack"));
-        assert!(fails(b"B\xff\xff\xff\xffx.").contains("the end of the file at byte 0"));
-        assert!(fails(b"\x8e\xff\xff\xff\xff\xff\xff\xff\xffx.").contains("the end of the file"));
-        assert!(fails(&vec![b'('; 8 << 20]).contains("more than 1048576 instructions"));
-        // A list of itself, and a mark below which the stack was emptied.
-        assert!(Pickle::read(b"]q\0h\0a.").is_ok());
-        assert!(fails(b"K\x01K\x02(K\x03\x87t.").contains("an empty stack"));
-    }
 }

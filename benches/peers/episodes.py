@@ -86,7 +86,9 @@ class EasyFsl:
     def run(self, ways, shots, episodes):
         from easyfsl.samplers import TaskSampler
         from easyfsl.utils import evaluate
-        from torch.utils.data import DataLoader
+        from torch.utils.data import DataLoader, Sampler
+        # EasyFSL 1.5 passes an argument that samplers of newer versions of PyTorch do not take.
+        Sampler.__init__ = lambda self, data_source=None: None
         random.seed(0)
         sampler = TaskSampler(self.dataset, ways, shots, QUERIES, episodes)
         loader = DataLoader(self.dataset, batch_sampler=sampler, num_workers=self.workers,

@@ -91,7 +91,7 @@ impl Reduction {
             ReductionKind::Projection => {
                 signs(train.features.ncols(), columns, seed) / (columns as f64).sqrt()
             }
-            ReductionKind::Pca => components(train.view(), &standardiser, columns, seed, PASSES)?.1,
+            ReductionKind::Pca => components(train.view(), &standardiser, columns, seed)?,
         };
         Ok(Self { standardiser, basis })
     }
@@ -119,7 +119,7 @@ impl Reduction {
 }
 
 /// -1 and 1, `(rows, columns)`.
-fn signs(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
+pub(crate) fn signs(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let sign = || if rng.random::<bool>() { 1.0 } else { -1.0 };
     Array2::from_shape_simple_fn((rows, columns), sign)
@@ -137,18 +137,17 @@ fn for_blocks(
     Ok(())
 }
 
-/// The largest eigenvalues of `XᵀX` and their vectors, `(D, columns)`; X has mean zero.
-pub(crate) fn components(
+/// The eigenvectors of the largest eigenvalues of `XᵀX`, `(D, columns)`; X has mean zero.
+fn components(
     features: ArrayView2<'_, f32>,
     standardiser: &Standardiser,
     columns: usize,
     seed: u64,
-    passes: usize,
-) -> Result<(Vec<f64>, Array2<f64>)> {
+) -> Result<Array2<f64>> {
     let most = features.ncols().min(features.nrows());
     let kept = columns.min(most);
     let mut basis = orthonormal(&signs(features.ncols(), most.min(kept + OVERSAMPLE), seed));
-    for _ in 0..passes {
+    for _ in 0..PASSES {
         let mut image = Array2::zeros(basis.dim());
         for_blocks(features, standardiser, |_, rows| {
             let along = product(rows, basis.view());
@@ -161,9 +160,8 @@ pub(crate) fn components(
         let along = product(rows, basis.view());
         add_product(&mut gram, along.t(), along.view());
     })?;
-    let (mut values, vectors) = eigen(&gram, "principal components")?;
-    values.truncate(kept);
-    Ok((values, product(basis.view(), vectors.slice(s![.., ..kept]))))
+    let (_, vectors) = eigen(&gram, "principal components")?;
+    Ok(product(basis.view(), vectors.slice(s![.., ..kept])))
 }
 
 #[cfg(test)]

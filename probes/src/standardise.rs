@@ -62,9 +62,12 @@ impl Standardiser {
                 found: features.ncols(),
             });
         }
-        let mut scaled = features.mapv(f64::from);
-        scaled -= &self.mean;
-        scaled /= &self.deviation;
+        let mut scaled = Array2::zeros(features.dim());
+        for (to, from) in scaled.rows_mut().into_iter().zip(features.rows()) {
+            Zip::from(to).and(from).and(&self.mean).and(&self.deviation).for_each(
+                |to, &value, mean, deviation| *to = (f64::from(value) - mean) / deviation,
+            );
+        }
         Ok(scaled)
     }
 }

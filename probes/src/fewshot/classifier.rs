@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use pulp::{Simd, WithSimd};
+
 use super::dual::Dual;
 use super::episode::Episode;
 use super::nearest::{centroids, gather, products};
-use super::rows::{Lanes, Rows, Scale};
+use super::rows::{Rows, Scale};
 use crate::{Error, Result};
 
 /// Temperature of the votes, as in [`KnnProbe`](crate::KnnProbe).
@@ -100,7 +102,7 @@ impl FromStr for Classifier {
 /// What one thread needs for an episode, kept for the next.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
-    bank: Vec<Lanes>,
+    bank: Vec<f32>,
     half_squares: Vec<f32>,
     scores: Vec<f32>,
     order: Vec<usize>,
@@ -115,38 +117,44 @@ pub(super) struct Outcome {
     pub(super) converged: bool,
 }
 
-impl Workspace {
-    pub(super) fn classify(
-        &mut self,
-        rows: &Rows,
-        episode: &Episode,
-        classifier: Classifier,
-    ) -> Outcome {
+/// An episode to be classified, by the widest instructions there are.
+pub(super) struct Task<'a> {
+    pub(super) workspace: &'a mut Workspace,
+    pub(super) rows: &'a Rows,
+    pub(super) episode: &'a Episode,
+    pub(super) classifier: Classifier,
+}
+
+impl WithSimd for Task<'_> {
+    type Output = Outcome;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Outcome {
+        let Self { workspace, rows, episode, classifier } = self;
         let mut converged = true;
-        let arch = pulp::Arch::new();
         let right = match classifier {
             Classifier::Cl2n | Classifier::Centroid => {
-                arch.dispatch(|| self.nearest_centroid(rows, episode))
+                workspace.nearest_centroid(simd, rows, episode)
             }
-            Classifier::Knn { neighbours } => {
-                arch.dispatch(|| self.vote(rows, episode, neighbours))
+            Classifier::Knn { neighbours } => workspace.vote(simd, rows, episode, neighbours),
+            Classifier::Logistic { strength } => {
+                converged = workspace.fit_dual(simd, rows, episode, strength);
+                workspace.decide_dual(simd, rows, episode)
             }
-            Classifier::Logistic { strength } => arch.dispatch(|| {
-                converged = self.fit_dual(rows, episode, strength);
-                self.decide_dual(rows, episode)
-            }),
         };
         Outcome { right, converged }
     }
+}
 
+impl Workspace {
     #[inline(always)]
-    fn nearest_centroid(&mut self, rows: &Rows, episode: &Episode) -> usize {
+    fn nearest_centroid<S: Simd>(&mut self, simd: S, rows: &Rows, episode: &Episode) -> usize {
         let Self { bank, half_squares, scores, .. } = self;
-        centroids(rows, episode, bank, half_squares);
+        centroids(simd, rows, episode, bank, half_squares);
         scores.resize(half_squares.len(), 0.0);
         let mut right = 0;
         for (&query, &way) in episode.query.iter().zip(&episode.query_ways) {
-            products(rows.row(query), bank, scores);
+            products(simd, rows.row(query), bank, scores);
             scores.iter_mut().zip(&*half_squares).for_each(|(score, half)| *score -= half);
             right += usize::from(first_of_largest(scores) == way as usize);
         }
@@ -154,7 +162,13 @@ impl Workspace {
     }
 
     #[inline(always)]
-    fn vote(&mut self, rows: &Rows, episode: &Episode, neighbours: usize) -> usize {
+    fn vote<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: &Rows,
+        episode: &Episode,
+        neighbours: usize,
+    ) -> usize {
         let Self { bank, scores, order, votes, .. } = self;
         gather(rows, episode, bank);
         let count = episode.support.len();
@@ -162,7 +176,7 @@ impl Workspace {
         votes.resize(episode.classes.len(), 0.0);
         let mut right = 0;
         for (&query, &way) in episode.query.iter().zip(&episode.query_ways) {
-            products(rows.row(query), bank, scores);
+            products(simd, rows.row(query), bank, scores);
             order.clear();
             order.extend(0..count);
             // The first of equals is the nearer.
@@ -179,26 +193,32 @@ impl Workspace {
 
     /// Whether the fit converged.
     #[inline(always)]
-    fn fit_dual(&mut self, rows: &Rows, episode: &Episode, strength: f64) -> bool {
+    fn fit_dual<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: &Rows,
+        episode: &Episode,
+        strength: f64,
+    ) -> bool {
         let Self { bank, scores, dual, .. } = self;
         gather(rows, episode, bank);
         let count = episode.support.len();
         scores.resize(count, 0.0);
         dual.reset(&episode.support_ways, episode.classes.len());
-        for (row, lanes) in bank.chunks_exact(rows.width).enumerate() {
-            products(lanes, bank, scores);
+        for (row, own) in bank.chunks_exact(rows.width).enumerate() {
+            products(simd, own, bank, scores);
             dual.set_products(row, scores);
         }
         dual.fit(strength)
     }
 
     #[inline(always)]
-    fn decide_dual(&mut self, rows: &Rows, episode: &Episode) -> usize {
+    fn decide_dual<S: Simd>(&mut self, simd: S, rows: &Rows, episode: &Episode) -> usize {
         let Self { bank, scores, votes, dual, .. } = self;
         votes.resize(episode.classes.len(), 0.0);
         let mut right = 0;
         for (&query, &way) in episode.query.iter().zip(&episode.query_ways) {
-            products(rows.row(query), bank, scores);
+            products(simd, rows.row(query), bank, scores);
             dual.decide(scores, votes);
             right += usize::from(first_of_largest(votes) == way as usize);
         }

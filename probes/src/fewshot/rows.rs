@@ -1,19 +1,12 @@
-//! Rows as episodes read them: centred, scaled, and in whole vectors.
+//! Rows as episodes read them: centred, scaled, and in whole registers.
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::{Error, Result};
 
-/// Numbers side by side: two AVX registers, or one of AVX-512.
-pub(super) const LANES: usize = 16;
-
-/// One cache line of a row.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Lanes(pub(super) [f32; LANES]);
-
-pub(super) const ZERO: Lanes = Lanes([0.0; LANES]);
+/// Rows are padded to whole registers of AVX-512, which are cache lines too.
+const REGISTER: usize = 16;
 
 /// How rows are scaled after the base mean was taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +17,13 @@ pub(super) enum Scale {
     Each,
 }
 
-/// `(N, width · LANES)`: rows padded with zeros.
+/// `(N, width)`: rows padded with zeros, each beginning with a cache line.
 #[derive(Debug)]
 pub(super) struct Rows {
-    values: Vec<Lanes>,
-    /// Lanes of a row.
+    values: Vec<f32>,
+    /// Where the first row begins.
+    start: usize,
+    /// Numbers of a row, whole registers.
     pub(super) width: usize,
 }
 
@@ -80,7 +75,7 @@ impl Rows {
             });
         }
         check_mean(base_mean)?;
-        let width = columns.div_ceil(LANES).max(1);
+        let width = columns.next_multiple_of(REGISTER).max(REGISTER);
         let length = |row| centred(features.row(row), base_mean).map(|v| v * v).sum::<f64>().sqrt();
         let lengths: Vec<f64> = (0..count).into_par_iter().map(length).collect();
         if let Some(row) = lengths.iter().position(|length| !length.is_finite()) {
@@ -88,20 +83,22 @@ impl Rows {
             return Err(Error::NotFinite { what: "features", at, found });
         }
         let longest = lengths.iter().copied().fold(0.0, f64::max);
-        let mut values = vec![ZERO; count * width];
-        values.par_chunks_exact_mut(width).enumerate().for_each(|(row, lanes)| {
+        let mut values = vec![0f32; count * width + REGISTER];
+        let start = values.as_ptr().align_offset(size_of::<[f32; REGISTER]>()).min(REGISTER);
+        let places = &mut values[start..start + count * width];
+        places.par_chunks_exact_mut(width).enumerate().for_each(|(row, places)| {
             let by = if scale == Scale::Each { lengths[row] } else { longest };
             let factor = if by > 0.0 { 1.0 / by } else { 0.0 };
-            let places = lanes.iter_mut().flat_map(|lanes| &mut lanes.0);
-            for (to, value) in places.zip(centred(features.row(row), base_mean)) {
+            for (to, value) in places.iter_mut().zip(centred(features.row(row), base_mean)) {
                 *to = (value * factor) as f32;
             }
         });
-        Ok(Self { values, width })
+        Ok(Self { values, start, width })
     }
 
-    pub(super) fn row(&self, row: usize) -> &[Lanes] {
-        &self.values[row * self.width..(row + 1) * self.width]
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        let at = self.start + row * self.width;
+        &self.values[at..at + self.width]
     }
 }
 

@@ -185,8 +185,9 @@ fn whitened_rows_have_unit_variance_of_many_columns_too() {
         assert_eq!(covariance.dim(), (5, 5));
         for ((i, j), value) in covariance.indexed_iter() {
             let expected = if i == j { 1.0 } else { 0.0 };
-            // Exact where the covariance is whole; iterated components come from their own scatter.
-            assert!((value - expected).abs() < 1e-6, "{columns}: {i} {j} {value}");
+            // Many columns go through products in float32.
+            let tolerance = if columns > 100 { 1e-4 } else { 1e-9 };
+            assert!((value - expected).abs() < tolerance, "{columns}: {i} {j} {value}");
         }
     }
 }

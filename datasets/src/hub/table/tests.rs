@@ -144,7 +144,7 @@ pub(in crate::hub) fn numbered(count: usize) -> Vec<Option<Vec<u8>>> {
 
 fn faces(path: &Path, layout: &Layout) {
     let text = vec!["x"; 40];
-    let bit = |row: usize| (row != 3).then_some(row % 2 == 0);
+    let bit = |row: usize| (row != 3).then_some(row.is_multiple_of(2));
     let columns = [
         Column::Bytes(numbered(40)),
         Column::Text(text),

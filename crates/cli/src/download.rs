@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vdvae_datasets::{DownloadProgress, HubOptions, Progress, PublishedWeights, hub_checkpoint};
+use vdvae_datasets::{
+    DownloadProgress, Error, HubOptions, Progress, PublishedWeights, hub_checkpoint,
+};
 use vdvae_model::Preset;
 
 use crate::common::usage;
@@ -23,7 +25,11 @@ pub(crate) fn find_checkpoint(given: &Path) -> Result<Found> {
     let Some(text) = given.to_str().filter(|_| !given.exists()) else { return Ok(here()) };
     let options = hub_options();
     if let Some(address) = text.strip_prefix("hf:") {
-        return Ok(Found { path: hub_checkpoint(address, &options)?, preset: None });
+        let path = hub_checkpoint(address, &options).map_err(|error| match error {
+            Error::Address(_) => usage(error),
+            other => other.into(),
+        })?;
+        return Ok(Found { path, preset: None });
     }
     let Some(weights) = PublishedWeights::named(text) else { return Ok(here()) };
     let path = weights.path(&options)?;

@@ -84,7 +84,7 @@ mod tests {
             assert_eq!(Address::parse(text).unwrap().to_string(), format!("hf:{text}"));
         }
         let address = Address::parse("a/b@v1/c/d").unwrap();
-        assert_eq!((address.id().as_str(), address.revision.as_deref()), ("a/b", Some("v1")));
+        assert_eq!((address.repo.as_str(), address.revision.as_deref()), ("b", Some("v1")));
         assert_eq!(address.path.as_deref(), Some("c/d"));
     }
 

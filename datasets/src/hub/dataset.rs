@@ -304,7 +304,10 @@ impl Dataset for HubDataset {
 
 /// The blocks used last. Threads that want the same one wait for the first to read it.
 #[derive(Debug, Default)]
-struct Blocks(Mutex<VecDeque<(BlockId, Arc<OnceLock<Option<Arc<Block>>>>)>>);
+struct Blocks(Mutex<VecDeque<(BlockId, Slot)>>);
+
+/// Filled by the first thread that needs it; `None` where that failed.
+type Slot = Arc<OnceLock<Option<Arc<Block>>>>;
 
 /// Table, row group, block.
 type BlockId = (usize, usize, usize);

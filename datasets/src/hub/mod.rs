@@ -240,3 +240,18 @@ fn is_missing(error: &Error) -> bool {
 
 /// How every message begins that says that a repository is not to be found.
 const MISSING: &str = "no such repository";
+
+#[cfg(all(test, not(feature = "hub")))]
+mod without_the_hub {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_downloaded_says_how_to_build() {
+        let options = HubOptions::from_env();
+        let text = open("a/b", &options, &[], 0).err().unwrap().to_string();
+        assert!(text.starts_with("hf:a/b: this build cannot download"), "{text}");
+        assert!(hub_checkpoint("a/b", &options).unwrap_err().to_string().contains("feature `hub`"));
+        let text = open_celeba(&options, &[], 0).err().unwrap().to_string();
+        assert!(text.contains("feature `hub`") && text.contains("--data-root"), "{text}");
+    }
+}

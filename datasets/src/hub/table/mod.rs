@@ -245,7 +245,8 @@ impl Table {
                 let mut reader = self.reader::<T>(&guard, number, column)?;
                 let (mut values, mut present) = (Vec::new(), Vec::new());
                 while all.len() - before < group.rows {
-                    (values.clear(), present.clear());
+                    values.clear();
+                    present.clear();
                     let step = STEP.min(group.rows - (all.len() - before));
                     let read =
                         reader.reader.read_records(step, Some(&mut present), None, &mut values)?;
@@ -313,7 +314,8 @@ impl Table {
             let mut block = Block { first: from, ..Block::default() };
             let (mut values, mut present) = (Vec::<ByteArray>::new(), Vec::new());
             while block.ends.len() < count && block.bytes.len() < BLOCK_BYTES {
-                (values.clear(), present.clear());
+                values.clear();
+                present.clear();
                 let read = reader.reader.read_records(1, Some(&mut present), None, &mut values)?;
                 if read.0 == 0 {
                     let row = from + block.ends.len();

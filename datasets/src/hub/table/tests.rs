@@ -144,7 +144,7 @@ pub(in crate::hub) fn numbered(count: usize) -> Vec<Option<Vec<u8>>> {
 
 fn faces(path: &Path, layout: &Layout) {
     let text = vec!["x"; 40];
-    let bit = |row: usize| (row != 3).then_some(row % 2 == 0);
+    let bit = |row: usize| (row != 3).then_some(row.is_multiple_of(2));
     let columns = [
         Column::Bytes(numbered(40)),
         Column::Text(text),
@@ -260,8 +260,8 @@ fn a_row_without_a_picture_is_named() {
     assert!(block.get(2).is_none());
 }
 
-/// Every byte of a small file, changed, and every place where it could be cut: an error of one
-/// line or a result, and never a panic that reaches the caller.
+/// Many bytes of a small file, changed, and many places where it could be cut: an error of one line
+/// or a result, and never a panic.
 #[test]
 fn damaged_files_are_errors_of_one_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -283,23 +283,22 @@ fn damaged_files_are_errors_of_one_line() {
         let text = error.to_string();
         assert!(text.contains("a.parquet: expected ") && !text.contains('\n'), "{text}");
     };
-    for length in (0..whole.len()).step_by(7) {
+    for length in (0..whole.len()).step_by(17) {
         fs::write(&path, &whole[..length]).unwrap();
         one_line(read_all().unwrap_err());
     }
     let mut refused = 0;
-    for at in 0..whole.len() {
-        for change in [0xff, 0x80, 0x01] {
-            let mut bytes = whole.clone();
-            bytes[at] ^= change;
-            fs::write(&path, &bytes).unwrap();
-            if let Err(error) = read_all() {
-                one_line(error);
-                refused += 1;
-            }
+    let changes = [0xff, 0x80, 0x01].into_iter().cycle();
+    for (at, change) in (0..whole.len()).step_by(2).zip(changes) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= change;
+        fs::write(&path, &bytes).unwrap();
+        if let Err(error) = read_all() {
+            one_line(error);
+            refused += 1;
         }
     }
-    assert!(refused > whole.len() / 2, "{refused} of {}", 3 * whole.len());
+    assert!(refused > whole.len() / 10, "{refused} of {}", whole.len() / 2);
 }
 
 #[test]

@@ -5,11 +5,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// Names and contents.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
 /// What the server holds and how it behaves.
 #[derive(Default, Clone)]
 pub(super) struct Site {
     /// Repository (`datasets/owner/name`, or `owner/name` for models) and revision → files.
-    pub(super) repositories: HashMap<(String, String), Vec<(String, Vec<u8>)>>,
+    pub(super) repositories: HashMap<(String, String), Files>,
     /// Plain files by path.
     pub(super) plain: HashMap<String, Vec<u8>>,
     /// Asked for in `Authorization`; anything else is 401.

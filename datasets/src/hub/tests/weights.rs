@@ -46,7 +46,7 @@ fn weights_are_brought_once() {
     assert!(!weights.path(&hub).unwrap().exists());
     assert_eq!(bring(&hub).unwrap(), content());
     assert_eq!(left(folder.path()), [FILE]);
-    assert_eq!(heard.all(), [format!("start imagenet64 0 Some(300000)"), "finish".into()]);
+    assert_eq!(heard.all(), ["start imagenet64 0 Some(300000)".to_owned(), "finish".into()]);
     assert_eq!(bring(&hub).unwrap(), content());
     assert_eq!(server.requests().len(), 1);
     let offline = HubOptions { offline: true, ..hub };

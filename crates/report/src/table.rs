@@ -233,10 +233,12 @@ pub fn comparisons_table(comparisons: &[Comparison]) -> String {
             format!("[{}, {}]", signed(Some(low)), signed(Some(high)))
         })
     };
-    let p_value = |c: &Comparison| c.p_value.map_or_else(dash, |p| match p < 0.001 {
-        true => "<0.001".to_owned(),
-        false => format!("{p:.3}"),
-    });
+    let p_value = |c: &Comparison| {
+        c.p_value.map_or_else(dash, |p| match p < 0.001 {
+            true => "<0.001".to_owned(),
+            false => format!("{p:.3}"),
+        })
+    };
     let columns = [
         Column::left("difference of", shown.iter().map(|c| side(&c.a))),
         Column::left("and", shown.iter().map(|c| side(&c.b))),

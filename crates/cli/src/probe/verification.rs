@@ -94,7 +94,9 @@ impl VerificationPlan {
                 return Err(usage(format!("{}: {expected}", self.task)));
             }
         };
-        sample_pairs(&identities, folds, pairs, seed).map_err(usage)?;
+        sample_pairs(&identities, folds, pairs, seed).map_err(|error| {
+            usage(format!("{}: {error}; --pairs and --folds ask for fewer", self.task))
+        })?;
         Ok(())
     }
 

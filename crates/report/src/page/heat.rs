@@ -34,8 +34,9 @@ struct Measure {
 }
 
 /// Measures in order of preference: the first that any target defines.
-const MEASURES: [Measure; 2] = [
+const MEASURES: [Measure; 3] = [
     Measure { name: "AUROC", of: |target| target.auroc },
+    Measure { name: "R²", of: |target| target.r2 },
     Measure { name: "accuracy", of: |target| target.accuracy },
 ];
 
@@ -147,7 +148,8 @@ fn domain(scores: impl Iterator<Item = f64>) -> [f64; 2] {
     let ends = |[low, high]: [f64; 2], score: f64| [low.min(score), high.max(score)];
     let [low, high] = scores.fold([f64::INFINITY, f64::NEG_INFINITY], ends);
     let [low, high] = round_domain([low, high], SHADES);
-    [low.max(0.0), high.min(1.0)]
+    // An R² below zero is worse than no prediction, however far below: it shares the palest shade.
+    if high > 0.0 { [low.max(0.0), high.min(1.0)] } else { [low, high] }
 }
 
 /// Number of the shade of a score.

@@ -253,8 +253,28 @@ fn trained_on(row: &Row) -> String {
     format!("{}% ({rows}){}", fixed(percent, decimals), seed.unwrap_or_default())
 }
 
+/// A measured column of the table of targets.
+type Measured = (&'static str, fn(&TargetResult) -> Option<f64>);
+
+/// Of targets that are binary, or classes.
+const OF_LABELS: [Measured; 5] = [
+    ("AUROC", |target| target.auroc),
+    ("Avg. precision", |target| target.average_precision),
+    ("Balanced acc.", |target| target.balanced_accuracy),
+    ("Accuracy", |target| target.accuracy),
+    ("Base rate", |target| target.base_rate),
+];
+
+/// Of targets that are real numbers.
+const OF_NUMBERS: [Measured; 3] = [
+    ("R²", |target| target.r2),
+    ("Pearson", |target| target.pearson),
+    ("Spearman", |target| target.spearman),
+];
+
 /// Everything measured of each target of one result.
 fn targets(row: &Row) -> Markup {
+    let measured = if row.result.metric == "r2" { &OF_NUMBERS[..] } else { &OF_LABELS[..] };
     html! {
         div.scroll.tall[row.result.per_target.len() > MOST_ROWS] tabindex="0" role="region"
             aria-label="Every target of the best" {
@@ -262,28 +282,25 @@ fn targets(row: &Row) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Target" }
-                        @for name in ["AUROC", "Avg. precision", "Balanced acc.", "Accuracy",
-                                      "Base rate", "Strength", "Converged"] {
+                        @for name in measured.iter().map(|m| m.0).chain(["Strength", "Converged"]) {
                             th.number scope="col" { (name) }
                         }
                     }
                 }
-                tbody { @for target in &row.result.per_target { (target_row(target)) } }
+                tbody { @for target in &row.result.per_target { (target_row(target, measured)) } }
             }
         }
     }
 }
 
-fn target_row(target: &TargetResult) -> Markup {
+fn target_row(target: &TargetResult, measured: &[Measured]) -> Markup {
     let strength = finite(target.strength).map_or_else(|| "–".to_owned(), significant);
     html! {
         tr {
             th scope="row" { (target.target) }
-            td.number.strong { (score(target.auroc)) }
-            td.number { (score(target.average_precision)) }
-            td.number { (score(target.balanced_accuracy)) }
-            td.number { (score(target.accuracy)) }
-            td.number { (score(target.base_rate)) }
+            @for (place, (_, of)) in measured.iter().enumerate() {
+                td.number.strong[place == 0] { (score(of(target))) }
+            }
             td.number { (strength) }
             td.number {
                 @match target.converged {

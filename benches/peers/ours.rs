@@ -1,4 +1,4 @@
-//! Our side of `cpu.py`: answers each case it reads with the milliseconds of one run.
+//! Our side of `cpu.py` and `decode.py`: answers each case it reads with the milliseconds of one run.
 //!
 //! `peers serve` reads cases from standard input; `peers peak CASE` runs one case three times and
 //! prints the process's memory before it and at its highest, in MiB. Without arguments it does
@@ -6,9 +6,11 @@
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use vdvae::datasets::{Dataset, Folder, OnBadImage, Preparation, Split, load_batch};
 use vdvae::model::{LatentMode, Preset, Vdvae, Weights};
 use vdvae::train::{TrainConfig, Trainer};
 use vdvae_ops::{BlockShape, block};
@@ -79,6 +81,7 @@ fn prepare(case: &str) -> Result<Run> {
         }
         ["extract", preset, n, layers] => extract_case(preset, number(n)?, number(layers).ok()),
         ["train", preset, n, "step"] => train_case(preset, number(n)?),
+        ["decode", folder] => decode_case(Path::new(folder)),
         _ => candle_core::bail!("unknown case `{case}`"),
     }
 }
@@ -132,4 +135,21 @@ fn train_case(name: &str, n: usize) -> Result<Run> {
     let mut trainer =
         Trainer::new(&preset.config(), &config, &Device::Cpu).map_err(candle_core::Error::wrap)?;
     Ok(Box::new(move || trainer.step(&pictures).map(drop).map_err(candle_core::Error::wrap)))
+}
+
+/// Every picture of a flat folder, in batches of 256, as 32×32.
+fn decode_case(folder: &Path) -> Result<Run> {
+    const BATCH: usize = 256;
+    let pictures = Folder::open(folder, 0).map_err(candle_core::Error::wrap)?;
+    let run = move || -> vdvae::datasets::Result<()> {
+        let prep = Preparation::new(32);
+        for split in Split::ALL {
+            let all: Vec<usize> = (0..pictures.len(split)).collect();
+            for indices in all.chunks(BATCH) {
+                load_batch(&pictures, split, indices, &prep, OnBadImage::Fail)?;
+            }
+        }
+        Ok(())
+    };
+    Ok(Box::new(move || run().map_err(candle_core::Error::wrap)))
 }

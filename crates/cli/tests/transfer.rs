@@ -231,6 +231,8 @@ fn mistakes_are_found_before_any_work() {
         ("--task celeba-verification --probe cl2n", "cosine, euclidean, whitened, lda"),
         ("--task celeba-verification --strengths 1", "no penalty"),
         ("--task celeba-3way-1shots", "DATA-Nway-Kshot"),
+        ("--task lfw-verification --controls pca", "--controls pca: expected a task with a train"),
+        ("--task lfw-verification --match-columns 8", "--match-columns: expected a task with a tr"),
     ];
     for (flags, expected) in cases {
         let args = format!("--data-root celeba --out nowhere {MODEL} {flags}");

@@ -185,16 +185,18 @@ fn check_save(args: &Args, plan: &Plan) -> Result<()> {
 fn check_flags(args: &Args, kind: Kind) -> Result<()> {
     let ProbingArgs { solver, train_fraction, label_seeds, replicates, .. } = &args.probing;
     let EpisodeArgs { episodes, queries, folds, pairs } = args.episodes;
+    let controls = |source: Source| args.selection.controls.iter().any(|c| c == source.name());
     let targets = [
         ("--solver", solver != "batched"),
         ("--train-fraction", train_fraction[..] != [1.0]),
         ("--label-seeds", *label_seeds != 1),
         ("--replicates", replicates.is_some()),
         ("--save-probe", args.save_probe.is_some()),
-        (
-            "--controls shuffled-labels",
-            args.selection.controls.iter().any(|name| name == Source::ShuffledLabels.name()),
-        ),
+        ("--controls shuffled-labels", controls(Source::ShuffledLabels)),
+    ];
+    let fitted = [
+        ("--controls pca", controls(Source::Pca)),
+        ("--match-columns", args.selection.match_columns.is_some()),
     ];
     let few_shot = [("--episodes", episodes.is_some()), ("--queries", queries.is_some())];
     let verification = [("--folds", folds.is_some()), ("--pairs", pairs.is_some())];
@@ -205,6 +207,7 @@ fn check_flags(args: &Args, kind: Kind) -> Result<()> {
         })
     };
     allowed(&targets, "that predicts labels", kind == Kind::Targets)?;
+    allowed(&fitted, "with a training split", args.task != LFW)?;
     let sampled = matches!(kind, Kind::FewShot { .. });
     allowed(&few_shot, "of sampled episodes, such as omniglot-5way-1shot", sampled)?;
     let pairs = kind == Kind::Verification && args.task != LFW;

@@ -7,7 +7,7 @@ use super::look::{class, draw, mark, words};
 use super::number::{count, fixed, interval, px, score};
 use super::plot::{Frame, responsive};
 use super::scale::{Linear, ticks};
-use super::view::{Panel, Row, View};
+use super::view::{Panel, Place, Row, View};
 
 /// Height of a bar with the room around it, and of the bar.
 const STEP: f64 = 27.0;
@@ -54,7 +54,7 @@ fn episodes<'a>(panel: &Panel<'a>) -> Vec<Row<'a>> {
 }
 
 fn bars(panel: &Panel, rows: &[Row], frame: Frame) -> Markup {
-    let names = if frame.width > 500.0 { 190.0 } else { 138.0 };
+    let names = if frame.width > 500.0 { 190.0 } else { 158.0 };
     let (left, right) = (names + 8.0, frame.width - 52.0);
     let bottom = TOP + STEP * rows.len() as f64;
     let highest = rows.iter().filter_map(|row| row.ci.map(|ci| ci[1]).or(row.value));
@@ -98,11 +98,31 @@ fn bar(row: &Row, y: f64, names: f64, x: Linear) -> Markup {
     }
 }
 
-/// `16×16`, `random weights, 16×16`, `pixels`.
+/// `latents, 16×16`, `random weights, all`, `pixels`.
 fn name(row: &Row) -> String {
-    let (source, place) = (words(row.source), row.place.words());
+    let place = if row.place == Place::All { "all".to_owned() } else { row.place.words() };
+    let source = words(row.source);
     match place.is_empty() {
         true => source.to_owned(),
         false => format!("{source}, {place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ReportPage, fixture, render_page};
+
+    #[test]
+    fn bars_stand_from_best_to_worst_with_their_chance() {
+        let report = fixture::few_shot();
+        let page = render_page(&ReportPage::new(&report));
+        let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+        assert!(page.contains("600 episodes of 5 classes with 1 labelled picture each"));
+        let order = ["latents, all</text>", "pixels</text>", "latents, 4×4</text>"].map(place);
+        assert!(order.is_sorted(), "{order:?}");
+        assert!(page.contains("class=\"chance\""));
+        // Other tasks have none.
+        let page = render_page(&ReportPage::new(&fixture::verification()));
+        assert!(!page.contains("Few labels"));
     }
 }

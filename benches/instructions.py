@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Counts the instructions of one residual block under callgrind, on one thread.
 
-    python3 benches/instructions.py [--program FILE]
+    python3 benches/instructions.py [--only "384 32 8 forward"] [--program FILE]
 
 Unlike times, counts hardly change from run to run or with what else a machine does. Each count is
-the difference between a process that runs the block three times and one that runs it once, halved,
-so that start-up and first use fall out. valgrind does not know AVX-512: the counts are those of
+the difference between a process that runs the block twice and one that runs it once, so that
+start-up falls out; all of them take half an hour. valgrind does not know AVX-512: the counts are those of
 the AVX2 path. Beside them stand the multiplications of a block that is computed directly, and how
 many of them there are for each instruction that was executed: direct sums could not pass 8, the
 lanes of a register, and must also load.
@@ -45,12 +45,16 @@ def products(width, resolution, n):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", help="the built peer program, instead of building it")
-    program = parser.parse_args().program or cpu.build()
+    parser.add_argument("--only", default="", help="blocks that begin with this")
+    args = parser.parse_args()
+    program = args.program or cpu.build()
     print(f"{'case':24} {'instructions':>14} {'products':>14} {'ratio':>7}")
     for width, resolution, n in SHAPES:
         for what, factor in (("forward", 1), ("both", 3)):
             case = f"block {width} {resolution} {n} {what}"
-            found = (count(program, case, 3) - count(program, case, 1)) // 2
+            if not case.startswith(f"block {args.only}"):
+                continue
+            found = count(program, case, 2) - count(program, case, 1)
             direct = factor * products(width, resolution, n)
             print(f"{case:24} {found:14,} {direct:14,} {direct / found:7.2f}", flush=True)
 

@@ -73,7 +73,7 @@ impl From<&FewShotResult> for ProbeResult {
 }
 
 impl From<&VerificationResult> for ProbeResult {
-    /// The interval is Student's, around the mean of the folds.
+    /// The interval is Student's, around the mean of the folds, and ends where accuracies do.
     fn from(result: &VerificationResult) -> Self {
         let half = result.standard_error * quantile(result.folds);
         Self {
@@ -87,7 +87,7 @@ impl From<&VerificationResult> for ProbeResult {
             solver: "closed-form".to_owned(),
             metric: "accuracy".to_owned(),
             value: Some(result.accuracy),
-            ci95: Some([result.accuracy - half, result.accuracy + half]),
+            ci95: Some([(result.accuracy - half).max(0.0), (result.accuracy + half).min(1.0)]),
             converged: true,
             per_target: vec![TargetResult {
                 target: SAME_PERSON.to_owned(),

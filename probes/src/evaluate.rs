@@ -45,18 +45,7 @@ impl Evaluated {
     /// Says where the features came from.
     #[must_use]
     pub fn with_origin(mut self, origin: Origin) -> Self {
-        let Origin { source, layers, resolution, columns, .. } = origin;
-        let Origin { matched_columns, train_fraction, label_seed, .. } = origin;
-        self.result = ProbeResult {
-            source,
-            layers,
-            resolution,
-            columns,
-            matched_columns,
-            train_fraction,
-            label_seed,
-            ..self.result
-        };
+        self.result = self.result.with_origin(origin);
         self
     }
 }

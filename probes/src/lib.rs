@@ -65,7 +65,6 @@ mod saved;
 mod select;
 mod standardise;
 mod subset;
-mod transfer;
 mod verification;
 
 pub use bootstrap::{
@@ -78,8 +77,8 @@ pub use controls::shuffle_targets;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluated, Origin, evaluate};
 pub use fewshot::{
-    Classifier, Episode, EpisodeConfig, EpisodeSampler, EpisodeScores, EvaluatedEpisodes, FewShot,
-    FewShotResult, column_mean, compare_episodes, score_episodes,
+    Classifier, Episode, EpisodeConfig, EpisodeInfo, EpisodeSampler, EpisodeScores,
+    EvaluatedEpisodes, FewShot, column_mean, compare_episodes, score_episodes,
 };
 pub use linear::LinearProbe;
 pub use logistic::Solver;
@@ -93,10 +92,9 @@ pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::Standardiser;
 pub use subset::nested_order;
-pub use transfer::{EpisodeInfo, VerificationInfo, compare_verification};
 pub use verification::{
-    Pair, Projection, Scorer, TarAtFar, Training, Verification, VerificationResult,
-    VerificationScore, sample_pairs, verify, verify_each,
+    Pair, Projection, Scorer, TarAtFar, Training, Verification, VerificationInfo,
+    VerificationScore, compare_verification, sample_pairs, verify, verify_each,
 };
 
 #[cfg(test)]

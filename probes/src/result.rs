@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EpisodeInfo, Error, VerificationInfo};
+use crate::{EpisodeInfo, Error, Origin, VerificationInfo};
 
 /// Everything in `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -229,6 +229,23 @@ fn mean(targets: &[TargetResult], column: impl Fn(&TargetResult) -> Option<f64>)
 }
 
 impl ProbeResult {
+    /// Says where the features came from.
+    #[must_use]
+    pub fn with_origin(self, origin: Origin) -> Self {
+        let Origin { source, layers, resolution, columns, .. } = origin;
+        let Origin { matched_columns, train_fraction, label_seed, .. } = origin;
+        Self {
+            source,
+            layers,
+            resolution,
+            columns,
+            matched_columns,
+            train_fraction,
+            label_seed,
+            ..self
+        }
+    }
+
     /// What a [`Comparison`] calls this result; results that differ in their label seed alone
     /// share it.
     pub fn side(&self) -> Compared {

@@ -71,7 +71,15 @@ pub(crate) fn report() -> ProbeReport {
 
 /// Episodes on two resolutions of latents, and on pixels.
 pub(crate) fn few_shot() -> ProbeReport {
-    let info = EpisodeInfo { ways: 5, shots: 1, queries: 15, episodes: 600, seed: Some(7) };
+    let info = EpisodeInfo {
+        ways: 5,
+        shots: 1,
+        queries: 15,
+        episodes: 600,
+        seed: Some(7),
+        neighbours: None,
+        strength: None,
+    };
     let at = |source, layers: Option<&str>, resolution, value| ProbeResult {
         source,
         layers: layers.map(str::to_owned),

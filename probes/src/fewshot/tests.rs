@@ -232,9 +232,9 @@ fn published_runs_are_scored_by_their_truth() {
         assert_eq!(scores.accuracies, [1.0, 0.5], "{classifier}");
     }
     let scores = score_episodes(features.view(), &zero, &episodes, Classifier::Cl2n).unwrap();
-    let result =
-        EvaluatedEpisodes::published("omniglot-runs", [4, 1], Classifier::Cl2n, scores).result;
-    assert_eq!((result.seed, result.ways, result.shots, result.episodes), (None, 4, 1, 2));
+    let result = EvaluatedEpisodes::published([4, 1], Classifier::Cl2n, scores).result;
+    let info = result.few_shot.unwrap();
+    assert_eq!((info.seed, info.ways, info.shots, info.episodes), (None, 4, 1, 2));
 }
 
 #[test]
@@ -271,8 +271,7 @@ fn results_compare_and_round_trip() {
             train_fraction: 1.0,
             label_seed: None,
         };
-        EvaluatedEpisodes::sampled("toy-5way-1shot", &few_shot, Classifier::Cl2n, scores)
-            .with_origin(origin)
+        EvaluatedEpisodes::sampled(&few_shot, Classifier::Cl2n, scores).with_origin(origin)
     };
     let evaluated = [
         evaluate(2.0, Source::Latents, Some("4x4"), Some(4)),
@@ -281,23 +280,21 @@ fn results_compare_and_round_trip() {
     ];
     let result = &evaluated[0].result;
     let json = serde_json::to_value(result).unwrap();
+    let info = serde_json::json!({
+        "ways": 5, "shots": 1, "queries": 15, "episodes": 50, "seed": 4, "neighbours": null,
+        "strength": null,
+    });
     for (field, value) in [
-        ("task", serde_json::json!("toy-5way-1shot")),
-        ("classifier", "cl2n".into()),
-        ("ways", 5.into()),
-        ("shots", 1.into()),
-        ("queries", 15.into()),
-        ("episodes", 50.into()),
-        ("seed", 4.into()),
+        ("few_shot", info),
+        ("probe", "cl2n".into()),
         ("source", "latents".into()),
         ("layers", "4x4".into()),
         ("resolution", 4.into()),
         ("columns", 16.into()),
-        ("strength", serde_json::Value::Null),
     ] {
         assert_eq!(json[field], value, "{field}");
     }
-    assert_eq!(serde_json::from_value::<FewShotResult>(json).unwrap(), *result);
+    assert_eq!(serde_json::from_value::<crate::ProbeResult>(json).unwrap(), *result);
     let comparisons = compare_episodes(&evaluated);
     // Each resolution less pixels, and the worse one less the better one.
     let layers = |c: &crate::Comparison| (c.a.layers.clone().unwrap(), c.b.layers.clone());

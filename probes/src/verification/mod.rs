@@ -41,6 +41,6 @@ mod tests;
 pub use pairs::{Pair, sample_pairs};
 pub use projection::Projection;
 pub use protocol::{Verification, verify, verify_each};
-pub use result::VerificationResult;
+pub use result::{VerificationInfo, compare_verification};
 pub use roc::TarAtFar;
 pub use scorer::{Scorer, Training, VerificationScore};

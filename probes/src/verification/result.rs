@@ -1,45 +1,30 @@
 //! What a verification leaves behind.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::pairs::Pair;
 use super::protocol::Verification;
 use super::roc::TarAtFar;
 use super::scorer::{Scorer, VerificationScore};
-use crate::{Origin, Source};
+use crate::bootstrap::PairedDifference;
+use crate::compare::{Entry, Paired, compare_entries};
+use crate::{Comparison, ProbeResult, TargetResult};
 
-/// How well one score of one set of features told whether two pictures show one person.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct VerificationResult {
-    /// Name of the task, such as `lfw-verification`.
-    pub task: String,
-    /// Where the features came from.
-    pub source: Source,
-    /// The layers, as the user names them; none for pixels.
-    pub layers: Option<String>,
-    /// Resolution of the layers where they share one.
-    pub resolution: Option<usize>,
-    /// Columns of the features.
-    pub columns: usize,
-    /// Columns they were projected to, where sizes were matched.
-    #[serde(default)]
-    pub matched_columns: Option<usize>,
-    /// The likeness of two rows.
-    pub score: VerificationScore,
+/// The one target of a verification.
+const SAME_PERSON: &str = "same person";
+
+/// What a face verification measures beside its accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerificationInfo {
     /// Dimensions in which rows were compared.
     pub dimensions: usize,
-    /// Folds.
-    pub folds: usize,
     /// Pairs in all folds.
     pub pairs: usize,
-    /// Mean over the folds of the accuracy at the threshold that is best on the others.
-    pub accuracy: f64,
-    /// Its standard error.
+    /// Standard error of the accuracy over the folds.
     pub standard_error: f64,
-    /// Area under the pooled curve.
-    pub auc: Option<f64>,
-    /// Share of impostors accepted at the most, and the share of genuine pairs then accepted; null
-    /// where there are too few impostors to tell.
+    /// Shares of genuine pairs accepted where at most a share of the impostors is; null where there
+    /// are too few impostors to tell.
     pub tar_at_far: Vec<TarAtFar>,
     /// The accuracy on each fold.
     pub fold_accuracies: Vec<f64>,
@@ -49,36 +34,117 @@ pub struct VerificationResult {
     pub roc: Vec<[f64; 2]>,
 }
 
-impl VerificationResult {
-    /// The result of latents without layers, until [`Self::with_origin`] says more.
-    pub fn new(
-        task: &str,
+impl Verification {
+    /// The entry of `results.json`; of latents without layers until
+    /// [`ProbeResult::with_origin`] says more. Its interval is Student's, around the mean of the
+    /// folds, and ends where accuracies do.
+    pub fn result(
+        self,
         score: VerificationScore,
         scorer: &Scorer,
         pairs: &[Vec<Pair>],
-        verification: Verification,
-    ) -> Self {
-        Self {
-            task: task.to_owned(),
-            score,
-            dimensions: scorer.dimensions(),
-            folds: pairs.len(),
-            pairs: pairs.iter().map(Vec::len).sum(),
-            accuracy: verification.accuracy,
-            standard_error: verification.standard_error,
-            auc: verification.auc,
-            tar_at_far: verification.tar_at_far,
-            fold_accuracies: verification.fold_accuracies,
-            thresholds: verification.thresholds,
-            roc: verification.roc,
-            ..Self::default()
+    ) -> ProbeResult {
+        let half = self.standard_error * quantile(self.fold_accuracies.len());
+        ProbeResult {
+            train_fraction: 1.0,
+            probe: score.to_string(),
+            solver: "closed-form".to_owned(),
+            metric: "accuracy".to_owned(),
+            value: Some(self.accuracy),
+            ci95: Some([(self.accuracy - half).max(0.0), (self.accuracy + half).min(1.0)]),
+            converged: true,
+            per_target: vec![TargetResult {
+                target: SAME_PERSON.to_owned(),
+                auroc: self.auc,
+                accuracy: Some(self.accuracy),
+                ..TargetResult::default()
+            }],
+            verification: Some(VerificationInfo {
+                dimensions: scorer.dimensions(),
+                pairs: pairs.iter().map(Vec::len).sum(),
+                standard_error: self.standard_error,
+                tar_at_far: self.tar_at_far,
+                fold_accuracies: self.fold_accuracies,
+                thresholds: self.thresholds,
+                roc: self.roc,
+            }),
+            ..ProbeResult::default()
         }
     }
+}
 
-    /// Says where the features came from; shares of training rows have no meaning here.
-    #[must_use]
-    pub fn with_origin(self, origin: Origin) -> Self {
-        let Origin { source, layers, resolution, columns, matched_columns, .. } = origin;
-        Self { source, layers, resolution, columns, matched_columns, ..self }
+/// Student's 97.5% quantile for the mean of `n` numbers.
+fn quantile(n: usize) -> f64 {
+    let freedom = n.saturating_sub(1).max(1) as f64;
+    student(freedom).inverse_cdf(0.975)
+}
+
+fn student(freedom: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, freedom).expect("freedom is positive")
+}
+
+/// Accuracies on the same folds.
+struct Folds<'a>(&'a [f64]);
+
+impl Paired for Folds<'_> {
+    fn value(&self) -> Option<f64> {
+        Some(mean(self.0))
+    }
+
+    /// Student's paired test over the folds.
+    fn difference(&self, other: &Self) -> Option<PairedDifference> {
+        assert_eq!(self.0.len(), other.0.len(), "results of the same folds");
+        let differences: Vec<f64> = self.0.iter().zip(other.0).map(|(a, b)| a - b).collect();
+        let (n, difference) = (differences.len() as f64, mean(&differences));
+        let squares: f64 = differences.iter().map(|d| (d - difference).powi(2)).sum();
+        let error = (squares / (n - 1.0) / n).sqrt();
+        let half = error * quantile(differences.len());
+        let p_value = match error > 0.0 {
+            true => 2.0 * student(n - 1.0).cdf(-(difference / error).abs()),
+            false if difference == 0.0 => 1.0,
+            false => 0.0,
+        };
+        Some(PairedDifference {
+            value: difference,
+            ci95: Some([difference - half, difference + half]),
+            p_value: Some(p_value),
+        })
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Paired differences between verifications of the same folds, within one score and number of
+/// matched columns; the pairs are those of [`compare`](crate::compare). Results of other tasks are
+/// passed over.
+///
+/// # Panics
+/// When two results have other numbers of folds.
+pub fn compare_verification(results: &[ProbeResult]) -> Vec<Comparison> {
+    fn entry(result: &ProbeResult) -> Option<Entry<Folds<'_>>> {
+        let folds = Folds(&result.verification.as_ref()?.fold_accuracies);
+        Some(Entry::new(result.side(), result.columns, result.resolution, folds))
+    }
+    compare_entries(&results.iter().filter_map(entry).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scipy.stats.ttest_rel([.9, .8, .85, .95], [.85, .8, .8, .85]): t = 2.4495, p = 0.0917.
+    #[test]
+    fn folds_are_compared_by_students_paired_test() {
+        let (a, b) = ([0.9, 0.8, 0.85, 0.95], [0.85, 0.8, 0.8, 0.85]);
+        let found = Folds(&a).difference(&Folds(&b)).unwrap();
+        assert!((found.value - 0.05).abs() < 1e-12);
+        assert!((found.p_value.unwrap() - 0.0917).abs() < 1e-4, "{found:?}");
+        // 0.05 ± 3.1824 · 0.020412.
+        let [low, high] = found.ci95.unwrap();
+        assert!((low + 0.01496).abs() < 1e-4 && (high - 0.11496).abs() < 1e-4, "{low} {high}");
+        let same = Folds(&a).difference(&Folds(&a)).unwrap();
+        assert_eq!((same.value, same.p_value), (0.0, Some(1.0)));
     }
 }

@@ -324,9 +324,10 @@ fn results_round_trip() {
     let scorer = Scorer::fit(score, training, &tested, Projection::default()).unwrap();
     let pairs = sample_pairs(&tested, 2, 20, 0).unwrap();
     let verification = verify(&scorer.score(test.view(), &pairs).unwrap(), &pairs).unwrap();
-    let result = VerificationResult::new("toy", score, &scorer, &pairs, verification);
+    let result = verification.result(score, &scorer, &pairs);
     let json = serde_json::to_value(&result).unwrap();
-    assert_eq!((json["score"].as_str(), json["pairs"].as_u64()), (Some("whitened"), Some(40)));
-    assert_eq!(json["tar_at_far"][1], serde_json::json!([0.01, null]));
-    assert_eq!(serde_json::from_value::<VerificationResult>(json).unwrap(), result);
+    let info = &json["verification"];
+    assert_eq!((json["probe"].as_str(), info["pairs"].as_u64()), (Some("whitened"), Some(40)));
+    assert_eq!(info["tar_at_far"][1], serde_json::json!([0.01, null]));
+    assert_eq!(serde_json::from_value::<crate::ProbeResult>(json).unwrap(), result);
 }

@@ -81,14 +81,14 @@ impl FewShotPlan {
                 &Episodes::Sampled { config, count } => {
                     let few_shot = FewShot::new(&classes(test, task)?, config, count)?;
                     let scores = few_shot.evaluate(features, &base_mean, classifier)?;
-                    EvaluatedEpisodes::sampled(task, &few_shot, classifier, scores)
+                    EvaluatedEpisodes::sampled(&few_shot, classifier, scores)
                 }
                 Episodes::Runs(runs) => {
                     let episodes = episodes_of(runs, test)?;
                     let scores = score_episodes(features, &base_mean, &episodes, classifier)?;
                     let ways = episodes[0].support.len();
                     let queries = episodes[0].query.len() / ways;
-                    EvaluatedEpisodes::published(task, [ways, queries], classifier, scores)
+                    EvaluatedEpisodes::published([ways, queries], classifier, scores)
                 }
             };
             Ok(evaluated.with_origin(origin.clone()))

@@ -7,8 +7,8 @@ use vdvae_datasets::Split;
 use vdvae_features::Targets;
 use vdvae_probes::{
     Comparison, DataInfo, Evaluated, EvaluatedEpisodes, FeatureInfo, Fitted, ModelInfo, Probe,
-    ProbeReport, ProbeResult, SavedProbe, Source, VerificationResult, compare, compare_episodes,
-    compare_verification, set_selectivity,
+    ProbeReport, ProbeResult, SavedProbe, Source, compare, compare_episodes, compare_verification,
+    set_selectivity,
 };
 use vdvae_report::{write_csv, write_json};
 
@@ -36,14 +36,14 @@ pub(super) struct Scored {
     /// With their test scores; scores of subsets of the training rows are not kept.
     pub(super) targets: Vec<Evaluated>,
     episodes: Vec<EvaluatedEpisodes>,
-    pairs: Vec<VerificationResult>,
+    pairs: Vec<ProbeResult>,
 }
 
 impl Scored {
     fn results(&self) -> Vec<ProbeResult> {
         let targets = self.targets.iter().map(|one| one.result.clone());
-        let episodes = self.episodes.iter().map(|one| (&one.result).into());
-        targets.chain(episodes).chain(self.pairs.iter().map(Into::into)).collect()
+        let episodes = self.episodes.iter().map(|one| one.result.clone());
+        targets.chain(episodes).chain(self.pairs.iter().cloned()).collect()
     }
 
     fn comparisons(&self) -> Vec<Comparison> {

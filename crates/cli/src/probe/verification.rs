@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use vdvae_datasets::{Dataset, Lfw, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
-    Origin, Pair, Projection, Scorer, Training, VerificationResult, VerificationScore,
-    sample_pairs, verify, verify_each,
+    Origin, Pair, ProbeResult, Projection, Scorer, Training, VerificationScore, sample_pairs,
+    verify, verify_each,
 };
 
 use super::tables::Splits;
@@ -106,7 +106,7 @@ impl VerificationPlan {
         dataset: &dyn Dataset,
         origin: &Origin,
         tables: &Splits,
-    ) -> Result<Vec<VerificationResult>> {
+    ) -> Result<Vec<ProbeResult>> {
         let [train, _, test] = tables;
         let identities = people(test, &self.task)?;
         let pairs = match &self.pairs {
@@ -115,15 +115,14 @@ impl VerificationPlan {
                 sample_pairs(&identities, folds, pairs, seed)?
             }
         };
-        let one = |&score: &VerificationScore| -> Result<VerificationResult> {
+        let one = |&score: &VerificationScore| -> Result<ProbeResult> {
             let result = match self.pairs {
                 Pairs::Sampled { .. } => {
                     let own = people(train, &self.task)?;
                     let training = Training { features: train.features.view(), identities: &own };
                     let scorer = Scorer::fit(score, training, &identities, self.projection)?;
                     let scores = scorer.score(test.features.view(), &pairs)?;
-                    let verification = verify(&scores, &pairs)?;
-                    VerificationResult::new(&self.task, score, &scorer, &pairs, verification)
+                    verify(&scores, &pairs)?.result(score, &scorer, &pairs)
                 }
                 Pairs::Published(_) => self.fold_by_fold(score, test, &identities, &pairs)?,
             };
@@ -139,7 +138,7 @@ impl VerificationPlan {
         test: &FeatureTable,
         identities: &[u64],
         pairs: &[Vec<Pair>],
-    ) -> Result<VerificationResult> {
+    ) -> Result<ProbeResult> {
         let mut scores = Vec::new();
         let mut last = None;
         for fold in pairs {
@@ -157,7 +156,7 @@ impl VerificationPlan {
         }
         let verification = verify_each(&scores, pairs)?;
         let scorer = last.with_context(|| format!("{}: there is no fold", self.task))?;
-        Ok(VerificationResult::new(&self.task, score, &scorer, pairs, verification))
+        Ok(verification.result(score, &scorer, pairs))
     }
 
     /// What the intervals are over.

@@ -20,6 +20,9 @@ pub enum Crop {
     Square,
     /// Nothing: the whole picture is stretched to the square.
     None,
+    /// The central square of so many pixels, or the largest where there are fewer: the face alone
+    /// in a picture of LFW, say.
+    Centre(u32),
 }
 
 /// How a picture is brought to its size.
@@ -58,7 +61,36 @@ macro_rules! named {
         }
     };
 }
-named!(Crop, "crop", "square, none", Square = "square", None = "none");
+
+impl fmt::Display for Crop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Square => f.write_str("square"),
+            Self::None => f.write_str("none"),
+            Self::Centre(side) => write!(f, "{side}"),
+        }
+    }
+}
+
+impl FromStr for Crop {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "square" => Ok(Self::Square),
+            "none" => Ok(Self::None),
+            _ => match text.parse() {
+                Ok(side) if side > 0 => Ok(Self::Centre(side)),
+                _ => Err(Error::UnknownName {
+                    what: "crop",
+                    expected: "square, none, or a number of pixels",
+                    found: text.to_owned(),
+                }),
+            },
+        }
+    }
+}
+
 named!(
     Resize,
     "resize",
@@ -105,8 +137,9 @@ impl Preparation {
         let (width, height) = picture.dimensions();
         let (x, y, w, h) = match self.crop {
             Crop::None => (0, 0, width, height),
-            Crop::Square => {
-                let side = width.min(height);
+            Crop::Square | Crop::Centre(_) => {
+                let most = if let Crop::Centre(side) = self.crop { side } else { u32::MAX };
+                let side = width.min(height).min(most);
                 ((width - side) / 2, (height - side) / 2, side, side)
             }
         };
@@ -180,6 +213,18 @@ mod tests {
         let tall = image::imageops::rotate90(&picture());
         let cut = Preparation::new(9).apply(&tall).unwrap();
         assert_eq!(cut.get_pixel(1, 0), tall.get_pixel(1, 2));
+    }
+
+    #[test]
+    fn a_central_square_of_some_pixels_is_cut() {
+        let picture = RgbImage::from_fn(10, 6, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        let cut = |crop| Preparation { crop, ..Preparation::new(4) }.apply(&picture).unwrap();
+        let centre = cut(Crop::Centre(4));
+        assert_eq!((centre.get_pixel(0, 0).0, centre.get_pixel(3, 3).0), ([3, 1, 0], [6, 4, 0]));
+        assert_eq!(cut(Crop::Centre(60)), cut(Crop::Square));
+        assert_eq!("150".parse::<Crop>().unwrap(), Crop::Centre(150));
+        assert_eq!(Crop::Centre(150).to_string(), "150");
+        assert!("0".parse::<Crop>().is_err());
     }
 
     #[test]

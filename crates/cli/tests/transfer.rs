@@ -148,6 +148,12 @@ fn lfw_view_2_from_its_published_layout() {
         assert_eq!(result["verification"]["pairs"], 12);
         assert_eq!(result["verification"]["thresholds"].as_array().unwrap().len(), 2);
     }
+    let auroc = |report: &Value| report["results"][1]["per_target"][0]["auroc"].clone();
+    let cropped =
+        probe(folder.path(), &format!("{flags} {MODEL} --crop 9 --resize bicubic --json"));
+    let cropped: Value = serde_json::from_str(&cropped.ok()).unwrap();
+    assert_ne!(cropped["results"], report["results"], "the crop changed nothing");
+    assert!(auroc(&cropped).is_number());
     // A pair that names a picture that is not there.
     let pairs = folder.path().join("faces/pairs.txt");
     let text = fs::read_to_string(&pairs).unwrap().replacen("\t1\t2", "\t1\t9", 1);
@@ -231,6 +237,8 @@ fn mistakes_are_found_before_any_work() {
         ("--task celeba-verification --probe cl2n", "cosine, euclidean, whitened, lda"),
         ("--task celeba-verification --strengths 1", "no penalty"),
         ("--task celeba-3way-1shots", "DATA-Nway-Kshot"),
+        ("--task celeba-attrs --crop 0", "square, none, or a number of pixels"),
+        ("--task toy-faces --crop 20", "drawn at the network's size"),
         ("--task lfw-verification --controls pca", "--controls pca: expected a task with a train"),
         ("--task lfw-verification --match-columns 8", "--match-columns: expected a task with a tr"),
     ];

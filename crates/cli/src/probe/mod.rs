@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use vdvae_datasets::{Crop, Resize};
 use vdvae_report::{report_table, results_json, targets_table, write_page};
 
 use crate::common::{
@@ -123,6 +124,13 @@ struct SelectionArgs {
     pool: String,
     #[command(flatten)]
     samples: SamplesArg,
+    /// What is cut from a picture before it is resized: the largest central square, nothing, or a
+    /// central square of N pixels [default: square] [example: --crop 150]
+    #[arg(long, value_name = "square|none|N")]
+    crop: Option<Crop>,
+    /// How it is resized [default: bilinear] [example: --resize bicubic]
+    #[arg(long, value_name = "bilinear|bicubic|nearest")]
+    resize: Option<Resize>,
 }
 
 /// How they are probed.

@@ -218,8 +218,7 @@ struct Pictures<'a> {
 
 impl<'a> Pictures<'a> {
     fn new(plan: &'a Plan) -> Self {
-        let size = plan.loaded.model.config().image_size;
-        Self { plan, preparation: Preparation::new(size) }
+        Self { plan, preparation: plan.preparation }
     }
 
     fn batch(&self, split: Split, indices: &[usize]) -> Result<Batch> {
@@ -285,6 +284,10 @@ fn provenance(plan: &Plan, report: &ProbeReport, kl_pictures: usize) -> Vec<(Str
         (
             "Pictures",
             format!("{} train, {} valid, {} test", data.n_train, data.n_valid, data.n_test),
+        ),
+        (
+            "Pictures are",
+            format!("cut: {}, resized: {}", plan.preparation.crop, plan.preparation.resize),
         ),
         ("Features", format!("statistic {}, pooling {}", plan.spec.statistic, plan.spec.pooling)),
         ("KL per layer", format!("seeded samples, mean over {kl_pictures} test pictures")),

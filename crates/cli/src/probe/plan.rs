@@ -1,7 +1,7 @@
 //! Everything that was asked for, checked before any work.
 
 use anyhow::Result;
-use vdvae_datasets::{Dataset, Lfw, OnBadImage, OneShotRuns, Split};
+use vdvae_datasets::{Dataset, Lfw, OnBadImage, OneShotRuns, Preparation, Split};
 use vdvae_features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
 use vdvae_model::{Vdvae, VdvaeConfig, Weights};
 use vdvae_probes::{Bootstrap, ReductionKind, Source};
@@ -26,6 +26,7 @@ pub(super) struct Plan {
     pub(super) loaded: LoadedModel,
     pub(super) random: Option<Vdvae>,
     dataset: Box<dyn Dataset>,
+    pub(super) preparation: Preparation,
     pub(super) spec: FeatureSpec,
     pub(super) cache: Option<FeatureCache>,
     /// Direct convolutions only, which changes the last digits of features.
@@ -172,10 +173,12 @@ impl Question {
 fn check_save(args: &Args, plan: &Plan) -> Result<()> {
     let Some(path) = &args.save_probe else { return Ok(()) };
     let saves = matches!(&plan.question, Question::Targets(targets) if targets.can_be_saved());
-    if plan.selections.len() != 1 || !saves || plan.matching.is_some() {
+    // A saved probe is for pictures as every other command prepares them.
+    let plain = plan.preparation == Preparation::new(plan.preparation.size);
+    if plan.selections.len() != 1 || !saves || plan.matching.is_some() || !plain {
         return Err(usage(
             "--save-probe: expected one --layer and --probe logistic or ridge, without \
-             --match-columns or --train-fraction",
+             --match-columns, --train-fraction, --crop or --resize",
         ));
     }
     check_writable(path)
@@ -219,6 +222,10 @@ impl Plan {
         let Args { selection, probing, .. } = args;
         let task = Task::parse(&args.task)?;
         check_flags(args, task.kind)?;
+        let rendered = task.dataset == "toy-faces";
+        if rendered && (selection.crop.is_some() || selection.resize.is_some()) {
+            return Err(usage("--crop, --resize: toy faces are drawn at the network's size"));
+        }
         let controls = controls(&selection.controls)?;
         let statistic: Statistic = selection.statistic.parse().map_err(usage)?;
         if statistic == Statistic::Activation && selection.per_layer {
@@ -250,6 +257,11 @@ impl Plan {
             random: random.transpose()?,
             loaded,
             dataset,
+            preparation: Preparation {
+                size: config.image_size,
+                crop: selection.crop.unwrap_or_default(),
+                resize: selection.resize.unwrap_or_default(),
+            },
             spec,
             cache: None,
             exact: common.exact,

@@ -1,7 +1,7 @@
 //! One pass of the network over the pictures fills the tables of every source.
 
 use anyhow::Result;
-use vdvae_datasets::{Preparation, Split};
+use vdvae_datasets::Split;
 use vdvae_features::{Extraction, FeatureTable, LayerSelection, Source as Features, Statistic};
 use vdvae_model::{LayerShape, VdvaeConfig};
 use vdvae_probes::{Reduction, ReductionKind, Source};
@@ -61,7 +61,7 @@ pub(super) fn extract(plan: &Plan, batch_size: usize) -> Result<Vec<(Source, Spl
         let extraction = Extraction {
             dataset: plan.dataset(split),
             split,
-            preparation: Preparation::new(plan.loaded.model.config().image_size),
+            preparation: plan.preparation,
             on_bad_image: plan.on_bad_image,
             batch_size,
         };

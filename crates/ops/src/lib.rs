@@ -56,6 +56,8 @@ mod block;
 mod channels;
 mod conv;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod elementary;
 mod gelu;
 mod latent;

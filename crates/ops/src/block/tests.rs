@@ -128,6 +128,22 @@ fn a_second_gradient_recomputes_the_hidden_states() {
 }
 
 #[test]
+fn recomputed_hidden_states_give_the_same_gradient() {
+    let (shape, [n, h, w]) = cases()[0];
+    let x = var(&[n, h, w, shape.input], 1.5, 0.1);
+    let p = var(&[shape.parameters()], 0.3, 2.0);
+    let gradient = |recompute| {
+        let weights = BlockWeights::new(shape, p.as_tensor().clone()).recomputed(recompute);
+        weights.apply(&x).unwrap().backward().unwrap()
+    };
+    let (kept, recomputed) = (gradient(false), gradient(true));
+    for variable in [&x, &p] {
+        let (a, b) = (kept.get(variable).unwrap(), recomputed.get(variable).unwrap());
+        assert_eq!(difference(a, b), 0.0);
+    }
+}
+
+#[test]
 fn convolutions_agree_with_stock_operators() {
     for kernel in [1, 3] {
         let shape = ConvShape { input: 5, output: 11, kernel };

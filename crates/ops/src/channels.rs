@@ -1,11 +1,18 @@
 //! One gain and one bias a channel.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::Real;
 use crate::conv::{check_parameters, grid_of};
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Gpu, Kind, Operand, View},
+    moves,
+};
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
 /// `x · gain + bias`, channel by channel.
@@ -94,6 +101,22 @@ impl CustomOp2 for GainBias {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::channels(x_layout.shape(), parameters_layout.shape())?;
+        let gpu = Gpu::of(&x.device)?;
+        let x = View::new(x, x_layout, Self::NAME)?;
+        let parameters = View::new(parameters, parameters_layout, Self::NAME)?;
+        let out = moves::gain_bias(&gpu, x, parameters.expect(Kind::F32, Self::NAME)?)?;
+        Ok((out.into_storage(), x_layout.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -102,6 +125,16 @@ impl CustomOp2 for GainBias {
         upstream: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let channels = Self::channels(x.shape(), parameters.shape())?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let gpu = Gpu::of_tensor(x, Self::NAME)?;
+            let [xs, ps, us] = Operand::all([x, parameters, upstream], Self::NAME)?;
+            let (dx, dp) = moves::gain_bias_backward(&gpu, (xs.view(), ps.view(), us.view()))?;
+            return Ok((
+                x.track_op().then(|| dx.into_tensor(x.shape())),
+                parameters.track_op().then(|| dp.into_tensor(parameters.shape())),
+            ));
+        }
         dispatch!(x.dtype(), Self::NAME, T => {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {

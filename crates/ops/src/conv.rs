@@ -1,5 +1,7 @@
 //! A 1×1 or zero-padded 3×3 convolution with bias, and the projection of a latent into the state.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -8,6 +10,11 @@ use crate::cpu::im2col::Grid;
 use crate::cpu::matmul::Matrix;
 use crate::cpu::product::{Convolution, Packed, Rows, bias_gradient, convolve, product};
 use crate::cpu::winograd::Direction;
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    dense,
+    gpu::{Gpu, Kind, Operand, View},
+};
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
 /// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
@@ -170,6 +177,26 @@ impl CustomOp2 for Conv {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.shape.check_kernel(Self::NAME)?;
+        let grid = grid_of(Self::NAME, x_layout.shape(), self.shape.input)?;
+        check_parameters(Self::NAME, parameters_layout.shape(), self.shape.parameters())?;
+        let gpu = Gpu::of(&x.device)?;
+        let x = View::new(x, x_layout, Self::NAME)?;
+        let parameters = View::new(parameters, parameters_layout, Self::NAME)?;
+        let parameters = parameters.expect(Kind::F32, Self::NAME)?;
+        let out = dense::conv(&gpu, (grid, self.shape), x, parameters)?;
+        let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
+        Ok((out.into_storage(), shape))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -179,6 +206,15 @@ impl CustomOp2 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grid = grid_of(Self::NAME, x.shape(), self.shape.input)?;
         let wanted = (x.track_op(), parameters.track_op());
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let gpu = Gpu::of_tensor(x, Self::NAME)?;
+            let [xs, ps, us] = Operand::all([x, parameters, upstream], Self::NAME)?;
+            let views = (xs.view(), ps.view(), us.view());
+            let (dx, dp) = dense::conv_backward(&gpu, (grid, self.shape), views, wanted)?;
+            let dp = dp.map(|dp| dp.into_tensor(parameters.shape()));
+            return Ok((dx.map(|dx| dx.into_tensor(x.shape())), dp));
+        }
         dispatch!(x.dtype(), Self::NAME, T => {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {
@@ -318,6 +354,31 @@ impl CustomOp3 for ProjectAdd {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        base: &CudaStorage,
+        base_layout: &Layout,
+        latent: &CudaStorage,
+        latent_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (grid, base_width, latent_width) =
+            self.grid(base_layout.shape(), latent_layout.shape())?;
+        check_parameters(Self::NAME, parameters_layout.shape(), self.shape.parameters())?;
+        let gpu = Gpu::of(&base.device)?;
+        let base = View::new(base, base_layout, Self::NAME)?;
+        let latent = View::new(latent, latent_layout, Self::NAME)?.expect(base.kind, Self::NAME)?;
+        let parameters = View::new(parameters, parameters_layout, Self::NAME)?;
+        let parameters = parameters.expect(Kind::F32, Self::NAME)?;
+        let sizes = (grid.pixels(), self.shape);
+        let (base, latent) = ((base, base_width), (latent, latent_width));
+        let out = dense::project_add(&gpu, sizes, base, latent, parameters)?;
+        let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
+        Ok((out.into_storage(), shape))
+    }
+
     fn bwd(
         &self,
         base: &Tensor,
@@ -328,6 +389,24 @@ impl CustomOp3 for ProjectAdd {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (grid, base_width, _) = self.grid(base.shape(), latent.shape())?;
         let (pixels, output) = (grid.pixels(), self.shape.output);
+        #[cfg(feature = "cuda")]
+        if base.device().is_cuda() {
+            let (_, _, latent_width) = self.grid(base.shape(), latent.shape())?;
+            let gpu = Gpu::of_tensor(base, Self::NAME)?;
+            let [ls, ps, us] = Operand::all([latent, parameters, upstream], Self::NAME)?;
+            let [db, dl, dp] = dense::project_add_backward(
+                &gpu,
+                (pixels, self.shape),
+                base_width,
+                (ls.view(), latent_width),
+                (ps.view(), us.view()),
+            )?;
+            return Ok((
+                Some(db.into_tensor(base.shape())),
+                Some(dl.into_tensor(latent.shape())),
+                parameters.track_op().then(|| dp.into_tensor(parameters.shape())),
+            ));
+        }
         dispatch!(base.dtype(), Self::NAME, T => {
             let (db, dl, dp) = with_slice::<T, _>(latent, Self::NAME, |ls| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {

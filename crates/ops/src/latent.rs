@@ -5,11 +5,18 @@
 
 mod kernel;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use self::kernel::{Gaussian, Kernel, PIXELS, Pixels};
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Gpu, Operand, View},
+    latent::Latent,
+};
 use crate::elementary::Elementary;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
@@ -136,6 +143,29 @@ impl SampleAndKl {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl SampleAndKl {
+    fn cuda_backward(
+        &self,
+        posterior: &Tensor,
+        prior: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
+        let gpu = Gpu::of_tensor(posterior, Self::NAME)?;
+        let [ms, ps, us] = Operand::all([posterior, prior, upstream], Self::NAME)?;
+        let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
+        let noise = noise.as_ref().map(Operand::view);
+        let (latent, wanted) = (
+            Latent { latent_channels, prior_width, posterior: ms.view(), prior: ps.view(), noise },
+            (posterior.track_op(), prior.track_op()),
+        );
+        let (dq, dp) = latent.backward(&gpu, us.view(), wanted)?;
+        let dq = dq.map(|dq| dq.into_tensor(posterior.shape()));
+        Ok((dq, dp.map(|dp| dp.into_tensor(prior.shape()))))
+    }
+}
+
 /// Runs a gradient kernel over all chunks; `width` numbers a pixel come out.
 fn gradient<T: Gaussian>(
     pixels: Pixels<'_, T>,
@@ -182,6 +212,26 @@ impl CustomOp2 for SampleAndKl {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        posterior: &CudaStorage,
+        posterior_layout: &Layout,
+        prior: &CudaStorage,
+        prior_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let shape = posterior_layout.shape();
+        let (latent_channels, prior_width) = self.widths(shape, prior_layout.shape())?;
+        self.same_dtype(posterior.dtype(), prior.dtype())?;
+        let gpu = Gpu::of(&posterior.device)?;
+        let posterior = View::new(posterior, posterior_layout, Self::NAME)?;
+        let prior = View::new(prior, prior_layout, Self::NAME)?;
+        let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
+        let noise = noise.as_ref().map(Operand::view);
+        let latent = Latent { latent_channels, prior_width, posterior, prior, noise };
+        Ok((latent.forward(&gpu)?.into_storage(), shape.clone()))
+    }
+
     fn bwd(
         &self,
         posterior: &Tensor,
@@ -189,6 +239,10 @@ impl CustomOp2 for SampleAndKl {
         _result: &Tensor,
         upstream: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if posterior.device().is_cuda() {
+            return self.cuda_backward(posterior, prior, upstream);
+        }
         dispatch!(posterior.dtype(), Self::NAME, T => {
             self.backward::<T>(posterior, prior, upstream)
         })

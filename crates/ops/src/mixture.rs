@@ -13,9 +13,16 @@ use std::sync::Mutex;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Storage};
 use rayon::prelude::*;
 
 use self::kernel::{Bins, GROUPS, Mixture, Scratch};
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Buffer, Gpu, Kind, Operand, View},
+    latent as device,
+};
 use crate::real::{dispatch, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
 
@@ -44,9 +51,28 @@ pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Te
     if pixels.dtype() != DType::U8 {
         candle_core::bail!("{name}: expected pixels of type U8, found {:?}", pixels.dtype());
     }
-    let pixels = pixels.flatten_all()?.to_vec1::<u8>()?;
     let keep = logits.track_op();
-    let op = MixtureNll { pixels, low_bit, keep, gradient: Mutex::new(None) };
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        let pixels = pixels.to_device(logits.device())?.contiguous()?;
+        let op = MixtureNll {
+            pixels: vec![],
+            on_device: Some(pixels),
+            low_bit,
+            keep,
+            gradient: Mutex::new(None),
+        };
+        return logits.contiguous()?.apply_op1(op);
+    }
+    let pixels = pixels.flatten_all()?.to_vec1::<u8>()?;
+    let op = MixtureNll {
+        pixels,
+        #[cfg(feature = "cuda")]
+        on_device: None,
+        low_bit,
+        keep,
+        gradient: Mutex::new(None),
+    };
     logits.contiguous()?.apply_op1(op)
 }
 
@@ -60,13 +86,16 @@ fn logits_shape(op: &'static str, logits: &Shape) -> Result<([usize; 4], usize)>
 }
 
 struct MixtureNll {
-    /// (N, H, W, 3)
+    /// (N, H, W, 3); empty where they are on the GPU.
     pixels: Vec<u8>,
+    /// (N, H, W, 3)
+    #[cfg(feature = "cuda")]
+    on_device: Option<Tensor>,
     low_bit: bool,
     /// Computes the gradient with the value: they share every exponential.
     keep: bool,
-    /// What was kept, a vector of the call's number type: the gradient where that of every result
-    /// is one.
+    /// What was kept, a vector of the call's number type or a buffer on the GPU: the gradient where
+    /// that of every result is one.
     gradient: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -97,6 +126,28 @@ impl MixtureNll {
             })
             .collect();
         Ok((values, gradient))
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl MixtureNll {
+    /// As [`Self::evaluate`], on the GPU.
+    fn cuda_evaluate(
+        &self,
+        gpu: &Gpu,
+        shape: &Shape,
+        logits: View<'_>,
+        want: bool,
+    ) -> Result<(Buffer, Option<Buffer>)> {
+        let ([images, h, w, _], components) = logits_shape(Self::NAME, shape)?;
+        let pixels = self.on_device.as_ref().expect("logits on the GPU have their pixels there");
+        let (storage, layout) = pixels.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else {
+            candle_core::bail!("{}: expected pixels on the GPU", Self::NAME);
+        };
+        let mixture =
+            device::Mixture { images, image_pixels: h * w, components, low_bit: self.low_bit };
+        mixture.evaluate(gpu, logits, storage, layout.start_offset(), want)
     }
 }
 
@@ -154,8 +205,34 @@ impl CustomOp1 for MixtureNll {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, logits: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let gpu = Gpu::of(&logits.device)?;
+        let logits = View::new(logits, layout, Self::NAME)?.expect(Kind::F32, Self::NAME)?;
+        let (values, gradient) = self.cuda_evaluate(&gpu, layout.shape(), logits, self.keep)?;
+        *self.gradient.lock().expect("no panic while held") =
+            gradient.map(|gradient| Box::new(gradient) as Box<dyn Any + Send>);
+        Ok((values.into_storage(), Shape::from(layout.dims()[0])))
+    }
+
     fn bwd(&self, logits: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
         let kept = self.gradient.lock().expect("no panic while held").take();
+        #[cfg(feature = "cuda")]
+        if logits.device().is_cuda() {
+            let gpu = Gpu::of_tensor(logits, Self::NAME)?;
+            let gradient = match kept.and_then(|kept| kept.downcast::<Buffer>().ok()) {
+                Some(kept) => *kept,
+                None => {
+                    let of = Operand::new(logits, Self::NAME)?;
+                    let (_, gradient) =
+                        self.cuda_evaluate(&gpu, logits.shape(), of.view(), true)?;
+                    gradient.expect("it was asked for")
+                }
+            };
+            let upstream = Operand::new(upstream, Self::NAME)?;
+            device::scale_images(&gpu, gradient.view(), upstream.view())?;
+            return Ok(Some(gradient.into_tensor(logits.shape())));
+        }
         dispatch!(logits.dtype(), Self::NAME, T => {
             // Kept for one backward pass; a further one computes it again.
             let mut gradient = match kept.and_then(|kept| kept.downcast::<Vec<T>>().ok()) {

@@ -2,11 +2,18 @@
 //!
 //! `F.avg_pool2d` followed by zero-padding the channels, as the published encoder does.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::Real;
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Gpu, Operand, View},
+    moves,
+};
 use crate::real::{dispatch, slice, tensor, with_slice};
 use crate::shape::nhwc;
 
@@ -40,6 +47,13 @@ struct Sizes {
 }
 
 impl Sizes {
+    #[cfg(feature = "cuda")]
+    fn resampling(&self, out: &Shape) -> moves::Resampling {
+        let Self { rate, channels, channels_out, .. } = *self;
+        let (height, width) = (out.dims()[1], out.dims()[2]);
+        moves::Resampling { rate, height, width, input: channels, output: channels_out }
+    }
+
     /// Numbers in a row of input pixels.
     fn row(&self) -> usize {
         self.width * self.channels
@@ -92,7 +106,23 @@ impl CustomOp1 for AvgPool {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (sizes, shape) = self.sizes(layout.shape())?;
+        let gpu = Gpu::of(&x.device)?;
+        let x = View::new(x, layout, Self::NAME)?;
+        Ok((moves::pool(&gpu, sizes.resampling(&shape), x)?.into_storage(), shape))
+    }
+
     fn bwd(&self, x: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (sizes, shape) = self.sizes(x.shape())?;
+            let gpu = Gpu::of_tensor(x, Self::NAME)?;
+            let (us, n) = (Operand::new(upstream, Self::NAME)?, x.elem_count());
+            let dx = moves::pool_backward(&gpu, sizes.resampling(&shape), us.view(), n)?;
+            return Ok(Some(dx.into_tensor(x.shape())));
+        }
         let (sizes, _) = self.sizes(x.shape())?;
         dispatch!(x.dtype(), Self::NAME, T => {
             let dx = with_slice::<T, _>(upstream, Self::NAME, |g| Ok(backward(g, sizes)))?;

@@ -1,16 +1,23 @@
 //! The sum of a layer's KL over everything but the batch.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::Real;
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Gpu, Kind, Operand, View},
+    latent,
+};
 use crate::real::{dispatch, slice, tensor, with_slice};
 
 /// Sums the KL half of what [`crate::sample_and_kl`] returns, in float64, over pixels and channels.
 ///
 /// # Shapes
 /// - `latent`: (N, r, r, 2Z): latent | KL in nats
-/// - result: (N) nats
+/// - result: (N) nats, float32 where the latents are float32 or bfloat16
 pub fn kl_sum(latent: &Tensor) -> Result<Tensor> {
     latent.contiguous()?.apply_op1(KlSum)
 }
@@ -48,8 +55,24 @@ impl CustomOp1 for KlSum {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (n, width) = Self::sizes(layout.shape())?;
+        let gpu = Gpu::of(&storage.device)?;
+        let view = View::new(storage, layout, Self::NAME)?;
+        Ok((latent::kl_sum(&gpu, view, n, width / 2)?.into_storage(), Shape::from(n)))
+    }
+
     fn bwd(&self, latent: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
         let (n, width) = Self::sizes(latent.shape())?;
+        #[cfg(feature = "cuda")]
+        if latent.device().is_cuda() {
+            let gpu = Gpu::of_tensor(latent, Self::NAME)?;
+            let us = Operand::new(upstream, Self::NAME)?;
+            let of = (Kind::of(latent.dtype(), Self::NAME)?, latent.elem_count());
+            let d = latent::spread_kl(&gpu, of, us.view(), width / 2)?;
+            return Ok(Some(d.into_tensor(latent.shape())));
+        }
         dispatch!(latent.dtype(), Self::NAME, T => {
             let d = with_slice::<T, _>(upstream, Self::NAME, |us| Ok(spread(us, n, width, latent.elem_count())))?;
             Ok(Some(tensor(d, latent.shape())?))

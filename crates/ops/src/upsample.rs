@@ -4,11 +4,18 @@
 //! The start of the first decoder block at a resolution in the published network. Candle's own
 //! upsampling overwrites the gradient of a tensor that is used twice, which states here are.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::Real;
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    gpu::{Gpu, Kind, Operand, View},
+    moves,
+};
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
 
@@ -51,6 +58,12 @@ struct Sizes {
 }
 
 impl Sizes {
+    #[cfg(feature = "cuda")]
+    fn resampling(&self) -> moves::Resampling {
+        let Self { rate, low: (width, input), high: (height, output) } = *self;
+        moves::Resampling { rate, height, width: width * rate, input, output }
+    }
+
     /// Numbers in a row of the lower resolution.
     fn low_row(&self) -> usize {
         self.low.0 * self.low.1
@@ -88,6 +101,13 @@ impl UpsampleAdd {
             return Ok(None);
         }
         let (sizes, _) = self.sizes(low.shape())?;
+        #[cfg(feature = "cuda")]
+        if low.device().is_cuda() {
+            let gpu = Gpu::of_tensor(low, Self::NAME)?;
+            let (us, n) = (Operand::new(upstream, Self::NAME)?, low.elem_count());
+            let d = moves::upsample_backward(&gpu, sizes.resampling(), us.view(), n)?;
+            return Ok(Some(d.into_tensor(low.shape())));
+        }
         dispatch!(low.dtype(), Self::NAME, T => {
             let d = with_slice::<T, _>(upstream, Self::NAME, |g| Ok(sum_cells(g, sizes)))?;
             Ok(Some(tensor(d, low.shape())?))
@@ -106,6 +126,15 @@ impl CustomOp1 for UpsampleAdd {
             let out = forward(slice::<T>(low, layout, Self::NAME)?, None, sizes);
             Ok((T::to_cpu_storage_owned(out), Shape::from(&shape)))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, low: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (sizes, shape) = self.sizes(layout.shape())?;
+        let gpu = Gpu::of(&low.device)?;
+        let low = View::new(low, layout, Self::NAME)?;
+        let out = moves::upsample(&gpu, sizes.resampling(), low, None)?;
+        Ok((out.into_storage(), Shape::from(&shape)))
     }
 
     fn bwd(&self, low: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
@@ -136,6 +165,23 @@ impl CustomOp2 for UpsampleAdd {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        low: &CudaStorage,
+        low_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (sizes, shape) = self.sizes(low_layout.shape())?;
+        same_shape(Self::NAME, "the bias", &shape[1..], bias_layout.shape())?;
+        let gpu = Gpu::of(&low.device)?;
+        let low = View::new(low, low_layout, Self::NAME)?;
+        let bias = View::new(bias, bias_layout, Self::NAME)?.expect(Kind::F32, Self::NAME)?;
+        let out = moves::upsample(&gpu, sizes.resampling(), low, Some(bias))?;
+        Ok((out.into_storage(), Shape::from(&shape)))
+    }
+
     fn bwd(
         &self,
         low: &Tensor,
@@ -146,6 +192,13 @@ impl CustomOp2 for UpsampleAdd {
         let low_gradient = self.low_gradient(low, upstream)?;
         if !bias.track_op() {
             return Ok((low_gradient, None));
+        }
+        #[cfg(feature = "cuda")]
+        if bias.device().is_cuda() {
+            let gpu = Gpu::of_tensor(bias, Self::NAME)?;
+            let us = Operand::new(upstream, Self::NAME)?;
+            let d = moves::sum_images(&gpu, us.view(), bias.elem_count())?;
+            return Ok((low_gradient, Some(d.into_tensor(bias.shape()))));
         }
         let (sizes, _) = self.sizes(low.shape())?;
         let row = sizes.high_row();

@@ -20,8 +20,8 @@ pub(super) type Hidden<T> = [Buffer<T>; 3];
 pub(super) struct Fused {
     pub(super) shape: BlockShape,
     /// Keeps the hidden states for the gradient; without them it computes them again.
-    keep: bool,
-    hidden: Mutex<Option<HiddenStates>>,
+    pub(super) keep: bool,
+    pub(super) hidden: Mutex<Option<HiddenStates>>,
     /// What is known of parameters that never change.
     packed: Option<Arc<[Packed; 4]>>,
 }
@@ -29,6 +29,8 @@ pub(super) struct Fused {
 pub(super) enum HiddenStates {
     F32(Hidden<f32>),
     F64(Hidden<f64>),
+    #[cfg(feature = "cuda")]
+    Gpu(crate::cuda::block::Hidden),
 }
 
 /// Moves hidden states in and out of [`HiddenStates`].
@@ -44,7 +46,7 @@ impl Keep for f32 {
     fn take(states: HiddenStates) -> Option<Hidden<f32>> {
         match states {
             HiddenStates::F32(hidden) => Some(hidden),
-            HiddenStates::F64(_) => None,
+            _ => None,
         }
     }
 }
@@ -56,7 +58,7 @@ impl Keep for f64 {
     fn take(states: HiddenStates) -> Option<Hidden<f64>> {
         match states {
             HiddenStates::F64(hidden) => Some(hidden),
-            HiddenStates::F32(_) => None,
+            _ => None,
         }
     }
 }

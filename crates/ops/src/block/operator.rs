@@ -1,11 +1,20 @@
 //! A block as an operator of candle: shapes and types are checked, tensors become slices.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::fused::HiddenStates;
 use super::fused::{Fused, Keep};
 use crate::conv::{check_parameters, grid_of};
 use crate::cpu::im2col::Grid;
+#[cfg(feature = "cuda")]
+use crate::cuda::{
+    block::Call,
+    gpu::{Gpu, Kind, Operand, View},
+};
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 
 const NAME: &str = "residual block";
@@ -82,9 +91,80 @@ impl Fused {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Fused {
+    fn gpu_forward(
+        &self,
+        grid: Grid,
+        inputs: &[(&CudaStorage, &Layout)],
+        parameters: (&CudaStorage, &Layout),
+    ) -> Result<(CudaStorage, Shape)> {
+        let gpu = Gpu::of(&parameters.0.device)?;
+        let mut views = Vec::with_capacity(inputs.len());
+        for (storage, layout) in inputs {
+            views.push((View::new(storage, layout, NAME)?, layout.dims()[3]));
+        }
+        for (view, _) in &views {
+            view.expect(views[0].0.kind, NAME)?;
+        }
+        let parameters = View::new(parameters.0, parameters.1, NAME)?.expect(Kind::F32, NAME)?;
+        let call = Call { gpu: &gpu, grid, shape: self.shape, inputs: &views, parameters };
+        let (out, hidden) = call.forward()?;
+        if self.keep {
+            *self.hidden.lock().expect("no panic while held") = Some(HiddenStates::Gpu(hidden));
+        }
+        let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
+        Ok((out.into_storage(), shape))
+    }
+
+    fn gpu_gradients(
+        &self,
+        grid: Grid,
+        inputs: &[&Tensor],
+        parameters: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        let gpu = Gpu::of_tensor(parameters, NAME)?;
+        let wanted: Vec<bool> = inputs.iter().map(|x| x.track_op()).collect();
+        let operands = inputs.iter().map(|x| Operand::new(x, NAME)).collect::<Result<Vec<_>>>()?;
+        let views: Vec<_> =
+            operands.iter().zip(inputs).map(|(x, of)| (x.view(), of.dims()[3])).collect();
+        let [ps, us] = Operand::all([parameters, upstream], NAME)?;
+        let hidden = match self.hidden.lock().expect("no panic while held").take() {
+            Some(HiddenStates::Gpu(hidden)) => Some(hidden),
+            _ => None,
+        };
+        let parameters_view = ps.view();
+        let call = Call {
+            gpu: &gpu,
+            grid,
+            shape: self.shape,
+            inputs: &views,
+            parameters: parameters_view,
+        };
+        let gradients = call.backward(hidden, us.view(), &wanted)?;
+        let dx = gradients.inputs.into_iter().zip(inputs);
+        let dx = dx.map(|(dx, x)| dx.map(|dx| dx.into_tensor(x.shape()))).collect();
+        let dp = gradients.parameters.into_tensor(parameters.shape());
+        Ok((dx, parameters.track_op().then_some(dp)))
+    }
+}
+
 impl CustomOp2 for Fused {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let grid = self.check(&[x_layout.shape()], parameters_layout.shape())?;
+        self.gpu_forward(grid, &[(x, x_layout)], (parameters, parameters_layout))
     }
 
     fn cpu_fwd(
@@ -109,6 +189,11 @@ impl CustomOp2 for Fused {
         upstream: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grid = self.check(&[x.shape()], parameters.shape())?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (mut dx, dp) = self.gpu_gradients(grid, &[x], parameters, upstream)?;
+            return Ok((dx.remove(0), dp));
+        }
         dispatch!(x.dtype(), NAME, T => {
             let (mut dx, dp) = self.gradients::<T>(grid, &[x], parameters, upstream)?;
             Ok((dx.remove(0), dp))
@@ -119,6 +204,21 @@ impl CustomOp2 for Fused {
 impl CustomOp3 for Fused {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        y: &CudaStorage,
+        y_layout: &Layout,
+        parameters: &CudaStorage,
+        parameters_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let grid = self.check(&[x_layout.shape(), y_layout.shape()], parameters_layout.shape())?;
+        let inputs = [(x, x_layout), (y, y_layout)];
+        self.gpu_forward(grid, &inputs, (parameters, parameters_layout))
     }
 
     fn cpu_fwd(
@@ -148,6 +248,11 @@ impl CustomOp3 for Fused {
         upstream: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grid = self.check(&[x.shape(), y.shape()], parameters.shape())?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let (mut dx, dp) = self.gpu_gradients(grid, &[x, y], parameters, upstream)?;
+            return Ok((dx.remove(0), dx.remove(0), dp));
+        }
         dispatch!(x.dtype(), NAME, T => {
             let (mut dx, dp) = self.gradients::<T>(grid, &[x, y], parameters, upstream)?;
             Ok((dx.remove(0), dx.remove(0), dp))

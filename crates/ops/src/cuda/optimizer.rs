@@ -1,7 +1,12 @@
 //! A step's second half on the GPU: norm, skip decision, AdamW and moving average, with no word
 //! from the host between the gradient and the next step.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr};
+use candle_core::{Device, Result, Shape, Tensor};
+
+use super::gpu::{Buffer, Gpu, Kind, Operand, SUM_THREADS, launch, slice_address};
 
 /// The values of a run's optimizer that do not change from step to step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,52 +76,355 @@ pub struct DeviceMemory {
     pub norms: Vec<f64>,
 }
 
+/// Numbers of a piece of a parameter tensor, which one block of the update's kernel works through.
+const PIECE: usize = 1 << 14;
+/// Steps whose results the GPU keeps until they are collected.
+const LOG: usize = 256;
+/// Numbers of a step's results: distortion, rate, norm, threshold, skipped.
+const ENTRY: usize = 5;
+
+/// As the kernel `decide` takes it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Rule {
+    kind: i32,
+    value: f64,
+    window: i32,
+    fewest: i32,
+    clip: f64,
+    beta1: f64,
+    beta2: f64,
+}
+
+// SAFETY: plain numbers, laid out as in the kernel.
+unsafe impl DeviceRepr for Rule {}
+
+impl Rule {
+    fn new(adamw: &DeviceAdamW) -> Self {
+        let (kind, value, window, fewest) = match adamw.skip {
+            DeviceSkip::None => (0, 0.0, 1, 0),
+            DeviceSkip::Fixed(norm) => (1, norm, 1, 0),
+            DeviceSkip::Adaptive { factor, window, fewest } => (2, factor, window, fewest),
+        };
+        Self {
+            kind,
+            value,
+            window: window.max(1) as i32,
+            fewest: fewest.max(1) as i32,
+            clip: adamw.grad_clip,
+            beta1: adamw.beta1,
+            beta2: adamw.beta2,
+        }
+    }
+}
+
 /// Flat gradients, moments, averages and counters of one network on one GPU.
-#[derive(Debug)]
-pub struct DeviceOptimizer {}
+///
+/// The flat buffers hold the parameter tensors one after another in their order, so that data
+/// parallel training can reduce finished parts of the gradient while the rest is computed.
+pub struct DeviceOptimizer {
+    gpu: Arc<Gpu>,
+    adamw: DeviceAdamW,
+    rule: Rule,
+    parameters: Vec<Tensor>,
+    gradient: Buffer,
+    ema: Buffer,
+    first: Buffer,
+    second: Buffer,
+    /// The ring of norms.
+    norms: CudaSlice<f64>,
+    /// Updates made, norms seen.
+    counters: CudaSlice<u64>,
+    /// The decision that the update reads.
+    update: CudaSlice<f32>,
+    log: CudaSlice<f64>,
+    /// Steps in the log, and those taken out of it to make room.
+    logged: usize,
+    waiting: Vec<DeviceStep>,
+    /// Pieces of the parameters that have a gradient, and which those are.
+    pieces: Option<(Vec<bool>, CudaSlice<u64>, u32)>,
+}
+
+impl std::fmt::Debug for DeviceOptimizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let len = self.gradient.view().len;
+        f.debug_struct("DeviceOptimizer").field("adamw", &self.adamw).field("len", &len).finish()
+    }
+}
 
 impl DeviceOptimizer {
+    const NAME: &'static str = "optimizer";
+
     /// For parameters as they are, with zero moments and an average that starts at the weights.
     ///
     /// # Shapes
     /// - `parameters`: float32 on one GPU, contiguous; updated in place by [`Self::step`]
-    pub fn new(_parameters: &[Tensor], _adamw: DeviceAdamW) -> Result<Self> {
-        candle_core::bail!("not built yet")
+    ///
+    /// # Errors
+    /// Where the parameters are not as above, or the memory of the GPU does not suffice.
+    pub fn new(parameters: &[Tensor], adamw: DeviceAdamW) -> Result<Self> {
+        let Some(some) = parameters.first() else {
+            candle_core::bail!("{}: expected parameters, found none", Self::NAME);
+        };
+        let gpu = Gpu::of_tensor(some, Self::NAME)?;
+        for tensor in parameters {
+            let view = Operand::new(tensor, Self::NAME)?;
+            view.view().expect(Kind::F32, Self::NAME)?;
+            if !tensor.is_contiguous() {
+                candle_core::bail!("{}: expected contiguous parameters", Self::NAME);
+            }
+        }
+        let len = parameters.iter().map(Tensor::elem_count).sum();
+        let zeros = || gpu.zeros(Kind::F32, len);
+        let (rule, device) = (Rule::new(&adamw), &gpu.device);
+        let new = Self {
+            adamw,
+            rule,
+            parameters: parameters.to_vec(),
+            gradient: zeros()?,
+            ema: zeros()?,
+            first: zeros()?,
+            second: zeros()?,
+            norms: device.alloc_zeros(rule.window as usize)?,
+            counters: device.alloc_zeros(2)?,
+            update: device.alloc_zeros(4)?,
+            log: device.alloc_zeros(LOG * ENTRY)?,
+            logged: 0,
+            waiting: vec![],
+            pieces: None,
+            gpu: gpu.clone(),
+        };
+        new.gather(&new.ema, parameters.iter().map(Some))?;
+        Ok(new)
+    }
+
+    /// Copies tensors into a flat buffer, each to its place.
+    fn gather<'a>(
+        &self,
+        to: &Buffer,
+        tensors: impl Iterator<Item = Option<&'a Tensor>>,
+    ) -> Result<()> {
+        let mut offset = 0;
+        for (tensor, parameter) in tensors.zip(&self.parameters) {
+            let len = parameter.elem_count();
+            if let Some(tensor) = tensor {
+                if tensor.elem_count() != len {
+                    candle_core::bail!(
+                        "{}: expected {len} numbers, found {}",
+                        Self::NAME,
+                        tensor.elem_count()
+                    );
+                }
+                let from = Operand::new(tensor, Self::NAME)?;
+                let from = from.view().expect(Kind::F32, Self::NAME)?;
+                self.gpu.copy(from.address, to.view().from(offset).address, 4 * len)?;
+            }
+            offset += len;
+        }
+        Ok(())
     }
 
     /// Puts back what [`Self::memory`] gave.
-    pub fn restore(&mut self, _memory: &DeviceMemory) -> Result<()> {
-        candle_core::bail!("not built yet")
+    ///
+    /// # Errors
+    /// Where the lengths are not those of the parameters.
+    pub fn restore(&mut self, memory: &DeviceMemory) -> Result<()> {
+        let device = Device::Cuda(self.gpu.device.clone());
+        let sets = [
+            (&self.ema, &memory.ema),
+            (&self.first, &memory.first),
+            (&self.second, &memory.second),
+        ];
+        for (buffer, vectors) in sets {
+            if vectors.len() != self.parameters.len() {
+                candle_core::bail!(
+                    "{}: expected {} vectors, found {}",
+                    Self::NAME,
+                    self.parameters.len(),
+                    vectors.len()
+                );
+            }
+            let tensors = vectors
+                .iter()
+                .map(|vector| Tensor::from_slice(vector, vector.len(), &device))
+                .collect::<Result<Vec<_>>>()?;
+            self.gather(buffer, tensors.iter().map(Some))?;
+        }
+        let window = self.rule.window as usize;
+        let newest = &memory.norms[memory.norms.len().saturating_sub(window)..];
+        let mut norms = newest.to_vec();
+        norms.resize(window, 0.0);
+        self.gpu.device.memcpy_htod(&norms, &mut self.norms)?;
+        let counters = [memory.updates, newest.len() as u64];
+        self.gpu.device.memcpy_htod(&counters, &mut self.counters)
     }
 
     /// Everything remembered; waits for the GPU.
+    ///
+    /// # Errors
+    /// Those of the GPU.
     pub fn memory(&self) -> Result<DeviceMemory> {
-        candle_core::bail!("not built yet")
+        let device = &self.gpu.device;
+        let counters = device.clone_dtoh(&self.counters)?;
+        let (updates, seen) = (counters[0], counters[1] as usize);
+        let mut norms = device.clone_dtoh(&self.norms)?;
+        let window = norms.len();
+        if seen > window {
+            norms.rotate_left(seen % window);
+        }
+        norms.truncate(seen);
+        let vectors = |buffer: &Buffer| {
+            let tensors = self.split(buffer)?;
+            tensors
+                .iter()
+                .map(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
+                .collect::<Result<Vec<_>>>()
+        };
+        Ok(DeviceMemory {
+            ema: vectors(&self.ema)?,
+            first: vectors(&self.first)?,
+            second: vectors(&self.second)?,
+            updates,
+            norms,
+        })
     }
 
     /// The moving average of the weights as tensors on the GPU, copied there, in order and shape of
     /// the parameters.
+    ///
+    /// # Errors
+    /// Where the memory of the GPU does not suffice.
     pub fn ema(&self) -> Result<Vec<Tensor>> {
-        candle_core::bail!("not built yet")
+        self.split(&self.ema)
     }
 
-    /// Queues an update; nothing waits. Parameters without a gradient keep their value.
+    fn split(&self, buffer: &Buffer) -> Result<Vec<Tensor>> {
+        let mut offset = 0;
+        self.parameters
+            .iter()
+            .map(|parameter| {
+                let len = parameter.elem_count();
+                let copy = self.gpu.converted(buffer.view().part(offset, len), Kind::F32)?;
+                offset += len;
+                Ok(copy.into_tensor(Shape::from(parameter.dims())))
+            })
+            .collect()
+    }
+
+    /// Queues an update; nothing waits, but for the log to be emptied every few hundred steps.
+    /// Parameters without a gradient keep their value.
     ///
     /// # Shapes
     /// - `gradients`: float32, as the parameters
     /// - `distortion`, `rate`: float32 (N), nats per dimension
+    ///
+    /// # Errors
+    /// Where shapes or types do not fit.
     pub fn step(
         &mut self,
-        _gradients: &[Option<Tensor>],
-        _distortion: &Tensor,
-        _rate: &Tensor,
-        _learning_rate: f64,
+        gradients: &[Option<Tensor>],
+        distortion: &Tensor,
+        rate: &Tensor,
+        learning_rate: f64,
     ) -> Result<()> {
-        candle_core::bail!("not built yet")
+        if gradients.len() != self.parameters.len() {
+            candle_core::bail!(
+                "{}: expected {} gradients, found {}",
+                Self::NAME,
+                self.parameters.len(),
+                gradients.len()
+            );
+        }
+        if self.logged == LOG {
+            self.drain()?;
+        }
+        self.gather(&self.gradient, gradients.iter().map(Option::as_ref))?;
+        let present: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+        if self.pieces.as_ref().is_none_or(|(of, _, _)| *of != present) {
+            self.cut(present)?;
+        }
+        let gpu = self.gpu.clone();
+        let (distortion, rate) =
+            (Operand::new(distortion, Self::NAME)?, Operand::new(rate, Self::NAME)?);
+        let images = distortion.view().expect(Kind::F32, Self::NAME)?.len;
+        if rate.view().expect(Kind::F32, Self::NAME)?.len != images {
+            candle_core::bail!("{}: expected distortion and rate of one length", Self::NAME);
+        }
+        let n = self.gradient.view().len;
+        let blocks = (n.div_ceil(SUM_THREADS as usize)).clamp(1, gpu.sum_blocks as usize) as u32;
+        let partial = gpu.partial_sums(blocks as usize)?;
+        let partial = slice_address(&gpu, &partial);
+        launch!(gpu, "square_partial", (blocks, 1, 1), (SUM_THREADS, 1, 1), 0;
+            self.gradient.view().address, partial, n as u64);
+        let update = slice_address(&gpu, &self.update);
+        let entry = slice_address(&gpu, &self.log) + (self.logged * ENTRY * 8) as u64;
+        launch!(gpu, "decide", (1, 1, 1), (256, 1, 1), 0;
+            partial, blocks as i32, distortion.view().address, rate.view().address,
+            images as i32, slice_address(&gpu, &self.norms), slice_address(&gpu, &self.counters),
+            update, entry, learning_rate, self.rule);
+        if let Some((_, pieces, count)) = self.pieces.as_ref().filter(|(_, _, count)| *count > 0) {
+            let adamw = &self.adamw;
+            let shrink = 1.0 - learning_rate as f32 * adamw.weight_decay as f32;
+            launch!(gpu, "adamw", (*count, 1, 1), (256, 1, 1), 0;
+                slice_address(&gpu, pieces), self.gradient.view().address,
+                self.ema.view().address, self.first.view().address, self.second.view().address,
+                update, adamw.beta1 as f32, adamw.beta2 as f32, adamw.epsilon as f32, shrink,
+                adamw.ema_rate as f32);
+        }
+        self.logged += 1;
+        Ok(())
     }
 
-    /// Waits for the GPU and takes what the steps since the last call did.
+    /// Cuts the parameters that have a gradient into pieces. Those without one have zeros in the
+    /// flat gradient from now on, which add nothing to its norm.
+    fn cut(&mut self, present: Vec<bool>) -> Result<()> {
+        let (mut table, mut offset) = (vec![], 0);
+        for (parameter, &present) in self.parameters.iter().zip(&present) {
+            let len = parameter.elem_count();
+            let view = Operand::new(parameter, Self::NAME)?;
+            if !present {
+                let zeros = self.gpu.zeros(Kind::F32, len)?;
+                let place = self.gradient.view().part(offset, len);
+                self.gpu.copy(zeros.view().address, place.address, 4 * len)?;
+            }
+            for start in (0..len).step_by(PIECE).filter(|_| present) {
+                let address = view.view().from(start).address;
+                let length = PIECE.min(len - start);
+                table.extend([address, (offset + start) as u64, length as u64]);
+            }
+            offset += len;
+        }
+        let count = (table.len() / 3) as u32;
+        if table.is_empty() {
+            table.push(0);
+        }
+        self.pieces = Some((present, self.gpu.device.clone_htod(&table)?, count));
+        Ok(())
+    }
+
+    /// Waits for the GPU and takes what the steps since the last call did, in order.
+    ///
+    /// # Errors
+    /// Those of the GPU, late ones of the steps themselves among them.
     pub fn collect(&mut self) -> Result<Vec<DeviceStep>> {
-        candle_core::bail!("not built yet")
+        self.drain()?;
+        Ok(std::mem::take(&mut self.waiting))
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        if self.logged == 0 {
+            return Ok(());
+        }
+        let log = self.gpu.device.clone_dtoh(&self.log)?;
+        let entries = log.chunks_exact(ENTRY).take(self.logged);
+        self.waiting.extend(entries.map(|entry| DeviceStep {
+            distortion: entry[0],
+            rate: entry[1],
+            grad_norm: entry[2],
+            skip_threshold: entry[3],
+            skipped: entry[4] != 0.0,
+        }));
+        self.logged = 0;
+        Ok(())
     }
 }

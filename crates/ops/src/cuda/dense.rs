@@ -1,0 +1,141 @@
+//! A convolution with bias by itself, and the projection of a latent into the state.
+
+use candle_core::Result;
+
+use super::blas::{Matrix, Product};
+use super::block::{backward, bias_gradient, forward, weight_gradient};
+use super::conv3::Conv3;
+use super::gpu::{Buffer, Gpu, Kind, View, kernel, launch};
+use super::weights::Weights;
+use crate::ConvShape;
+use crate::cpu::im2col::Grid;
+
+fn conv3_of(grid: Grid, shape: ConvShape) -> Conv3 {
+    let Grid { n, height, width } = grid;
+    Conv3 { n, height, width, input: shape.input, output: shape.output }
+}
+
+/// A convolution of `x` with flat parameters.
+pub(crate) fn conv(
+    gpu: &Gpu,
+    (grid, shape): (Grid, ConvShape),
+    x: View<'_>,
+    parameters: View<'_>,
+) -> Result<Buffer> {
+    let ConvShape { input, output, kernel } = shape;
+    let weights = Weights::new(gpu, parameters, x.kind, [shape])?;
+    let [convolution] = weights.convolutions();
+    let n = grid.pixels() * output;
+    let out = gpu.stale(x.kind, n)?;
+    if kernel == 1 {
+        gpu.product(&Product {
+            bias: Some(convolution.cast_bias),
+            ..forward(
+                grid.pixels(),
+                &convolution,
+                Matrix::new(x, input),
+                Matrix::new(out.view(), output),
+            )
+        })?;
+        return Ok(out);
+    }
+    gpu.conv3(conv3_of(grid, shape), x, convolution.weights, out.view())?;
+    launch!(gpu, kernel!(x.kind, "add_bias"), (gpu.blocks(n), 1, 1), (256, 1, 1), 0;
+        out.view().address, convolution.bias.address, n as u64, output as i32);
+    Ok(out)
+}
+
+/// Gradients of input and parameters, where they are wanted.
+pub(crate) fn conv_backward(
+    gpu: &Gpu,
+    (grid, shape): (Grid, ConvShape),
+    (x, parameters, upstream): (View<'_>, View<'_>, View<'_>),
+    (want_x, want_parameters): (bool, bool),
+) -> Result<(Option<Buffer>, Option<Buffer>)> {
+    let ConvShape { input, output, kernel } = shape;
+    let (pixels, rows) = (grid.pixels(), Matrix::new(upstream, output));
+    let weights = Weights::new(gpu, parameters, x.kind, [shape])?;
+    let [convolution] = weights.convolutions();
+    let dx = match want_x {
+        true => {
+            let dx = gpu.stale(x.kind, x.len)?;
+            if kernel == 1 {
+                let out = Matrix::new(dx.view(), input);
+                gpu.product(&backward(pixels, &convolution, rows, out))?;
+            } else {
+                let conv3 = conv3_of(grid, shape);
+                gpu.conv3_data(conv3, convolution.weights, upstream, dx.view())?;
+            }
+            Some(dx)
+        }
+        false => None,
+    };
+    let dp = match want_parameters {
+        true => {
+            let dp = gpu.stale(Kind::F32, shape.parameters())?;
+            let dw = dp.view().part(0, shape.weights());
+            if kernel == 1 {
+                weight_gradient(gpu, pixels, (rows, output), (Matrix::new(x, input), input), dw)?;
+            } else {
+                gpu.conv3_filter(conv3_of(grid, shape), x, upstream, dw)?;
+            }
+            let db = dp.view().from(shape.weights());
+            bias_gradient(gpu, upstream, (pixels, output), db)?;
+            Some(dp)
+        }
+        false => None,
+    };
+    Ok((dx, dp))
+}
+
+/// `base[.., P - W..] + latent[.., ..Z] · weightsᵀ + bias`, all in one product's epilogue.
+pub(crate) fn project_add(
+    gpu: &Gpu,
+    (pixels, shape): (usize, ConvShape),
+    (base, base_width): (View<'_>, usize),
+    (latent, latent_width): (View<'_>, usize),
+    parameters: View<'_>,
+) -> Result<Buffer> {
+    let weights = Weights::new(gpu, parameters, base.kind, [shape])?;
+    let [convolution] = weights.convolutions();
+    let out = gpu.stale(base.kind, pixels * shape.output)?;
+    let rows = Matrix::new(latent, latent_width);
+    gpu.product(&Product {
+        bias: Some(convolution.cast_bias),
+        add: Some(Matrix::new(base.from(base_width - shape.output), base_width)),
+        ..forward(pixels, &convolution, rows, Matrix::new(out.view(), shape.output))
+    })?;
+    Ok(out)
+}
+
+/// Gradients of base, latent and parameters.
+pub(crate) fn project_add_backward(
+    gpu: &Gpu,
+    (pixels, shape): (usize, ConvShape),
+    base_width: usize,
+    (latent, latent_width): (View<'_>, usize),
+    (parameters, upstream): (View<'_>, View<'_>),
+) -> Result<[Buffer; 3]> {
+    let ConvShape { input, output, .. } = shape;
+    let kind = upstream.kind;
+    let weights = Weights::new(gpu, parameters, kind, [shape])?;
+    let [convolution] = weights.convolutions();
+    let rows = Matrix::new(upstream, output);
+
+    let db = gpu.stale(kind, pixels * base_width)?;
+    launch!(gpu, kernel!(kind, "pad_front"), (gpu.blocks(pixels * base_width), 1, 1), (256, 1, 1),
+        0; upstream.address, db.view().address, pixels as u64, output as i32, base_width as i32);
+
+    let dz = gpu.stale(kind, pixels * input)?;
+    gpu.product(&backward(pixels, &convolution, rows, Matrix::new(dz.view(), input)))?;
+    let dl = gpu.stale(kind, pixels * latent_width)?;
+    launch!(gpu, kernel!(kind, "pad_back"), (gpu.blocks(pixels * latent_width), 1, 1), (256, 1, 1),
+        0; dz.view().address, dl.view().address, pixels as u64, input as i32, latent_width as i32);
+
+    let dp = gpu.stale(Kind::F32, shape.parameters())?;
+    let x = Matrix::new(latent, latent_width);
+    let dw = dp.view().part(0, shape.weights());
+    weight_gradient(gpu, pixels, (rows, output), (x, input), dw)?;
+    bias_gradient(gpu, upstream, (pixels, output), dp.view().from(shape.weights()))?;
+    Ok([db, dl, dp])
+}

@@ -1,0 +1,374 @@
+//! One GPU: its kernels, libraries and memory, and the road from candle's tensors to addresses.
+//!
+//! All work goes to the one stream of candle's device. Memory is allocated and freed in the order
+//! of that stream, so an address stays good for everything that is queued before its buffer is
+//! dropped, and nothing here ever waits.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, result, sys,
+};
+use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Result, Shape, Storage, Tensor};
+
+use super::blas::Blas;
+#[cfg(feature = "cudnn")]
+use super::dnn::Dnn;
+
+/// The kernels, as the build script compiled them.
+const PTX: &str = include_str!(env!("VDVAE_PTX"));
+const MODULE: &str = "vdvae";
+/// Threads of a block in kernels that sum over blocks.
+pub(crate) const SUM_THREADS: u32 = 512;
+
+/// Number types of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    F32,
+    Bf16,
+}
+
+impl Kind {
+    pub(crate) fn of(dtype: DType, op: &'static str) -> Result<Self> {
+        match dtype {
+            DType::F32 => Ok(Self::F32),
+            DType::BF16 => Ok(Self::Bf16),
+            other => candle_core::bail!("{op}: expected float32 or bfloat16, found {other:?}"),
+        }
+    }
+
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+
+    /// Numbers in a pack of 16 bytes.
+    pub(crate) fn pack(self) -> usize {
+        16 / self.bytes()
+    }
+}
+
+/// Contiguous numbers on the GPU that something else owns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) address: u64,
+    pub(crate) kind: Kind,
+    pub(crate) len: usize,
+    owner: PhantomData<&'a ()>,
+}
+
+impl<'a> View<'a> {
+    /// The numbers of a tensor that an operator was given.
+    pub(crate) fn new(storage: &'a CudaStorage, layout: &Layout, op: &'static str) -> Result<Self> {
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("{op}: expected a contiguous tensor, found {layout:?}");
+        };
+        let stream = storage.device.cuda_stream();
+        let (base, kind) = match &storage.slice {
+            CudaStorageSlice::F32(slice) => (slice.device_ptr(&stream).0, Kind::F32),
+            CudaStorageSlice::BF16(slice) => (slice.device_ptr(&stream).0, Kind::Bf16),
+            _ => candle_core::bail!("{op}: expected float32 or bfloat16"),
+        };
+        let address = base + (start * kind.bytes()) as u64;
+        Ok(Self { address, kind, len: end - start, owner: PhantomData })
+    }
+
+    /// What lies from element `offset` on.
+    pub(crate) fn from(self, offset: usize) -> Self {
+        debug_assert!(offset <= self.len);
+        let address = self.address + (offset * self.kind.bytes()) as u64;
+        Self { address, len: self.len - offset, ..self }
+    }
+
+    /// `len` numbers from element `offset` on.
+    pub(crate) fn part(self, offset: usize, len: usize) -> Self {
+        debug_assert!(offset + len <= self.len);
+        Self { len, ..self.from(offset) }
+    }
+
+    pub(crate) fn expect(self, kind: Kind, op: &'static str) -> Result<Self> {
+        if self.kind == kind {
+            return Ok(self);
+        }
+        candle_core::bail!("{op}: expected {:?}, found {:?}", kind.dtype(), self.kind.dtype())
+    }
+}
+
+/// The address of an optional argument; null for none.
+pub(crate) fn address_of(view: Option<View<'_>>) -> u64 {
+    view.map_or(0, |view| view.address)
+}
+
+/// A tensor that a gradient reads, made contiguous and kept until its kernels are queued.
+pub(crate) struct Operand {
+    tensor: Tensor,
+    address: u64,
+    kind: Kind,
+}
+
+impl Operand {
+    pub(crate) fn new(tensor: &Tensor, op: &'static str) -> Result<Self> {
+        let tensor = tensor.contiguous()?;
+        let (address, kind) = {
+            let (storage, layout) = tensor.storage_and_layout();
+            let Storage::Cuda(storage) = &*storage else {
+                candle_core::bail!("{op}: expected a tensor on the GPU");
+            };
+            let view = View::new(storage, layout, op)?;
+            (view.address, view.kind)
+        };
+        Ok(Self { tensor, address, kind })
+    }
+
+    /// Several at once.
+    pub(crate) fn all<const N: usize>(
+        tensors: [&Tensor; N],
+        op: &'static str,
+    ) -> Result<[Self; N]> {
+        let operands = tensors.into_iter().map(|tensor| Self::new(tensor, op));
+        let operands: Vec<Self> = operands.collect::<Result<_>>()?;
+        Ok(operands.try_into().unwrap_or_else(|_| unreachable!("as many as there were tensors")))
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        let len = self.tensor.elem_count();
+        View { address: self.address, kind: self.kind, len, owner: PhantomData }
+    }
+}
+
+/// Numbers on the GPU that become a tensor, or go back to the pool.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    storage: CudaStorage,
+    len: usize,
+}
+
+impl Buffer {
+    pub(crate) fn view(&self) -> View<'_> {
+        let layout = Layout::contiguous(self.len);
+        let view = View::new(&self.storage, &layout, "buffer");
+        view.expect("a buffer is contiguous and of a kind that views have")
+    }
+
+    pub(crate) fn into_storage(self) -> CudaStorage {
+        self.storage
+    }
+
+    pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        debug_assert_eq!(shape.elem_count(), self.len);
+        Tensor::from_storage(Storage::Cuda(self.storage), shape, BackpropOp::none(), false)
+    }
+}
+
+/// What of a GPU takes turns.
+pub(crate) struct Libraries {
+    functions: HashMap<&'static str, CudaFunction>,
+    pub(crate) blas: Blas,
+    #[cfg(feature = "cudnn")]
+    pub(crate) dnn: Dnn,
+    /// Scratch of the libraries. One for all calls: they run one after another.
+    workspace: Option<CudaSlice<u8>>,
+}
+
+/// One GPU.
+pub(crate) struct Gpu {
+    pub(crate) device: CudaDevice,
+    pub(crate) stream: Arc<CudaStream>,
+    /// Blocks that kernels with sums over blocks are started with: two a multiprocessor.
+    pub(crate) sum_blocks: u32,
+    libraries: Mutex<Libraries>,
+}
+
+/// Every GPU in use. Never dropped: the driver may be gone when a process ends.
+static GPUS: Mutex<Vec<(DeviceId, Arc<Gpu>)>> = Mutex::new(Vec::new());
+
+impl Gpu {
+    /// The GPU of a device, with its libraries at hand.
+    pub(crate) fn of(device: &CudaDevice) -> Result<Arc<Self>> {
+        let mut gpus = GPUS.lock().expect("no panic while held");
+        if let Some((_, gpu)) = gpus.iter().find(|(id, _)| *id == device.id()) {
+            return Ok(gpu.clone());
+        }
+        let stream = device.cuda_stream();
+        let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let multiprocessors = stream.context().attribute(attribute).w()?;
+        let libraries = Libraries {
+            functions: HashMap::new(),
+            blas: Blas::new()?,
+            #[cfg(feature = "cudnn")]
+            dnn: Dnn::new(&stream)?,
+            workspace: None,
+        };
+        let gpu = Arc::new(Self {
+            device: device.clone(),
+            stream,
+            sum_blocks: 2 * multiprocessors.max(1) as u32,
+            libraries: Mutex::new(libraries),
+        });
+        gpus.push((device.id(), gpu.clone()));
+        Ok(gpu)
+    }
+
+    pub(crate) fn of_tensor(tensor: &Tensor, op: &'static str) -> Result<Arc<Self>> {
+        match tensor.device() {
+            Device::Cuda(device) => Self::of(device),
+            _ => candle_core::bail!("{op}: expected a tensor on the GPU"),
+        }
+    }
+
+    pub(crate) fn libraries(&self) -> MutexGuard<'_, Libraries> {
+        self.libraries.lock().expect("no panic while held")
+    }
+
+    /// Numbers that are to be written before they are read.
+    pub(crate) fn stale(&self, kind: Kind, len: usize) -> Result<Buffer> {
+        // SAFETY: every use writes all numbers before it reads one.
+        let slice = unsafe {
+            match kind {
+                Kind::F32 => CudaStorageSlice::F32(self.device.alloc(len)?),
+                Kind::Bf16 => CudaStorageSlice::BF16(self.device.alloc(len)?),
+            }
+        };
+        Ok(Buffer { storage: CudaStorage { slice, device: self.device.clone() }, len })
+    }
+
+    /// Numbers that are zero.
+    pub(crate) fn zeros(&self, kind: Kind, len: usize) -> Result<Buffer> {
+        let slice = match kind {
+            Kind::F32 => CudaStorageSlice::F32(self.device.alloc_zeros(len)?),
+            Kind::Bf16 => CudaStorageSlice::BF16(self.device.alloc_zeros(len)?),
+        };
+        Ok(Buffer { storage: CudaStorage { slice, device: self.device.clone() }, len })
+    }
+
+    /// Partial sums in float64, to be written before they are read.
+    pub(crate) fn partial_sums(&self, len: usize) -> Result<CudaSlice<f64>> {
+        // SAFETY: every block writes its own before they are added up.
+        unsafe { self.device.alloc(len) }
+    }
+
+    pub(crate) fn function(&self, name: &'static str) -> Result<CudaFunction> {
+        let mut libraries = self.libraries();
+        if let Some(function) = libraries.functions.get(name) {
+            return Ok(function.clone());
+        }
+        let function = self.device.get_or_load_custom_func(name, MODULE, PTX)?;
+        let function = function.into_cuda_function();
+        libraries.functions.insert(name, function.clone());
+        Ok(function)
+    }
+
+    /// Copies `bytes` bytes within the GPU, in the order of the stream.
+    pub(crate) fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()> {
+        // SAFETY: callers pass two views of that size which do not overlap.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }.w()
+    }
+
+    /// Blocks of 256 threads for a loop over `n` elements.
+    pub(crate) fn blocks(&self, n: usize) -> u32 {
+        let enough = self.sum_blocks as usize * 16;
+        n.div_ceil(256).clamp(1, enough) as u32
+    }
+}
+
+impl Libraries {
+    /// Scratch of at least `bytes`: its address. What an earlier call was given stays good for what
+    /// that call queued.
+    pub(crate) fn workspace(&mut self, gpu: &Gpu, bytes: usize) -> Result<u64> {
+        if bytes == 0 {
+            return Ok(0);
+        }
+        if self.workspace.as_ref().is_none_or(|slice| slice.len() < bytes) {
+            self.workspace = None;
+            // SAFETY: scratch; the libraries write it before they read it.
+            self.workspace = Some(unsafe { gpu.device.alloc(bytes)? });
+        }
+        let slice = self.workspace.as_ref().expect("allocated above");
+        Ok(slice.device_ptr(&gpu.stream).0)
+    }
+}
+
+/// The address of a slice of our own.
+pub(crate) fn slice_address<T: DeviceRepr>(gpu: &Gpu, slice: &CudaSlice<T>) -> u64 {
+    slice.device_ptr(&gpu.stream).0
+}
+
+/// The name of a kernel for a number type.
+macro_rules! kernel {
+    ($kind:expr, $name:literal) => {
+        match $kind {
+            $crate::cuda::gpu::Kind::F32 => concat!($name, "_f32"),
+            $crate::cuda::gpu::Kind::Bf16 => concat!($name, "_bf16"),
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// Queues a kernel: `launch!(gpu, name, blocks, threads, shared bytes; arguments…)`. Arguments are
+/// numbers of exactly the kernel's types; addresses are `u64`.
+macro_rules! launch {
+    ($gpu:expr, $name:expr, $grid:expr, $block:expr, $shared:expr; $($argument:expr),+ $(,)?) => {{
+        use candle_core::cuda_backend::WrapErr as _;
+        use candle_core::cuda_backend::cudarc::driver::{LaunchConfig, PushKernelArg as _};
+        let function = $gpu.function($name)?;
+        let mut builder = $gpu.stream.launch_builder(&function);
+        $(
+            let argument = $argument;
+            builder.arg(&argument);
+        )+
+        let config =
+            LaunchConfig { grid_dim: $grid, block_dim: $block, shared_mem_bytes: $shared };
+        // SAFETY: the arguments are those of the kernel, and its views cover what it touches.
+        unsafe { builder.launch(config) }.w()?;
+    }};
+}
+pub(crate) use launch;
+
+/// A GPU, set up for training: memory that is freed stays in the pool when something waits, and
+/// uses are not tracked by events, which one stream does not need.
+///
+/// # Errors
+/// In one line, where there is no driver or no such GPU.
+pub fn device(ordinal: usize) -> Result<Device> {
+    let device = match CudaDevice::new_with_stream(ordinal) {
+        Ok(device) => device,
+        Err(error) => candle_core::bail!("no CUDA GPU {ordinal}: {}", first_line(&error)),
+    };
+    // SAFETY: everything is queued on the device's one stream.
+    unsafe { device.disable_event_tracking() };
+    keep_freed_memory(&device)?;
+    Gpu::of(&device)?;
+    Ok(Device::Cuda(device))
+}
+
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// By default the pool gives its memory back at every synchronisation.
+fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
+    let context = device.cuda_stream().context().clone();
+    context.bind_to_thread().w()?;
+    let mut pool: sys::CUmemoryPool = std::ptr::null_mut();
+    let mut threshold = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: both pointers are to locals of the types that these functions document.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()).result().w()?;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().w()
+    }
+}

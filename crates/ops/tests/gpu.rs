@@ -1,0 +1,403 @@
+//! Every operator on the GPU beside the CPU: values and gradients, in float32, TensorFloat-32 and
+//! bfloat16. Needs a GPU (`VDVAE_GPU` is its number, 0 if unset) and fails without one.
+#![cfg(feature = "cuda")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use vdvae_ops::cuda::{self, DeviceAdamW, DeviceOptimizer, DeviceSkip};
+use vdvae_ops::{
+    AdamW, AdamWState, BlockShape, BlockWeights, ConvShape, avg_pool, block, conv, gain_bias,
+    joined_block, kl_sum, mixture_nll, project_add, sample_and_kl, sample_prior, upsample_add,
+};
+
+/// One test at a time: TensorFloat-32 is a setting of the process.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn gpu() -> (MutexGuard<'static, ()>, Device) {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = std::env::var("VDVAE_GPU").map_or(0, |text| text.parse().unwrap());
+    cuda::set_tf32(false);
+    (turn, cuda::device(number).expect("these tests need a GPU"))
+}
+
+/// Reproducible numbers that are not symmetric in any index, exact in bfloat16.
+fn wave(shape: &[usize], scale: f64, phase: f64) -> Tensor {
+    let n = shape.iter().product::<usize>();
+    let number = |i: usize| scale * (phase + 1.7 * i as f64 + 0.013 * (i * i % 101) as f64).sin();
+    let data: Vec<f32> = (0..n).map(|i| number(i) as f32).collect();
+    let tensor = Tensor::from_vec(data, shape, &Device::Cpu).unwrap();
+    tensor.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap()
+}
+
+/// Largest difference, relative to the largest value.
+fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    let host = |t: &Tensor| {
+        let t = t.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+        t.flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    };
+    assert_eq!(found.dims(), expected.dims());
+    let (found, expected) = (host(found), host(expected));
+    let scale = expected.iter().fold(1e-30f64, |a, b| a.max(b.abs()));
+    let pairs = found.iter().zip(&expected);
+    pairs.fold(0.0, |worst: f64, (f, e)| {
+        // NaN must not look like agreement.
+        if f.is_nan() { f64::INFINITY } else { worst.max((f - e).abs() / scale) }
+    })
+}
+
+/// An input: its numbers, and whether it stays float32 when activations are bfloat16.
+struct Input(Tensor, bool);
+
+fn activation(shape: &[usize], scale: f64, phase: f64) -> Input {
+    Input(wave(shape, scale, phase), false)
+}
+
+fn parameters(n: usize, scale: f64, phase: f64) -> Input {
+    Input(wave(&[n], scale, phase), true)
+}
+
+/// Value and gradients on one device, weighted so that no two results count alike.
+fn run(
+    inputs: &[Input],
+    device: &Device,
+    dtype: DType,
+    f: &dyn Fn(&[Tensor]) -> Result<Tensor>,
+) -> Vec<Tensor> {
+    let variables: Vec<Var> = inputs
+        .iter()
+        .map(|Input(tensor, fixed)| {
+            let dtype = if *fixed { DType::F32 } else { dtype };
+            let tensor = tensor.to_device(device).unwrap().to_dtype(dtype).unwrap();
+            Var::from_tensor(&tensor).unwrap()
+        })
+        .collect();
+    let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = f(&tensors).unwrap();
+    let weight = wave(y.dims(), 1.0, 0.3).to_device(device).unwrap();
+    let sum = (y.to_dtype(DType::F32).unwrap() * weight).unwrap().sum_all().unwrap();
+    let store = sum.backward().unwrap();
+    let gradients = variables.iter().map(|v| store.get(v).expect("every input has one").clone());
+    std::iter::once(y.clone()).chain(gradients).collect()
+}
+
+/// Compares a function on the GPU with itself on the CPU, in all three precisions.
+fn compare(name: &str, device: &Device, inputs: &[Input], f: &dyn Fn(&[Tensor]) -> Result<Tensor>) {
+    let expected = run(inputs, &Device::Cpu, DType::F32, f);
+    let mut check = |precision: &str, dtype, tolerance: f64| {
+        let found = run(inputs, device, dtype, f);
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let what = if i == 0 { "value".to_owned() } else { format!("gradient {}", i - 1) };
+            let d = difference(found, expected);
+            println!("{name:28} {precision:5} {what:12} {d:.1e}");
+            assert!(d < tolerance, "{name}, {precision}, {what}: {d:.2e} of the largest value");
+        }
+    };
+    check("f32", DType::F32, 2e-5);
+    check("bf16", DType::BF16, 4e-2);
+    cuda::set_tf32(true);
+    check("tf32", DType::F32, 1e-2);
+    cuda::set_tf32(false);
+}
+
+fn shape(input: usize, middle: usize, output: usize, kernel: usize, residual: bool) -> BlockShape {
+    BlockShape { input, middle, output, kernel, residual }
+}
+
+#[test]
+fn gpu_blocks() {
+    let (_turn, device) = gpu();
+    let cases = [
+        // Odd widths; whole packs; a prior block, whose residual is the tail; 1×1 kernels.
+        ("odd", shape(12, 5, 12, 3, true), [2, 5, 7]),
+        ("packs", shape(32, 8, 32, 3, true), [2, 8, 8]),
+        ("prior", shape(32, 16, 48, 3, true), [2, 4, 4]),
+        ("odd prior", shape(6, 3, 10, 3, true), [3, 16, 16]),
+        ("no residual", shape(8, 4, 6, 3, false), [1, 4, 4]),
+        ("1×1", shape(16, 8, 16, 1, true), [4, 1, 1]),
+        ("odd 1×1", shape(7, 2, 9, 1, false), [2, 2, 2]),
+        ("many channels", shape(1200, 8, 1200, 1, true), [1, 2, 2]),
+    ];
+    for (name, shape, [n, h, w]) in cases {
+        let inputs = [
+            activation(&[n, h, w, shape.input], 1.5, 0.1),
+            parameters(shape.parameters(), 0.3, 2.0),
+        ];
+        compare(&format!("block, {name}"), &device, &inputs, &|x| block(&x[0], &x[1], shape));
+    }
+    for (name, shape, widths, [n, h, w]) in [
+        ("packs", shape(32, 8, 16, 3, false), [16, 16], [2, 4, 4]),
+        ("odd", shape(9, 4, 6, 3, false), [5, 4], [1, 3, 5]),
+        ("1×1", shape(32, 8, 32, 1, false), [16, 16], [3, 1, 1]),
+    ] {
+        let inputs = [
+            activation(&[n, h, w, widths[0]], 1.5, 0.1),
+            activation(&[n, h, w, widths[1]], 1.2, 0.7),
+            parameters(shape.parameters(), 0.3, 2.0),
+        ];
+        let f = |x: &[Tensor]| joined_block(&x[0], &x[1], &x[2], shape);
+        compare(&format!("joined block, {name}"), &device, &inputs, &f);
+    }
+}
+
+#[test]
+fn gpu_recomputed_blocks_give_the_same_bits() {
+    let (_turn, device) = gpu();
+    let shape = shape(32, 8, 32, 3, true);
+    let inputs = [activation(&[2, 4, 4, 32], 1.5, 0.1), parameters(shape.parameters(), 0.3, 2.0)];
+    let with = |recompute| {
+        run(&inputs, &device, DType::BF16, &|x| {
+            BlockWeights::new(shape, x[1].clone()).recomputed(recompute).apply(&x[0])
+        })
+    };
+    for (kept, recomputed) in with(false).iter().zip(&with(true)) {
+        assert_eq!(difference(recomputed, kept), 0.0);
+    }
+}
+
+#[test]
+fn gpu_convolutions_and_projections() {
+    let (_turn, device) = gpu();
+    for (input, output, kernel) in [(5, 11, 1), (5, 11, 3), (16, 24, 1), (16, 24, 3), (3, 16, 3)] {
+        let shape = ConvShape { input, output, kernel };
+        let inputs =
+            [activation(&[2, 6, 4, input], 1.0, 0.4), parameters(shape.parameters(), 0.4, 1.0)];
+        let name = format!("conv {kernel}×{kernel}, {input} to {output}");
+        compare(&name, &device, &inputs, &|x| conv(&x[0], &x[1], shape));
+    }
+    for (p, l, input, output) in [(14, 6, 3, 8), (48, 16, 8, 32)] {
+        let shape = ConvShape { input, output, kernel: 1 };
+        let inputs = [
+            activation(&[2, 4, 4, p], 1.0, 0.4),
+            activation(&[2, 4, 4, l], 1.0, 0.9),
+            parameters(shape.parameters(), 0.4, 1.0),
+        ];
+        let f = |x: &[Tensor]| project_add(&x[0], &x[1], &x[2], shape);
+        compare(&format!("project_add {output}"), &device, &inputs, &f);
+    }
+}
+
+#[test]
+fn gpu_shapes() {
+    let (_turn, device) = gpu();
+    for (dims, rate, out) in [([1, 4, 4, 3], 2, 3), ([3, 4, 8, 2], 4, 5), ([2, 3, 3, 2], 3, 2)] {
+        let inputs = [activation(&dims, 1.0, 0.3)];
+        compare("avg_pool", &device, &inputs, &|x| avg_pool(&x[0], rate, out));
+    }
+    let cases = [([1, 2, 2, 4], 2, 3), ([3, 1, 1, 3], 4, 3), ([2, 2, 3, 2], 3, 4)];
+    for (dims, rate, c) in cases {
+        let bias = Input(wave(&[dims[1] * rate, dims[2] * rate, c], 1.0, 0.8), true);
+        let inputs = [activation(&dims, 1.0, 0.3), bias];
+        let f = |x: &[Tensor]| upsample_add(&x[0], Some(&x[1]), rate, c);
+        compare("upsample_add, bias", &device, &inputs, &f);
+        compare("upsample_add", &device, &inputs[..1], &|x| upsample_add(&x[0], None, rate, c));
+    }
+    for dims in [[2, 3, 2, 5], [1, 33, 32, 1], [3, 2, 2, 40]] {
+        let inputs = [activation(&dims, 1.0, 0.1), parameters(2 * dims[3], 1.0, 0.7)];
+        compare("gain_bias", &device, &inputs, &|x| gain_bias(&x[0], &x[1]));
+    }
+}
+
+#[test]
+fn gpu_latents() {
+    let (_turn, device) = gpu();
+    for z in [3, 16] {
+        let inputs =
+            [activation(&[2, 4, 4, 2 * z], 0.7, 0.4), activation(&[2, 4, 4, 2 * z + 5], 0.7, 1.9)];
+        let noise = wave(&[2, 4, 4, z], 1.0, 0.2);
+        let noise =
+            |like: &Tensor| noise.to_device(like.device()).unwrap().to_dtype(like.dtype()).unwrap();
+        let f = |x: &[Tensor]| sample_and_kl(&x[0], &x[1], Some(noise(&x[0])));
+        compare("sample_and_kl", &device, &inputs, &f);
+        compare("posterior mean", &device, &inputs, &|x| sample_and_kl(&x[0], &x[1], None));
+        compare("kl_sum", &device, &inputs[..1], &|x| kl_sum(&x[0]));
+        let prior = &inputs[1].0;
+        let expected = sample_prior(prior, z, Some(noise(prior)), 0.8).unwrap();
+        let prior = prior.to_device(&device).unwrap();
+        let found = sample_prior(&prior, z, Some(noise(&prior)), 0.8).unwrap();
+        assert!(difference(&found, &expected) < 1e-6);
+    }
+}
+
+#[test]
+fn gpu_mixture() {
+    let (_turn, device) = gpu();
+    // Bytes from end to end, so that edge bins occur; components that do and do not fill a bank.
+    for (m, low_bit) in [(3, false), (10, false), (4, true)] {
+        let bytes: Vec<u8> = (0..2 * 7 * 6 * 3).map(|i: usize| (i * 37 % 256) as u8).collect();
+        let pixels = Tensor::from_vec(bytes, (2, 7, 6, 3), &Device::Cpu).unwrap();
+        // Always float32, whatever the activations are.
+        let inputs = [Input(wave(&[2, 7, 6, 10 * m], 2.0, 0.1), true)];
+        let f = |x: &[Tensor]| mixture_nll(&x[0], &pixels, low_bit);
+        compare(&format!("mixture_nll {m}"), &device, &inputs, &f);
+    }
+}
+
+#[test]
+fn gpu_noise_is_standard_normal_and_belongs_to_its_image() {
+    let (_turn, device) = gpu();
+    let draw = |first, layer, n, z| {
+        let noise = cuda::normal(7, first, layer, (n, 8, z), DType::F32, &device).unwrap();
+        noise.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let (each, all) = (8 * 8 * 5, draw(3, 2, 4, 5));
+    assert_eq!(all[each..2 * each], draw(4, 2, 1, 5), "whatever batch an image is in");
+    assert_ne!(draw(3, 1, 1, 5), draw(3, 2, 1, 5));
+    let x = draw(0, 0, 64, 16);
+    let n = x.len() as f64;
+    let moment = |k: i32| x.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / n;
+    // Five standard errors of a normal sample's first four moments.
+    for (k, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+        let error = (moment(k) - expected).abs();
+        assert!(error < 5.0 * f64::sqrt(variance / n), "moment {k}: off by {error}");
+    }
+}
+
+/// The optimizer beside the CPU's, with an update that is skipped and a parameter that never has
+/// a gradient.
+#[test]
+fn gpu_optimizer() {
+    let (_turn, device) = gpu();
+    let (lengths, learning_rate) = ([5, 20_000, 3], 0.05);
+    let weights: Vec<Tensor> = lengths.iter().map(|&n| wave(&[n], 1.0, 0.2)).collect();
+    let settings = DeviceAdamW {
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        grad_clip: 30.0,
+        ema_rate: 0.5,
+        skip: DeviceSkip::Adaptive { factor: 3.0, window: 4, fewest: 2 },
+    };
+    let variables: Vec<Var> =
+        weights.iter().map(|t| Var::from_tensor(&t.to_device(&device).unwrap()).unwrap()).collect();
+    let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    let mut optimizer = DeviceOptimizer::new(&tensors, settings).unwrap();
+    let host = |t: &Tensor| t.to_device(&Device::Cpu).unwrap().to_vec1::<f32>().unwrap();
+    let mut p: Vec<Vec<f32>> = weights.iter().map(host).collect();
+    let mut ema = p.clone();
+    let zeros: Vec<Vec<f32>> = lengths.iter().map(|&n| vec![0.0; n]).collect();
+    let (mut m, mut v) = (zeros.clone(), zeros);
+    let (mut updates, mut norms) = (0, vec![]);
+    let terms = Tensor::new(&[1.5f32, 2.5], &device).unwrap();
+    for (step, scale) in [1.0, 0.5, 2.0, 50.0, 0.1, 0.4].into_iter().enumerate() {
+        let gradients: Vec<Option<Tensor>> = lengths
+            .iter()
+            .enumerate()
+            .map(|(i, &n)| (i != 2).then(|| wave(&[n], scale, step as f64)))
+            .collect();
+        let on_gpu: Vec<_> =
+            gradients.iter().map(|g| g.as_ref().map(|g| g.to_device(&device).unwrap())).collect();
+        optimizer.step(&on_gpu, &terms, &terms, learning_rate).unwrap();
+
+        let squares = |g: &Tensor| host(g).iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+        let norm = gradients.iter().flatten().map(squares).sum::<f64>().sqrt();
+        let newest = &norms[norms.len().saturating_sub(4)..];
+        let mut sorted: Vec<f64> = newest.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (k, len) = (sorted.len() / 2, sorted.len());
+        let threshold = match len {
+            0 | 1 => f64::INFINITY,
+            _ if len % 2 == 1 => 3.0 * sorted[k],
+            _ => 3.0 * (sorted[k - 1] + sorted[k]) / 2.0,
+        };
+        let skipped = norm >= threshold;
+        norms.push(norm);
+        let entries = optimizer.collect().unwrap();
+        assert_eq!(entries.len(), 1);
+        let entry = entries[0];
+        assert_eq!((entry.skipped, entry.distortion, entry.rate), (skipped, 2.0, 2.0));
+        assert!((entry.grad_norm / norm - 1.0).abs() < 1e-9);
+        assert!(
+            entry.skip_threshold == threshold
+                || (entry.skip_threshold / threshold - 1.0).abs() < 1e-9
+        );
+        if skipped {
+            continue;
+        }
+        updates += 1;
+        for (i, gradient) in gradients.iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
+            let adamw = AdamW {
+                learning_rate: learning_rate as f32,
+                beta1: 0.9,
+                beta2: 0.95,
+                epsilon: 1e-8,
+                weight_decay: 0.01,
+                step: updates,
+                gradient_scale: (30.0 / (norm + 1e-6)).min(1.0) as f32,
+                ema_rate: 0.5,
+            };
+            let state = AdamWState {
+                parameters: &mut p[i],
+                ema: &mut ema[i],
+                first: &mut m[i],
+                second: &mut v[i],
+            };
+            adamw.apply(state, &host(gradient));
+        }
+    }
+    assert_eq!(updates, 5, "one step was to be skipped");
+    let memory = optimizer.memory().unwrap();
+    assert_eq!(memory.updates, updates);
+    let expected = &norms[2..];
+    assert!(memory.norms.iter().zip(expected).all(|(a, b)| (a / b - 1.0).abs() < 1e-9));
+    assert_eq!(memory.norms.len(), 4);
+    let close = |found: &[f32], expected: &[f32]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 2e-6)
+    };
+    for i in 0..lengths.len() {
+        assert!(close(&host(&tensors[i]), &p[i]), "parameter {i}");
+        assert!(close(&host(&optimizer.ema().unwrap()[i]), &ema[i]), "average {i}");
+        assert!(close(&memory.ema[i], &ema[i]) && close(&memory.first[i], &m[i]), "moments {i}");
+        assert!(close(&memory.second[i], &v[i]), "second moment {i}");
+    }
+    let mut other = DeviceOptimizer::new(&tensors, settings).unwrap();
+    other.restore(&memory).unwrap();
+    assert_eq!(other.memory().unwrap(), memory);
+}
+
+#[test]
+fn gpu_steps_that_are_not_finite_change_nothing() {
+    let (_turn, device) = gpu();
+    let settings = DeviceAdamW {
+        beta1: 0.9,
+        beta2: 0.9,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        grad_clip: 1.0,
+        ema_rate: 0.5,
+        skip: DeviceSkip::None,
+    };
+    let p = Var::new(&[1f32, 2.0], &device).unwrap();
+    let mut optimizer = DeviceOptimizer::new(&[p.as_tensor().clone()], settings).unwrap();
+    let (good, bad) = (Tensor::new(&[1f32], &device).unwrap(), f32::NAN);
+    let bad_loss = Tensor::new(&[bad], &device).unwrap();
+    let gradient = |a: f32| Some(Tensor::new(&[a, 1.0], &device).unwrap());
+    optimizer.step(&[gradient(bad)], &good, &good, 0.1).unwrap();
+    optimizer.step(&[gradient(1.0)], &bad_loss, &good, 0.1).unwrap();
+    let steps = optimizer.collect().unwrap();
+    assert!(steps.iter().all(|step| step.skipped) && steps.len() == 2);
+    assert_eq!(p.as_tensor().to_vec1::<f32>().unwrap(), [1.0, 2.0]);
+    let memory = optimizer.memory().unwrap();
+    assert_eq!(
+        (memory.updates, memory.norms.len()),
+        (0, 1),
+        "a norm that is not finite is dropped"
+    );
+}
+
+#[test]
+fn gpu_uploads_keep_their_bytes() {
+    let (_turn, device) = gpu();
+    let mut uploader = cuda::Uploader::new(&device).unwrap();
+    let bytes = |seed: usize| -> Vec<u8> { (0..96).map(|i| (i * seed % 251) as u8).collect() };
+    let tensors: Vec<Tensor> =
+        (1..=8).map(|seed| uploader.upload(&bytes(seed), (2, 4, 4, 3)).unwrap()).collect();
+    for (seed, tensor) in (1..=8).zip(tensors) {
+        assert_eq!(tensor.flatten_all().unwrap().to_vec1::<u8>().unwrap(), bytes(seed));
+    }
+    assert!(uploader.upload(&bytes(1), (2, 4, 4, 4)).is_err());
+}

@@ -85,7 +85,7 @@ fn run(
 /// Compares a function on the GPU with itself on the CPU, in all three precisions.
 fn compare(name: &str, device: &Device, inputs: &[Input], f: &dyn Fn(&[Tensor]) -> Result<Tensor>) {
     let expected = run(inputs, &Device::Cpu, DType::F32, f);
-    let mut check = |precision: &str, dtype, tolerance: f64| {
+    let check = |precision: &str, dtype, tolerance: f64| {
         let found = run(inputs, device, dtype, f);
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let what = if i == 0 { "value".to_owned() } else { format!("gradient {}", i - 1) };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::PinnedHostSlice;
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, PinnedHostSlice};
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Device, Result, Shape, Storage, Tensor};
@@ -16,8 +16,22 @@ const BUFFERS: usize = 3;
 /// Copies bytes to a GPU without waiting for it.
 pub struct Uploader {
     gpu: Arc<Gpu>,
-    buffers: Vec<PinnedHostSlice<u8>>,
+    buffers: Vec<Pinned>,
     next: usize,
+}
+
+/// Pinned memory, and the end of the copy that reads it. cudarc's own record of that is off where
+/// it does not track events.
+struct Pinned {
+    bytes: PinnedHostSlice<u8>,
+    copied: CudaEvent,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // Where even this fails, the context is lost and nothing reads the memory any more.
+        let _ = self.copied.synchronize();
+    }
 }
 
 impl std::fmt::Debug for Uploader {
@@ -50,20 +64,24 @@ impl Uploader {
         }
         let index = self.next;
         self.next = (index + 1) % BUFFERS;
-        let fits = self.buffers.get(index).is_some_and(|buffer| buffer.len() == bytes.len());
+        let fits = self.buffers.get(index).is_some_and(|buffer| buffer.bytes.len() == bytes.len());
         if !fits {
             // SAFETY: filled below before anything reads it.
-            let buffer = unsafe { self.gpu.stream.context().alloc_pinned(bytes.len()) }.w()?;
+            let pinned = unsafe { self.gpu.stream.context().alloc_pinned(bytes.len()) }.w()?;
+            let copied = self.gpu.stream.record_event(None).w()?;
+            let pinned = Pinned { bytes: pinned, copied };
             match self.buffers.get_mut(index) {
-                Some(old) => *old = buffer,
-                None => self.buffers.push(buffer),
+                Some(old) => *old = pinned,
+                None => self.buffers.push(pinned),
             }
         }
-        let buffer = &mut self.buffers[index];
-        buffer.as_mut_slice().w()?.copy_from_slice(bytes);
+        let pinned = &mut self.buffers[index];
+        pinned.copied.synchronize().w()?;
+        pinned.bytes.as_mut_slice().w()?.copy_from_slice(bytes);
         // SAFETY: written whole by the copy that follows.
         let mut slice = unsafe { self.gpu.device.alloc::<u8>(bytes.len())? };
-        self.gpu.stream.memcpy_htod(buffer, &mut slice).w()?;
+        self.gpu.stream.memcpy_htod(&pinned.bytes, &mut slice).w()?;
+        pinned.copied.record(&self.gpu.stream).w()?;
         let storage =
             CudaStorage { slice: CudaStorageSlice::U8(slice), device: self.gpu.device.clone() };
         Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))

@@ -354,12 +354,14 @@ CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstr
 }
 
 CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t bytes) {
+    CALL;
     CUresult result = cuMemcpyHtoDAsync(to, from, bytes, nullptr);
     wait_for(nullptr, true);
     return result;
 }
 
 CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t bytes) {
+    CALL;
     CUresult result = cuMemcpyDtoHAsync(to, from, bytes, nullptr);
     wait_for(nullptr, true);
     return result;

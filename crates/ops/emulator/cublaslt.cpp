@@ -263,6 +263,12 @@ int cublasLtMatmul(Handle *handle, const Desc *desc, const void *alpha, const vo
     p.c.data = c;
     p.d.data = d;
     if ((p.epilogue & (BIAS | BGRADA | BGRADB)) && !p.bias) return refuse(INVALID_VALUE, "the epilogue needs a bias pointer");
+    if ((p.epilogue & BIAS) && reinterpret_cast<uintptr_t>(p.bias) % 16) {
+        // Nothing is documented about it; PyTorch takes care that the search knows.
+        static bool said = false;
+        if (!said) fprintf(stderr, "CUDA emulator: the bias, %p, is not aligned to 16 bytes, which no search is told\n", p.bias);
+        said = true;
+    }
     if (p.beta != 0 && c == d && (lc->ld != ld->ld || lc->type != ld->type || lc->stride != ld->stride))
         return refuse(INVALID_VALUE, "C and D are the same memory in different layouts");
     if (workspace_bytes) {

@@ -167,7 +167,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR: *value = 32; break;
     case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK: *value = 65536; break;
     case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *value = 32; break;
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = SHARED_STATIC; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = SHARED_DEFAULT; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = SHARED_MOST; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: *value = 228 << 10; break;
     case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *value = 50 << 20; break;
@@ -520,9 +520,6 @@ CUresult cuEventElapsedTime_v2(float *ms, CUevent start, CUevent end) { return e
 
 namespace {
 
-struct Parameter {
-    size_t bytes;
-};
 struct PtxEntry {
     std::string name;
     std::vector<size_t> parameters; // bytes of each
@@ -732,7 +729,8 @@ CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, uns
             fail("argument %zu of %s is 0x%llx: was a pointer or a 32-bit value passed for a 64-bit number?", i, name, (unsigned long long)value);
         }
     }
-    run({&f->kernel, {gx, gy, gz}, {bx, by, bz}, shared, arguments});
+    size_t limit = f->dynamic_shared > SHARED_DEFAULT ? SHARED_MOST : SHARED_DEFAULT;
+    run({&f->kernel, {gx, gy, gz}, {bx, by, bz}, shared, limit, arguments});
     return CUDA_SUCCESS;
 }
 

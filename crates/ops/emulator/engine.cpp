@@ -607,8 +607,10 @@ extern "C" void *emu_shared(const void *site, size_t bytes, size_t alignment) {
     variables.push_back({site, begin, begin + bytes});
     shared_used = begin + bytes + SHARED_GAP;
     shared_declared += bytes;
-    if (shared_declared > SHARED_STATIC) fail("declares more than 48 KiB of shared memory");
-    if (shared_declared + launch->dynamic_shared > SHARED_MOST) fail("takes more than 227 KiB of shared memory");
+    if (shared_declared > SHARED_DEFAULT) fail("declares more than 48 KiB of shared memory");
+    if (shared_declared + launch->dynamic_shared > launch->shared_limit)
+        fail("takes %zu bytes of shared memory, %zu of them dynamic; it may have %zu", shared_declared + launch->dynamic_shared,
+             launch->dynamic_shared, launch->shared_limit);
     return shared + begin;
 }
 

@@ -13,6 +13,7 @@ struct Launch {
     const Kernel *kernel;
     dim3 grid, block;
     size_t dynamic_shared;
+    size_t shared_limit; // of static and dynamic shared memory together
     void **arguments;
 };
 
@@ -21,8 +22,9 @@ void run(const Launch &launch);
 // Memory of a kernel library that kernels may read (constants) or also write (variables).
 void allow(const void *begin, const void *end, bool writable);
 
-constexpr size_t SHARED_STATIC = 48 << 10;  // bytes a block may declare
-constexpr size_t SHARED_MOST = 227 << 10;   // with dynamic memory, on compute capability 9.0
-constexpr size_t SHARED_DEFAULT = 48 << 10; // dynamic, unless the function's attribute is raised
+// Shared memory that a block may have on compute capability 9.0, static and dynamic together: the
+// larger amount where the function's attribute allows more dynamic memory than the smaller.
+constexpr size_t SHARED_DEFAULT = 48 << 10;
+constexpr size_t SHARED_MOST = 227 << 10;
 
 } // namespace emu

@@ -4,6 +4,7 @@
 #   run.sh TOOLKIT [ARGUMENTS OF cargo test]     e.g. run.sh ~/cuda -p vdvae-ops --test gpu
 #   run.sh TOOLKIT --selftest                    the emulator's own tests
 #   BUILD_ONLY=1 run.sh TOOLKIT                  only the libraries
+#   FEATURES=vdvae-ops/cuda run.sh TOOLKIT ...   other features than cuda and cudnn
 #
 # TOOLKIT holds bin/nvcc, include/ and import libraries in lib/ that open the CUDA libraries at the
 # first call, with an env.sh that points the build there. What the emulator checks, and settings:
@@ -102,4 +103,5 @@ fi
 
 [ -z "${BUILD_ONLY:-}" ] || exit 0
 [ $# -gt 0 ] || set -- -p vdvae-ops --test gpu
-exec env LD_LIBRARY_PATH="$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" cargo test --features vdvae-ops/cuda,vdvae-ops/cudnn "$@"
+exec env LD_LIBRARY_PATH="$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+  cargo test --features "${FEATURES:-vdvae-ops/cuda,vdvae-ops/cudnn}" "$@"

@@ -5,6 +5,9 @@
 //! stock convolutions and activations are about ten times slower on a CPU, and the gradients of
 //! its upsampling and average pooling are wrong when a tensor is used twice or does not divide.
 //!
+//! With the feature `cuda` the same operators run on NVIDIA GPUs, in float32 and bfloat16: see the
+//! module `cuda`. What follows is about the CPU.
+//!
 //! # Architecture
 //!
 //! **Memory.** A pixel's channels lie together, from the picture to the loss, so a 1×1 convolution

@@ -30,7 +30,7 @@ pub(super) enum HiddenStates {
     F32(Hidden<f32>),
     F64(Hidden<f64>),
     #[cfg(feature = "cuda")]
-    Gpu(crate::cuda::block::Hidden),
+    Gpu(Box<crate::cuda::block::Hidden>),
 }
 
 /// Moves hidden states in and out of [`HiddenStates`].

@@ -111,7 +111,8 @@ impl Fused {
         let call = Call { gpu: &gpu, grid, shape: self.shape, inputs: &views, parameters };
         let (out, hidden) = call.forward()?;
         if self.keep {
-            *self.hidden.lock().expect("no panic while held") = Some(HiddenStates::Gpu(hidden));
+            let hidden = HiddenStates::Gpu(Box::new(hidden));
+            *self.hidden.lock().expect("no panic while held") = Some(hidden);
         }
         let shape = Shape::from((grid.n, grid.height, grid.width, self.shape.output));
         Ok((out.into_storage(), shape))
@@ -131,7 +132,7 @@ impl Fused {
             operands.iter().zip(inputs).map(|(x, of)| (x.view(), of.dims()[3])).collect();
         let [ps, us] = Operand::all([parameters, upstream], NAME)?;
         let hidden = match self.hidden.lock().expect("no panic while held").take() {
-            Some(HiddenStates::Gpu(hidden)) => Some(hidden),
+            Some(HiddenStates::Gpu(hidden)) => Some(*hidden),
             _ => None,
         };
         let parameters_view = ps.view();

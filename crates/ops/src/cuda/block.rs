@@ -427,8 +427,8 @@ pub(crate) fn sum_partials(
 
 /// Whether rows can be read and written a pack at a time.
 fn is_wide(kind: Kind, views: &[View<'_>], widths: &[usize]) -> bool {
-    views.iter().all(|view| view.address % 16 == 0)
-        && widths.iter().all(|width| width % kind.pack() == 0)
+    views.iter().all(|view| view.address.is_multiple_of(16))
+        && widths.iter().all(|width| width.is_multiple_of(kind.pack()))
 }
 
 fn check_packs(packs: usize) -> Result<()> {

@@ -37,9 +37,9 @@ impl<'a, const N: usize> Weights<'a, N> {
             offset += shape.parameters();
             start
         });
-        let placed = offsets.iter().all(|offset| offset * kind.bytes() % 16 == 0);
+        let placed = offsets.iter().all(|offset| (offset * kind.bytes()).is_multiple_of(16));
         let copies = match (kind, placed) {
-            (Kind::F32, true) if flat.address % 16 == 0 => vec![],
+            (Kind::F32, true) if flat.address.is_multiple_of(16) => vec![],
             (_, true) => vec![gpu.converted(flat, kind)?],
             (_, false) => shapes
                 .iter()

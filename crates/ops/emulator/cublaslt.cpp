@@ -50,35 +50,42 @@ constexpr int R_32F = 0, R_64F = 1;
 constexpr int COMPUTE_32F = 68, COMPUTE_32F_PEDANTIC = 69, COMPUTE_64F = 70;
 constexpr int COMPUTE_32F_FAST_16F = 74, COMPUTE_32F_FAST_16BF = 75, COMPUTE_32F_FAST_TF32 = 77;
 
-#define ENTER                     \
-    std::lock_guard guard(lock);  \
+#define ENTER                                                                                      \
+    std::lock_guard guard(lock);                                                                   \
     Call call(__func__)
 
 // Copies an attribute whose size must be right.
 template <typename T> int set(T &to, const void *from, size_t bytes, const char *what) {
-    if (!from || bytes != sizeof(T)) return refuse(INVALID_VALUE, "%s takes %zu bytes, not %zu", what, sizeof(T), bytes);
+    if (!from || bytes != sizeof(T))
+        return refuse(INVALID_VALUE, "%s takes %zu bytes, not %zu", what, sizeof(T), bytes);
     memcpy(&to, from, bytes);
     return SUCCESS;
 }
 
 // The product that the descriptors describe, without pointers; checks what needs none.
-int describe(const Desc &desc, const Layout &a, const Layout &b, const Layout &c, const Layout &d, Product &p) {
-    if (desc.pointer_mode != 0) return refuse(NOT_SUPPORTED, "scalars in device memory are not emulated");
+int describe(const Desc &desc, const Layout &a, const Layout &b, const Layout &c, const Layout &d,
+             Product &p) {
+    if (desc.pointer_mode != 0)
+        return refuse(NOT_SUPPORTED, "scalars in device memory are not emulated");
     for (auto *l : {&a, &b, &c, &d}) {
-        if (l->order != 0) return refuse(NOT_SUPPORTED, "orders other than column-major are not emulated");
-        if (type_of(l->type) == Type::None) return refuse(NOT_SUPPORTED, "data type %d is not emulated", l->type);
+        if (l->order != 0)
+            return refuse(NOT_SUPPORTED, "orders other than column-major are not emulated");
+        if (type_of(l->type) == Type::None)
+            return refuse(NOT_SUPPORTED, "data type %d is not emulated", l->type);
         if (l->ld < l->rows || l->rows <= 0 || l->cols <= 0)
-            return refuse(INVALID_VALUE, "a layout of %lld rows, %lld columns, leading dimension %lld", (long long)l->rows,
-                          (long long)l->cols, (long long)l->ld);
+            return refuse(INVALID_VALUE,
+                          "a layout of %lld rows, %lld columns, leading dimension %lld",
+                          (long long)l->rows, (long long)l->cols, (long long)l->ld);
         if (l->batch != d.batch) return refuse(INVALID_VALUE, "different batch counts");
     }
     if (desc.transc) return refuse(NOT_SUPPORTED, "C transposed");
     int64_t m = desc.transa ? a.cols : a.rows, k = desc.transa ? a.rows : a.cols;
     int64_t kb = desc.transb ? b.cols : b.rows, n = desc.transb ? b.rows : b.cols;
     if (k != kb || c.rows != m || c.cols != n || d.rows != m || d.cols != n)
-        return refuse(INVALID_VALUE, "shapes: op(A) %lld x %lld, op(B) %lld x %lld, C %lld x %lld, D %lld x %lld", (long long)m,
-                      (long long)k, (long long)kb, (long long)n, (long long)c.rows, (long long)c.cols, (long long)d.rows,
-                      (long long)d.cols);
+        return refuse(INVALID_VALUE,
+                      "shapes: op(A) %lld x %lld, op(B) %lld x %lld, C %lld x %lld, D %lld x %lld",
+                      (long long)m, (long long)k, (long long)kb, (long long)n, (long long)c.rows,
+                      (long long)c.cols, (long long)d.rows, (long long)d.cols);
     Type x = type_of(a.type), y = type_of(d.type);
     // The rows of cublasLtMatmul's table for these types.
     bool supported = a.type == b.type && c.type == d.type;
@@ -86,17 +93,21 @@ int describe(const Desc &desc, const Layout &a, const Layout &b, const Layout &c
     case COMPUTE_32F:
     case COMPUTE_32F_PEDANTIC:
         supported &= desc.scale == R_32F &&
-                     ((x == Type::F32 && y == Type::F32) || ((x == Type::BF16 || x == Type::F16) && (y == x || y == Type::F32)));
+                     ((x == Type::F32 && y == Type::F32) ||
+                      ((x == Type::BF16 || x == Type::F16) && (y == x || y == Type::F32)));
         break;
     case COMPUTE_32F_FAST_TF32:
     case COMPUTE_32F_FAST_16F:
-    case COMPUTE_32F_FAST_16BF: supported &= desc.scale == R_32F && x == Type::F32 && y == Type::F32; break;
+    case COMPUTE_32F_FAST_16BF:
+        supported &= desc.scale == R_32F && x == Type::F32 && y == Type::F32;
+        break;
     case COMPUTE_64F: supported &= desc.scale == R_64F && x == Type::F64 && y == Type::F64; break;
     default: supported = false;
     }
     if (!supported)
-        return refuse(NOT_SUPPORTED, "A %s, B %s, C %s, D %s, compute type %d, scale type %d", name_of(x), name_of(type_of(b.type)),
-                      name_of(type_of(c.type)), name_of(y), desc.compute, desc.scale);
+        return refuse(NOT_SUPPORTED, "A %s, B %s, C %s, D %s, compute type %d, scale type %d",
+                      name_of(x), name_of(type_of(b.type)), name_of(type_of(c.type)), name_of(y),
+                      desc.compute, desc.scale);
     switch (desc.epilogue) {
     case DEFAULT:
     case RELU:
@@ -108,7 +119,8 @@ int describe(const Desc &desc, const Layout &a, const Layout &b, const Layout &c
     case BGRADB: break;
     default: return refuse(NOT_SUPPORTED, "epilogue %d is not emulated", desc.epilogue);
     }
-    if (desc.epilogue >= BGRADA && d.batch > 1) return refuse(NOT_SUPPORTED, "bias gradients of a batch are not emulated");
+    if (desc.epilogue >= BGRADA && d.batch > 1)
+        return refuse(NOT_SUPPORTED, "bias gradients of a batch are not emulated");
     if ((desc.epilogue & BIAS) && d.batch > 1 && desc.bias_stride != 0)
         return refuse(NOT_SUPPORTED, "one bias for each of a batch is not emulated");
     // Without 8-bit operands, the bias has D's type.
@@ -117,8 +129,19 @@ int describe(const Desc &desc, const Layout &a, const Layout &b, const Layout &c
     auto view = [](const Layout &l, int transposed) {
         return Matrix{nullptr, type_of(l.type), l.rows, l.cols, l.ld, l.stride, transposed != 0};
     };
-    p = {m, n, k, d.batch, view(a, desc.transa), view(b, desc.transb), view(c, 0), view(d, 0), 1, 0,
-         desc.compute == COMPUTE_32F_FAST_TF32, desc.epilogue, desc.bias};
+    p = {m,
+         n,
+         k,
+         d.batch,
+         view(a, desc.transa),
+         view(b, desc.transb),
+         view(c, 0),
+         view(d, 0),
+         1,
+         0,
+         desc.compute == COMPUTE_32F_FAST_TF32,
+         desc.epilogue,
+         desc.bias};
     return SUCCESS;
 }
 
@@ -128,7 +151,8 @@ extern "C" {
 
 int cublasLtCreate(Handle **handle) {
     ENTER;
-    if (!context_is_current()) return refuse(NOT_INITIALIZED, "cublasLtCreate: no context is current");
+    if (!context_is_current())
+        return refuse(NOT_INITIALIZED, "cublasLtCreate: no context is current");
     *handle = new Handle;
     handles.insert(*handle);
     return SUCCESS;
@@ -175,7 +199,8 @@ int cublasLtMatmulDescSetAttribute(Desc *desc, int attribute, const void *value,
     }
 }
 
-int cublasLtMatrixLayoutCreate(Layout **layout, int type, uint64_t rows, uint64_t cols, int64_t ld) {
+int cublasLtMatrixLayoutCreate(Layout **layout, int type, uint64_t rows, uint64_t cols,
+                               int64_t ld) {
     *layout = new Layout{type, 0, 1, int64_t(rows), int64_t(cols), ld, 0};
     return SUCCESS;
 }
@@ -185,7 +210,8 @@ int cublasLtMatrixLayoutDestroy(Layout *layout) {
     return SUCCESS;
 }
 
-int cublasLtMatrixLayoutSetAttribute(Layout *layout, int attribute, const void *value, size_t bytes) {
+int cublasLtMatrixLayoutSetAttribute(Layout *layout, int attribute, const void *value,
+                                     size_t bytes) {
     ENTER;
     switch (attribute) {
     case 0: return set(layout->type, value, bytes, "TYPE");
@@ -209,7 +235,8 @@ int cublasLtMatmulPreferenceDestroy(Preference *preference) {
     return SUCCESS;
 }
 
-int cublasLtMatmulPreferenceSetAttribute(Preference *preference, int attribute, const void *value, size_t bytes) {
+int cublasLtMatmulPreferenceSetAttribute(Preference *preference, int attribute, const void *value,
+                                         size_t bytes) {
     ENTER;
     switch (attribute) {
     case 1: return set(preference->workspace, value, bytes, "MAX_WORKSPACE_BYTES");
@@ -220,19 +247,24 @@ int cublasLtMatmulPreferenceSetAttribute(Preference *preference, int attribute, 
     case 0:
     case 3:
     case 12: return SUCCESS; // restrict a search that is not one
-    default: return refuse(INVALID_VALUE, "attribute %d of a preference is not emulated", attribute);
+    default:
+        return refuse(INVALID_VALUE, "attribute %d of a preference is not emulated", attribute);
     }
 }
 
-int cublasLtMatmulAlgoGetHeuristic(Handle *handle, const Desc *desc, const Layout *a, const Layout *b, const Layout *c,
-                                   const Layout *d, const Preference *preference, int wanted, Result *results, int *found) {
+int cublasLtMatmulAlgoGetHeuristic(Handle *handle, const Desc *desc, const Layout *a,
+                                   const Layout *b, const Layout *c, const Layout *d,
+                                   const Preference *preference, int wanted, Result *results,
+                                   int *found) {
     ENTER;
     if (!handles.count(handle)) return NOT_INITIALIZED;
-    if (!desc || !a || !b || !c || !d || !results || !found || wanted < 1) return refuse(INVALID_VALUE, "a null argument");
+    if (!desc || !a || !b || !c || !d || !results || !found || wanted < 1)
+        return refuse(INVALID_VALUE, "a null argument");
     *found = 0;
     Product p;
     if (int status = describe(*desc, *a, *b, *c, *d, p)) return status;
-    Preference defaults{0, {256, 256, 256, 256}}, &pr = preference ? *const_cast<Preference *>(preference) : defaults;
+    Preference defaults{0, {256, 256, 256, 256}},
+        &pr = preference ? *const_cast<Preference *>(preference) : defaults;
     // As much workspace as it may have, up to an amount that depends on the shape.
     size_t workspace = size_t(p.m) * size_t(p.n) * 4;
     workspace = std::min(pr.workspace, (workspace + 255) / 256 * 256);
@@ -246,13 +278,15 @@ int cublasLtMatmulAlgoGetHeuristic(Handle *handle, const Desc *desc, const Layou
     return SUCCESS;
 }
 
-int cublasLtMatmul(Handle *handle, const Desc *desc, const void *alpha, const void *a, const Layout *la, const void *b,
-                   const Layout *lb, const void *beta, const void *c, const Layout *lc, void *d, const Layout *ld,
+int cublasLtMatmul(Handle *handle, const Desc *desc, const void *alpha, const void *a,
+                   const Layout *la, const void *b, const Layout *lb, const void *beta,
+                   const void *c, const Layout *lc, void *d, const Layout *ld,
                    const Algorithm *algorithm, void *workspace, size_t workspace_bytes, void *) {
     ENTER;
     if (!handles.count(handle)) return NOT_INITIALIZED;
     if (!context_is_current()) return refuse(NOT_INITIALIZED, "no context is current");
-    if (!desc || !alpha || !beta || !la || !lb || !lc || !ld) return refuse(INVALID_VALUE, "a null argument");
+    if (!desc || !alpha || !beta || !la || !lb || !lc || !ld)
+        return refuse(INVALID_VALUE, "a null argument");
     Product p;
     if (int status = describe(*desc, *la, *lb, *lc, *ld, p)) return status;
     bool wide = desc->scale == R_64F;
@@ -262,32 +296,43 @@ int cublasLtMatmul(Handle *handle, const Desc *desc, const void *alpha, const vo
     p.b.data = b;
     p.c.data = c;
     p.d.data = d;
-    if ((p.epilogue & (BIAS | BGRADA | BGRADB)) && !p.bias) return refuse(INVALID_VALUE, "the epilogue needs a bias pointer");
+    if ((p.epilogue & (BIAS | BGRADA | BGRADB)) && !p.bias)
+        return refuse(INVALID_VALUE, "the epilogue needs a bias pointer");
     if ((p.epilogue & BIAS) && reinterpret_cast<uintptr_t>(p.bias) % 16) {
         // Nothing is documented about it; PyTorch takes care that the search knows.
         static bool said = false;
-        if (!said) fprintf(stderr, "CUDA emulator: the bias, %p, is not aligned to 16 bytes, which no search is told\n", p.bias);
+        if (!said)
+            fprintf(stderr,
+                    "CUDA emulator: the bias, %p, is not aligned to 16 bytes, which no search is "
+                    "told\n",
+                    p.bias);
         said = true;
     }
-    if (p.beta != 0 && c == d && (lc->ld != ld->ld || lc->type != ld->type || lc->stride != ld->stride))
+    if (p.beta != 0 && c == d &&
+        (lc->ld != ld->ld || lc->type != ld->type || lc->stride != ld->stride))
         return refuse(INVALID_VALUE, "C and D are the same memory in different layouts");
     if (workspace_bytes) {
-        if (!workspace || reinterpret_cast<uintptr_t>(workspace) % 16) return refuse(INVALID_VALUE, "the workspace is not aligned to 16");
+        if (!workspace || reinterpret_cast<uintptr_t>(workspace) % 16)
+            return refuse(INVALID_VALUE, "the workspace is not aligned to 16");
         // What the algorithm leaves there is of no use to anyone.
         writes(workspace, workspace_bytes, "the workspace");
         memset(workspace, 0xff, workspace_bytes);
     }
     if (algorithm) {
-        if (algorithm->magic != MAGIC) return refuse(INVALID_VALUE, "the algorithm comes from no search");
+        if (algorithm->magic != MAGIC)
+            return refuse(INVALID_VALUE, "the algorithm comes from no search");
         if (algorithm->m != p.m || algorithm->n != p.n || algorithm->k != p.k)
             return refuse(NOT_SUPPORTED, "the algorithm was found for another shape");
         if (algorithm->workspace > workspace_bytes)
-            return refuse(INVALID_VALUE, "the algorithm wants %zu bytes of workspace, not %zu", size_t(algorithm->workspace), workspace_bytes);
+            return refuse(INVALID_VALUE, "the algorithm wants %zu bytes of workspace, not %zu",
+                          size_t(algorithm->workspace), workspace_bytes);
         const void *pointers[] = {a, b, p.beta != 0 ? c : nullptr, d};
         for (int i = 0; i < 4; i++)
             if (reinterpret_cast<uintptr_t>(pointers[i]) % algorithm->alignment[i])
-                fail("%c, %p, is less aligned than the %u bytes that the search for the algorithm was told (the default is 256: "
-                     "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_%c_BYTES)", "ABCD"[i], pointers[i], algorithm->alignment[i], "ABCD"[i]);
+                fail("%c, %p, is less aligned than the %u bytes that the search for the algorithm "
+                     "was told (the default is 256: "
+                     "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_%c_BYTES)",
+                     "ABCD"[i], pointers[i], algorithm->alignment[i], "ABCD"[i]);
     }
     multiply(p);
     return SUCCESS;

@@ -13,7 +13,8 @@ using namespace emu;
 namespace {
 
 // cudnnStatus_t
-constexpr int SUCCESS = 0, NOT_INITIALIZED = 1001, BAD_PARAM = 2000, SHAPE_MISMATCH = 2008, NOT_SUPPORTED = 3000;
+constexpr int SUCCESS = 0, NOT_INITIALIZED = 1001, BAD_PARAM = 2000, SHAPE_MISMATCH = 2008,
+              NOT_SUPPORTED = 3000;
 constexpr int FMA_MATH = 3; // cudnnMathType_t
 
 struct Handle {
@@ -53,8 +54,8 @@ int refuse(int status, const char *format, ...) {
     return status;
 }
 
-#define ENTER                    \
-    std::lock_guard guard(lock); \
+#define ENTER                                                                                      \
+    std::lock_guard guard(lock);                                                                   \
     Call call(__func__)
 
 Type type_of(int data_type) { // cudnnDataType_t
@@ -83,33 +84,45 @@ struct Problem {
     int n, k, ch, h, wd, r, s, oh, ow;
 };
 
-int describe(Direction direction, const Tensor *x, const Filter *w, const Convolution *c, const Tensor *y, int algorithm, Problem &p) {
+int describe(Direction direction, const Tensor *x, const Filter *w, const Convolution *c,
+             const Tensor *y, int algorithm, Problem &p) {
     if (!x || !w || !c || !y) return refuse(BAD_PARAM, "a null descriptor");
-    if (x->type == Type::None || w->type == Type::None || y->type == Type::None || c->compute == Type::None)
+    if (x->type == Type::None || w->type == Type::None || y->type == Type::None ||
+        c->compute == Type::None)
         return refuse(BAD_PARAM, "a descriptor that was never set");
     if (c->groups != 1) return refuse(NOT_SUPPORTED, "groups are not emulated");
     if (c->mode != 1) return refuse(NOT_SUPPORTED, "only cross-correlation is emulated");
     if (x->type != w->type || x->type != y->type)
-        return refuse(NOT_SUPPORTED, "x %s, w %s, y %s", name_of(x->type), name_of(w->type), name_of(y->type));
+        return refuse(NOT_SUPPORTED, "x %s, w %s, y %s", name_of(x->type), name_of(w->type),
+                      name_of(y->type));
     // PSEUDO_BFLOAT16, PSEUDO_HALF, FLOAT and DOUBLE of the manual.
     if (c->compute != (x->type == Type::F64 ? Type::F64 : Type::F32))
-        return refuse(NOT_SUPPORTED, "tensors of %s computed in %s", name_of(x->type), name_of(c->compute));
-    p = {x, y, w, c, x->dims[0], w->dims[0], x->dims[1], x->dims[2], x->dims[3], w->dims[2], w->dims[3], 0, 0};
+        return refuse(NOT_SUPPORTED, "tensors of %s computed in %s", name_of(x->type),
+                      name_of(c->compute));
+    p = {x,          y,          w,          c,          x->dims[0], w->dims[0], x->dims[1],
+         x->dims[2], x->dims[3], w->dims[2], w->dims[3], 0,          0};
     p.oh = (p.h + 2 * c->pad[0] - c->dilation[0] * (p.r - 1) - 1) / c->stride[0] + 1;
     p.ow = (p.wd + 2 * c->pad[1] - c->dilation[1] * (p.s - 1) - 1) / c->stride[1] + 1;
-    if (w->dims[1] != p.ch || y->dims[0] != p.n || y->dims[1] != p.k || y->dims[2] != p.oh || y->dims[3] != p.ow)
-        return refuse(SHAPE_MISMATCH, "x (%d, %d, %d, %d) with filters (%d, %d, %d, %d) gives (%d, %d, %d, %d), not y's (%d, %d, %d, %d)",
-                      p.n, p.ch, p.h, p.wd, p.k, w->dims[1], p.r, p.s, p.n, p.k, p.oh, p.ow, y->dims[0], y->dims[1], y->dims[2], y->dims[3]);
+    if (w->dims[1] != p.ch || y->dims[0] != p.n || y->dims[1] != p.k || y->dims[2] != p.oh ||
+        y->dims[3] != p.ow)
+        return refuse(SHAPE_MISMATCH,
+                      "x (%d, %d, %d, %d) with filters (%d, %d, %d, %d) gives (%d, %d, %d, %d), "
+                      "not y's (%d, %d, %d, %d)",
+                      p.n, p.ch, p.h, p.wd, p.k, w->dims[1], p.r, p.s, p.n, p.k, p.oh, p.ow,
+                      y->dims[0], y->dims[1], y->dims[2], y->dims[3]);
     // With NHWC filters, the tensors are NHWC too, and only the first two algorithms know them.
     bool last = w->format == 1;
     if (last && !((x->channels_last() || x->dims[1] * x->dims[2] * x->dims[3] == x->dims[1]) &&
                   (y->channels_last() || y->dims[1] * y->dims[2] * y->dims[3] == y->dims[1])))
         return refuse(NOT_SUPPORTED, "NHWC filters with NCHW tensors");
-    if (!last && p.ch > 1 && p.h * p.wd > 1 && x->channels_last()) return refuse(NOT_SUPPORTED, "NCHW filters with NHWC tensors");
+    if (!last && p.ch > 1 && p.h * p.wd > 1 && x->channels_last())
+        return refuse(NOT_SUPPORTED, "NCHW filters with NHWC tensors");
     if (algorithm >= 0) {
-        bool three = p.r == 3 && p.s == 3 && c->stride[0] == 1 && c->stride[1] == 1 && c->dilation[0] == 1 && c->dilation[1] == 1;
+        bool three = p.r == 3 && p.s == 3 && c->stride[0] == 1 && c->stride[1] == 1 &&
+                     c->dilation[0] == 1 && c->dilation[1] == 1;
         int winograd = direction == Direction::Forward ? 6 : 4;
-        bool known = algorithm == 0 || algorithm == 1 || (!last && algorithm == winograd && three && x->type == Type::F32);
+        bool known = algorithm == 0 || algorithm == 1 ||
+                     (!last && algorithm == winograd && three && x->type == Type::F32);
         if (!known) return refuse(NOT_SUPPORTED, "algorithm %d for this shape", algorithm);
     }
     return SUCCESS;
@@ -122,8 +135,9 @@ size_t workspace_of(const Problem &p, Direction direction, int algorithm) {
     return (columns * 4 + 1024 * size_t(algorithm + 1) + 255) / 256 * 256;
 }
 
-template <typename D> int find_algorithms(Direction direction, const Tensor *x, const Filter *w, const Convolution *c, const Tensor *y,
-                                          int wanted, int *found, D *results) {
+template <typename D> int find_algorithms(Direction direction, const Tensor *x, const Filter *w,
+                                          const Convolution *c, const Tensor *y, int wanted,
+                                          int *found, D *results) {
     Problem p;
     if (int status = describe(direction, x, w, c, y, -1, p)) return status;
     if (wanted < 1 || !found || !results) return refuse(BAD_PARAM, "no room for results");
@@ -132,7 +146,8 @@ template <typename D> int find_algorithms(Direction direction, const Tensor *x, 
         if (*found == wanted) break;
         // Algorithm 0 of both gradients adds atomically.
         bool deterministic = algorithm == 1 || direction == Direction::Forward;
-        results[(*found)++] = {algorithm, SUCCESS, 1.f, workspace_of(p, direction, algorithm), deterministic, c->math, {}};
+        results[(*found)++] = {algorithm,     SUCCESS, 1.f, workspace_of(p, direction, algorithm),
+                               deterministic, c->math, {}};
     }
     return SUCCESS;
 }
@@ -145,10 +160,15 @@ void check(const Tensor &t, const void *data, const char *name, bool write) {
     size_t size = bytes_of(t.type);
     if (reinterpret_cast<uintptr_t>(data) % 16) {
         static bool said = false;
-        if (!said) fprintf(stderr, "CUDA emulator: %s, %p, is not aligned to 16 bytes, which cuDNN's faster kernels want\n", name, data);
+        if (!said)
+            fprintf(stderr,
+                    "CUDA emulator: %s, %p, is not aligned to 16 bytes, which cuDNN's faster "
+                    "kernels want\n",
+                    name, data);
         said = true;
     }
-    if (reinterpret_cast<uintptr_t>(data) % size) fail("%s, %p, is not aligned to its elements", name, data);
+    if (reinterpret_cast<uintptr_t>(data) % size)
+        fail("%s, %p, is not aligned to its elements", name, data);
     bool last = t.strides[1] == 1;
     int inner = last ? 1 : 3, dense = t.strides[inner] == 1 ? t.dims[inner] : 1;
     int order[4] = {0, last ? 2 : 1, last ? 3 : 2, inner};
@@ -156,11 +176,14 @@ void check(const Tensor &t, const void *data, const char *name, bool write) {
         for (int b = 0; b < t.dims[order[1]]; b++)
             for (int c = 0; c < t.dims[order[2]]; c++)
                 for (int d = 0; d < t.dims[inner]; d += dense) {
-                    int64_t at = int64_t(a) * t.strides[order[0]] + int64_t(b) * t.strides[order[1]] +
+                    int64_t at = int64_t(a) * t.strides[order[0]] +
+                                 int64_t(b) * t.strides[order[1]] +
                                  int64_t(c) * t.strides[order[2]] + int64_t(d) * t.strides[inner];
                     auto *p = static_cast<char *>(const_cast<void *>(data)) + at * int64_t(size);
-                    if (write) writes(p, size_t(dense) * size, name);
-                    else reads(p, size_t(dense) * size, name);
+                    if (write)
+                        writes(p, size_t(dense) * size, name);
+                    else
+                        reads(p, size_t(dense) * size, name);
                 }
 }
 
@@ -170,13 +193,15 @@ size_t extent(const Tensor &t) {
     return (last + 1) * bytes_of(t.type);
 }
 
-void check_apart(const Tensor &in, const void *a, const Tensor &out, const void *b, const char *name) {
+void check_apart(const Tensor &in, const void *a, const Tensor &out, const void *b,
+                 const char *name) {
     auto p = static_cast<const char *>(a), q = static_cast<const char *>(b);
     if (p < q + extent(out) && q < p + extent(in)) fail("%s and the result overlap", name);
 }
 
 int64_t at(const Tensor &t, int n, int c, int h, int w) {
-    return int64_t(n) * t.strides[0] + int64_t(c) * t.strides[1] + int64_t(h) * t.strides[2] + int64_t(w) * t.strides[3];
+    return int64_t(n) * t.strides[0] + int64_t(c) * t.strides[1] + int64_t(h) * t.strides[2] +
+           int64_t(w) * t.strides[3];
 }
 
 // As reals, channels last; filters as (R, S, C, K).
@@ -203,7 +228,8 @@ template <typename T> std::vector<T> unpack_filter(const Filter &f, const void *
                 }
     return out;
 }
-template <typename T> void store_scaled(const Tensor &t, void *data, int64_t i, T alpha, T beta, T v) {
+template <typename T>
+void store_scaled(const Tensor &t, void *data, int64_t i, T alpha, T beta, T v) {
     v *= alpha;
     if (beta != 0) v += beta * T(load(t.type, data, i));
     store(t.type, data, i, double(v));
@@ -217,20 +243,28 @@ struct Tap {
     bool inside;
 };
 Tap tap(const Problem &p, int i, int j, int r, int s) {
-    int h = i * p.c->stride[0] - p.c->pad[0] + r * p.c->dilation[0], w = j * p.c->stride[1] - p.c->pad[1] + s * p.c->dilation[1];
+    int h = i * p.c->stride[0] - p.c->pad[0] + r * p.c->dilation[0],
+        w = j * p.c->stride[1] - p.c->pad[1] + s * p.c->dilation[1];
     return {h, w, h >= 0 && h < p.h && w >= 0 && w < p.wd};
 }
 
-template <typename T> void compute(const Problem &p, Direction direction, T alpha, T beta, const void *x, const void *w, const void *y) {
+template <typename T> void compute(const Problem &p, Direction direction, T alpha, T beta,
+                                   const void *x, const void *w, const void *y) {
     bool tf32 = p.x->type == Type::F32 && p.c->math != FMA_MATH; // DEFAULT_MATH allows it too
     size_t ch = size_t(p.ch), k = size_t(p.k);
     std::vector<T> xs, ws, ys;
-    if (direction != Direction::Data) xs = unpack<T>(*p.x, x, tf32);
-    else xs.resize(size_t(p.n) * size_t(p.h) * size_t(p.wd) * ch);
-    if (direction != Direction::Filter) ws = unpack_filter<T>(*p.w, w, tf32);
-    else ws.resize(size_t(p.r) * size_t(p.s) * ch * k);
-    if (direction != Direction::Forward) ys = unpack<T>(*p.y, y, tf32);
-    else ys.resize(size_t(p.n) * size_t(p.oh) * size_t(p.ow) * k);
+    if (direction != Direction::Data)
+        xs = unpack<T>(*p.x, x, tf32);
+    else
+        xs.resize(size_t(p.n) * size_t(p.h) * size_t(p.wd) * ch);
+    if (direction != Direction::Filter)
+        ws = unpack_filter<T>(*p.w, w, tf32);
+    else
+        ws.resize(size_t(p.r) * size_t(p.s) * ch * k);
+    if (direction != Direction::Forward)
+        ys = unpack<T>(*p.y, y, tf32);
+    else
+        ys.resize(size_t(p.n) * size_t(p.oh) * size_t(p.ow) * k);
     for (int n = 0; n < p.n; n++)
         for (int i = 0; i < p.oh; i++)
             for (int j = 0; j < p.ow; j++)
@@ -238,8 +272,12 @@ template <typename T> void compute(const Problem &p, Direction direction, T alph
                     for (int s = 0; s < p.s; s++) {
                         Tap t = tap(p, i, j, r, s);
                         if (!t.inside) continue;
-                        T *px = &xs[((size_t(n) * size_t(p.h) + size_t(t.h)) * size_t(p.wd) + size_t(t.w)) * ch];
-                        T *py = &ys[((size_t(n) * size_t(p.oh) + size_t(i)) * size_t(p.ow) + size_t(j)) * k];
+                        T *px = &xs[((size_t(n) * size_t(p.h) + size_t(t.h)) * size_t(p.wd) +
+                                     size_t(t.w)) *
+                                    ch];
+                        T *py = &ys[((size_t(n) * size_t(p.oh) + size_t(i)) * size_t(p.ow) +
+                                     size_t(j)) *
+                                    k];
                         T *pw = &ws[(size_t(r) * size_t(p.s) + size_t(s)) * ch * k];
                         for (size_t c = 0; c < ch; c++, pw += k) {
                             if (direction == Direction::Forward) {
@@ -258,7 +296,9 @@ template <typename T> void compute(const Problem &p, Direction direction, T alph
         for (int r = 0; r < p.r; r++)
             for (int s = 0; s < p.s; s++)
                 for (int c = 0; c < p.ch; c++)
-                    for (int o = 0; o < p.k; o++) store_scaled(*p.w, const_cast<void *>(w), at(*p.w, o, c, r, s), alpha, beta, ws[i++]);
+                    for (int o = 0; o < p.k; o++)
+                        store_scaled(*p.w, const_cast<void *>(w), at(*p.w, o, c, r, s), alpha, beta,
+                                     ws[i++]);
         return;
     }
     const Tensor &t = direction == Direction::Forward ? *p.y : *p.x;
@@ -267,18 +307,21 @@ template <typename T> void compute(const Problem &p, Direction direction, T alph
     for (int n = 0; n < t.dims[0]; n++)
         for (int h = 0; h < t.dims[2]; h++)
             for (int v = 0; v < t.dims[3]; v++)
-                for (int c = 0; c < t.dims[1]; c++) store_scaled(t, out, at(t, n, c, h, v), alpha, beta, values[i++]);
+                for (int c = 0; c < t.dims[1]; c++)
+                    store_scaled(t, out, at(t, n, c, h, v), alpha, beta, values[i++]);
 }
 
-int convolve(Handle *handle, Direction direction, const void *alpha, const Tensor *x, const void *px, const Filter *w, const void *pw,
-             const Convolution *c, int algorithm, void *workspace, size_t bytes, const void *beta, const Tensor *y, const void *py) {
+int convolve(Handle *handle, Direction direction, const void *alpha, const Tensor *x,
+             const void *px, const Filter *w, const void *pw, const Convolution *c, int algorithm,
+             void *workspace, size_t bytes, const void *beta, const Tensor *y, const void *py) {
     if (!handles.count(handle)) return NOT_INITIALIZED;
     if (!context_is_current()) return refuse(NOT_INITIALIZED, "no context is current");
     Problem p;
     if (int status = describe(direction, x, w, c, y, algorithm, p)) return status;
     size_t needed = workspace_of(p, direction, algorithm);
     if (bytes < needed || (needed && !workspace))
-        return refuse(BAD_PARAM, "the algorithm wants %zu bytes of workspace, not %zu", needed, bytes);
+        return refuse(BAD_PARAM, "the algorithm wants %zu bytes of workspace, not %zu", needed,
+                      bytes);
     if (needed) { // what the algorithm leaves there is of no use to anyone
         writes(workspace, needed, "the workspace");
         memset(workspace, 0xff, needed);
@@ -286,15 +329,24 @@ int convolve(Handle *handle, Direction direction, const void *alpha, const Tenso
     bool wide = x->type == Type::F64;
     double al = wide ? *static_cast<const double *>(alpha) : *static_cast<const float *>(alpha);
     double be = wide ? *static_cast<const double *>(beta) : *static_cast<const float *>(beta);
-    const Tensor &out = direction == Direction::Forward ? *y : direction == Direction::Data ? *x : *w;
-    const void *result = direction == Direction::Forward ? py : direction == Direction::Data ? px : pw;
-    if (direction != Direction::Data) check(*x, px, "x", false), check_apart(*x, px, out, result, "x");
-    if (direction != Direction::Filter) check(*w, pw, "w", false), check_apart(*w, pw, out, result, "w");
-    if (direction != Direction::Forward) check(*y, py, "dy", false), check_apart(*y, py, out, result, "dy");
+    const Tensor &out = direction == Direction::Forward ? *y
+                        : direction == Direction::Data  ? *x
+                                                        : *w;
+    const void *result = direction == Direction::Forward ? py
+                         : direction == Direction::Data  ? px
+                                                         : pw;
+    if (direction != Direction::Data)
+        check(*x, px, "x", false), check_apart(*x, px, out, result, "x");
+    if (direction != Direction::Filter)
+        check(*w, pw, "w", false), check_apart(*w, pw, out, result, "w");
+    if (direction != Direction::Forward)
+        check(*y, py, "dy", false), check_apart(*y, py, out, result, "dy");
     if (be != 0) check(out, result, "the result, which is added to,", false);
     check(out, result, "the result", true);
-    if (wide) compute<double>(p, direction, al, be, px, pw, py);
-    else compute<float>(p, direction, float(al), float(be), px, pw, py);
+    if (wide)
+        compute<double>(p, direction, al, be, px, pw, py);
+    else
+        compute<float>(p, direction, float(al), float(be), px, pw, py);
     return SUCCESS;
 }
 
@@ -347,26 +399,33 @@ int cudnnDestroyTensorDescriptor(Tensor *t) {
 }
 int cudnnSetTensor4dDescriptor(Tensor *t, int format, int type, int n, int c, int h, int w) {
     ENTER;
-    if (n < 1 || c < 1 || h < 1 || w < 1) return refuse(BAD_PARAM, "a tensor of (%d, %d, %d, %d)", n, c, h, w);
-    if (type_of(type) == Type::None || format > 1) return refuse(NOT_SUPPORTED, "data type %d or format %d", type, format);
+    if (n < 1 || c < 1 || h < 1 || w < 1)
+        return refuse(BAD_PARAM, "a tensor of (%d, %d, %d, %d)", n, c, h, w);
+    if (type_of(type) == Type::None || format > 1)
+        return refuse(NOT_SUPPORTED, "data type %d or format %d", type, format);
     t->type = type_of(type);
     int dims[] = {n, c, h, w};
     memcpy(t->dims, dims, sizeof dims);
     pack_strides(t->dims, format == 1, t->strides);
     return SUCCESS;
 }
-int cudnnSetTensor4dDescriptorEx(Tensor *t, int type, int n, int c, int h, int w, int sn, int sc, int sh, int sw) {
+int cudnnSetTensor4dDescriptorEx(Tensor *t, int type, int n, int c, int h, int w, int sn, int sc,
+                                 int sh, int sw) {
     ENTER;
     if (int status = cudnnSetTensor4dDescriptor(t, 0, type, n, c, h, w)) return status;
     int strides[] = {sn, sc, sh, sw};
     for (int i = 0; i < 4; i++)
-        if (strides[i] < 1 && t->dims[i] > 1) return refuse(BAD_PARAM, "stride %d of dimension %d", strides[i], i);
+        if (strides[i] < 1 && t->dims[i] > 1)
+            return refuse(BAD_PARAM, "stride %d of dimension %d", strides[i], i);
     memcpy(t->strides, strides, sizeof strides);
     return SUCCESS;
 }
-int cudnnSetTensorNdDescriptor(Tensor *t, int type, int count, const int *dims, const int *strides) {
-    if (count != 4) return refuse(NOT_SUPPORTED, "tensors of %d dimensions are not emulated", count);
-    return cudnnSetTensor4dDescriptorEx(t, type, dims[0], dims[1], dims[2], dims[3], strides[0], strides[1], strides[2], strides[3]);
+int cudnnSetTensorNdDescriptor(Tensor *t, int type, int count, const int *dims,
+                               const int *strides) {
+    if (count != 4)
+        return refuse(NOT_SUPPORTED, "tensors of %d dimensions are not emulated", count);
+    return cudnnSetTensor4dDescriptorEx(t, type, dims[0], dims[1], dims[2], dims[3], strides[0],
+                                        strides[1], strides[2], strides[3]);
 }
 
 int cudnnCreateFilterDescriptor(Filter **f) {
@@ -383,7 +442,8 @@ int cudnnSetFilter4dDescriptor(Filter *f, int type, int format, int k, int c, in
     return status;
 }
 int cudnnSetFilterNdDescriptor(Filter *f, int type, int format, int count, const int *dims) {
-    if (count != 4) return refuse(NOT_SUPPORTED, "filters of %d dimensions are not emulated", count);
+    if (count != 4)
+        return refuse(NOT_SUPPORTED, "filters of %d dimensions are not emulated", count);
     return cudnnSetFilter4dDescriptor(f, type, format, dims[0], dims[1], dims[2], dims[3]);
 }
 
@@ -395,17 +455,23 @@ int cudnnDestroyConvolutionDescriptor(Convolution *c) {
     delete c;
     return SUCCESS;
 }
-int cudnnSetConvolution2dDescriptor(Convolution *c, int pad_h, int pad_w, int stride_h, int stride_w, int dilation_h, int dilation_w,
-                                    int mode, int compute) {
+int cudnnSetConvolution2dDescriptor(Convolution *c, int pad_h, int pad_w, int stride_h,
+                                    int stride_w, int dilation_h, int dilation_w, int mode,
+                                    int compute) {
     ENTER;
     if (pad_h < 0 || pad_w < 0 || stride_h < 1 || stride_w < 1 || dilation_h < 1 || dilation_w < 1)
-        return refuse(BAD_PARAM, "padding (%d, %d), stride (%d, %d), dilation (%d, %d)", pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w);
-    *c = {{pad_h, pad_w}, {stride_h, stride_w}, {dilation_h, dilation_w}, mode, 0, 1, type_of(compute)};
+        return refuse(BAD_PARAM, "padding (%d, %d), stride (%d, %d), dilation (%d, %d)", pad_h,
+                      pad_w, stride_h, stride_w, dilation_h, dilation_w);
+    *c = {{pad_h, pad_w},  {stride_h, stride_w}, {dilation_h, dilation_w}, mode, 0, 1,
+          type_of(compute)};
     return SUCCESS;
 }
-int cudnnSetConvolutionNdDescriptor(Convolution *c, int count, const int *pad, const int *stride, const int *dilation, int mode, int compute) {
-    if (count != 2) return refuse(NOT_SUPPORTED, "convolutions of %d dimensions are not emulated", count);
-    return cudnnSetConvolution2dDescriptor(c, pad[0], pad[1], stride[0], stride[1], dilation[0], dilation[1], mode, compute);
+int cudnnSetConvolutionNdDescriptor(Convolution *c, int count, const int *pad, const int *stride,
+                                    const int *dilation, int mode, int compute) {
+    if (count != 2)
+        return refuse(NOT_SUPPORTED, "convolutions of %d dimensions are not emulated", count);
+    return cudnnSetConvolution2dDescriptor(c, pad[0], pad[1], stride[0], stride[1], dilation[0],
+                                           dilation[1], mode, compute);
 }
 int cudnnSetConvolutionMathType(Convolution *c, int math) {
     c->math = math;
@@ -416,31 +482,36 @@ int cudnnSetConvolutionGroupCount(Convolution *c, int groups) {
     return SUCCESS;
 }
 
-int cudnnGetConvolutionForwardAlgorithm_v7(Handle *, const Tensor *x, const Filter *w, const Convolution *c, const Tensor *y, int wanted,
+int cudnnGetConvolutionForwardAlgorithm_v7(Handle *, const Tensor *x, const Filter *w,
+                                           const Convolution *c, const Tensor *y, int wanted,
                                            int *found, Performance *results) {
     ENTER;
     return find_algorithms(Direction::Forward, x, w, c, y, wanted, found, results);
 }
-int cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle *, const Filter *w, const Tensor *dy, const Convolution *c, const Tensor *dx,
-                                                int wanted, int *found, Performance *results) {
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle *, const Filter *w, const Tensor *dy,
+                                                const Convolution *c, const Tensor *dx, int wanted,
+                                                int *found, Performance *results) {
     ENTER;
     return find_algorithms(Direction::Data, dx, w, c, dy, wanted, found, results);
 }
-int cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle *, const Tensor *x, const Tensor *dy, const Convolution *c, const Filter *dw,
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle *, const Tensor *x, const Tensor *dy,
+                                                  const Convolution *c, const Filter *dw,
                                                   int wanted, int *found, Performance *results) {
     ENTER;
     return find_algorithms(Direction::Filter, x, dw, c, dy, wanted, found, results);
 }
 
-int cudnnGetConvolutionForwardWorkspaceSize(Handle *, const Tensor *x, const Filter *w, const Convolution *c, const Tensor *y,
-                                            int algorithm, size_t *bytes) {
+int cudnnGetConvolutionForwardWorkspaceSize(Handle *, const Tensor *x, const Filter *w,
+                                            const Convolution *c, const Tensor *y, int algorithm,
+                                            size_t *bytes) {
     ENTER;
     Problem p;
     if (int status = describe(Direction::Forward, x, w, c, y, algorithm, p)) return status;
     *bytes = workspace_of(p, Direction::Forward, algorithm);
     return SUCCESS;
 }
-int cudnnGetConvolutionBackwardDataWorkspaceSize(Handle *, const Filter *w, const Tensor *dy, const Convolution *c, const Tensor *dx,
+int cudnnGetConvolutionBackwardDataWorkspaceSize(Handle *, const Filter *w, const Tensor *dy,
+                                                 const Convolution *c, const Tensor *dx,
                                                  int algorithm, size_t *bytes) {
     ENTER;
     Problem p;
@@ -448,7 +519,8 @@ int cudnnGetConvolutionBackwardDataWorkspaceSize(Handle *, const Filter *w, cons
     *bytes = workspace_of(p, Direction::Data, algorithm);
     return SUCCESS;
 }
-int cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle *, const Tensor *x, const Tensor *dy, const Convolution *c, const Filter *dw,
+int cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle *, const Tensor *x, const Tensor *dy,
+                                                   const Convolution *c, const Filter *dw,
                                                    int algorithm, size_t *bytes) {
     ENTER;
     Problem p;
@@ -457,23 +529,29 @@ int cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle *, const Tensor *x, co
     return SUCCESS;
 }
 
-int cudnnConvolutionForward(Handle *handle, const void *alpha, const Tensor *x, const void *px, const Filter *w, const void *pw,
-                            const Convolution *c, int algorithm, void *workspace, size_t bytes, const void *beta, const Tensor *y,
+int cudnnConvolutionForward(Handle *handle, const void *alpha, const Tensor *x, const void *px,
+                            const Filter *w, const void *pw, const Convolution *c, int algorithm,
+                            void *workspace, size_t bytes, const void *beta, const Tensor *y,
                             void *py) {
     ENTER;
-    return convolve(handle, Direction::Forward, alpha, x, px, w, pw, c, algorithm, workspace, bytes, beta, y, py);
+    return convolve(handle, Direction::Forward, alpha, x, px, w, pw, c, algorithm, workspace, bytes,
+                    beta, y, py);
 }
-int cudnnConvolutionBackwardData(Handle *handle, const void *alpha, const Filter *w, const void *pw, const Tensor *dy, const void *pdy,
-                                 const Convolution *c, int algorithm, void *workspace, size_t bytes, const void *beta,
+int cudnnConvolutionBackwardData(Handle *handle, const void *alpha, const Filter *w, const void *pw,
+                                 const Tensor *dy, const void *pdy, const Convolution *c,
+                                 int algorithm, void *workspace, size_t bytes, const void *beta,
                                  const Tensor *dx, void *pdx) {
     ENTER;
-    return convolve(handle, Direction::Data, alpha, dx, pdx, w, pw, c, algorithm, workspace, bytes, beta, dy, pdy);
+    return convolve(handle, Direction::Data, alpha, dx, pdx, w, pw, c, algorithm, workspace, bytes,
+                    beta, dy, pdy);
 }
-int cudnnConvolutionBackwardFilter(Handle *handle, const void *alpha, const Tensor *x, const void *px, const Tensor *dy,
-                                   const void *pdy, const Convolution *c, int algorithm, void *workspace, size_t bytes,
-                                   const void *beta, const Filter *dw, void *pdw) {
+int cudnnConvolutionBackwardFilter(Handle *handle, const void *alpha, const Tensor *x,
+                                   const void *px, const Tensor *dy, const void *pdy,
+                                   const Convolution *c, int algorithm, void *workspace,
+                                   size_t bytes, const void *beta, const Filter *dw, void *pdw) {
     ENTER;
-    return convolve(handle, Direction::Filter, alpha, x, px, dw, pdw, c, algorithm, workspace, bytes, beta, dy, pdy);
+    return convolve(handle, Direction::Filter, alpha, x, px, dw, pdw, c, algorithm, workspace,
+                    bytes, beta, dy, pdy);
 }
 
 } // extern "C"

@@ -65,8 +65,12 @@ int curandSetGeneratorOffset(Generator *g, unsigned long long offset) {
     return SUCCESS;
 }
 int curandGenerateUniform(Generator *g, float *out, size_t n) { return fill_uniform(g, out, n); }
-int curandGenerateUniformDouble(Generator *g, double *out, size_t n) { return fill_uniform(g, out, n); }
-int curandGenerateNormal(Generator *g, float *out, size_t n, float mean, float deviation) { return fill_normal(g, out, n, mean, deviation); }
+int curandGenerateUniformDouble(Generator *g, double *out, size_t n) {
+    return fill_uniform(g, out, n);
+}
+int curandGenerateNormal(Generator *g, float *out, size_t n, float mean, float deviation) {
+    return fill_normal(g, out, n, mean, deviation);
+}
 int curandGenerateNormalDouble(Generator *g, double *out, size_t n, double mean, double deviation) {
     return fill_normal(g, out, n, mean, deviation);
 }

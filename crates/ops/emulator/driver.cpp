@@ -2,22 +2,13 @@
 // 9.0 whose work is done within the call that asks for it. Functions that are missing here are
 // missing from the library: the import libraries then name them and answer an error.
 
-#include "emulate.h"
-
+#include "driver.h"
 #include "engine.h"
-#include "runtime.h"
-
-#include <cuda.h>
-#include <dirent.h>
-#include <dlfcn.h>
-#include <link.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <set>
 
 using namespace emu;
@@ -37,39 +28,13 @@ struct CUevent_st {
 struct CUmemPoolHandle_st {
     uint64_t release_threshold;
 };
-struct CUmod_st {
-    std::map<std::string, std::unique_ptr<CUfunc_st>> functions;
-};
-struct CUfunc_st {
-    Kernel kernel;
-    CUmodule module;
-    unsigned most_threads; // a block, by __launch_bounds__
-    size_t dynamic_shared = SHARED_DEFAULT;
-};
 
 namespace {
 
 CUctx_st primary;
 CUmemPoolHandle_st pool;
-thread_local CUcontext context;
 std::set<CUstream> streams;
 std::set<CUevent> events;
-std::set<CUmodule> modules;
-
-// Names the call in messages; nothing else can go on meanwhile.
-#define CALL                                          \
-    std::lock_guard guard(lock);                      \
-    Call call(__func__)
-#define IN_CONTEXT                                    \
-    CALL;                                             \
-    if (!context) return CUDA_ERROR_INVALID_CONTEXT
-
-void *pointer(CUdeviceptr p) { return reinterpret_cast<void *>(p); }
-
-void check_stream(CUstream stream) {
-    if (stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD) return;
-    if (!streams.count(stream)) fail("%p is no stream", static_cast<void *>(stream));
-}
 
 void check_event(CUevent event) {
     if (!events.count(event)) fail("%p is no event", static_cast<void *>(event));
@@ -95,7 +60,8 @@ bool is_pinned(const void *host) {
 }
 
 void land(Flight &f) {
-    if (f.to_host) memcpy(f.host, f.data.data(), f.data.size());
+    if (f.to_host)
+        memcpy(f.host, f.data.data(), f.data.size());
     else if (memcmp(f.host, f.data.data(), f.data.size()))
         fail("page-locked host memory was changed before the copy from it was waited for");
 }
@@ -104,15 +70,23 @@ void land(Flight &f) {
 void wait_for(CUstream stream, bool all) {
     std::vector<Flight> left;
     for (auto &f : flights) {
-        if (all || f.stream == stream) land(f);
-        else left.push_back(std::move(f));
+        if (all || f.stream == stream)
+            land(f);
+        else
+            left.push_back(std::move(f));
     }
     flights = std::move(left);
 }
 
 } // namespace
 
-bool emu::context_is_current() { return context != nullptr; }
+thread_local CUcontext current_context;
+bool emu::context_is_current() { return current_context != nullptr; }
+
+void check_stream(CUstream stream) {
+    if (stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD) return;
+    if (!streams.count(stream)) fail("%p is no stream", static_cast<void *>(stream));
+}
 
 extern "C" {
 
@@ -155,7 +129,9 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     switch (attribute) { // of an H100
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; break;
-    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = int(setting("CUDA_EMULATOR_SMS", 132)); break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+        *value = int(setting("CUDA_EMULATOR_SMS", 132));
+        break;
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
     case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X: *value = 1024; break;
     case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y: *value = 1024; break;
@@ -197,20 +173,20 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice) {
 }
 
 CUresult cuCtxGetCurrent(CUcontext *c) {
-    *c = context;
+    *c = current_context;
     return CUDA_SUCCESS;
 }
 
 CUresult cuCtxSetCurrent(CUcontext c) {
     CALL;
     if (c && c != &primary) fail("%p is no context", static_cast<void *>(c));
-    context = c;
+    current_context = c;
     return CUDA_SUCCESS;
 }
 
 CUresult cuCtxGetDevice(CUdevice *device) {
     *device = 0;
-    return context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+    return current_context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult cuCtxSynchronize(void) {
@@ -292,18 +268,18 @@ CUresult cuMemGetInfo(size_t *free, size_t *total) {
     return CUDA_SUCCESS;
 }
 
-#define MEMSET(name, T)                                                                     \
-    CUresult name(CUdeviceptr p, T value, size_t count) {                                   \
-        IN_CONTEXT;                                                                         \
-        if (p % sizeof(T)) return CUDA_ERROR_INVALID_VALUE;                                 \
-        writes(pointer(p), count * sizeof(T), "the destination");                           \
-        for (size_t i = 0; i < count; i++) static_cast<T *>(pointer(p))[i] = value;         \
-        return CUDA_SUCCESS;                                                                \
-    }                                                                                       \
-    CUresult name##Async(CUdeviceptr p, T value, size_t count, CUstream stream) {           \
-        IN_CONTEXT;                                                                         \
-        check_stream(stream);                                                               \
-        return (name)(p, value, count);                                                     \
+#define MEMSET(name, T)                                                                            \
+    CUresult name(CUdeviceptr p, T value, size_t count) {                                          \
+        IN_CONTEXT;                                                                                \
+        if (p % sizeof(T)) return CUDA_ERROR_INVALID_VALUE;                                        \
+        writes(pointer(p), count * sizeof(T), "the destination");                                  \
+        for (size_t i = 0; i < count; i++) static_cast<T *>(pointer(p))[i] = value;                \
+        return CUDA_SUCCESS;                                                                       \
+    }                                                                                              \
+    CUresult name##Async(CUdeviceptr p, T value, size_t count, CUstream stream) {                  \
+        IN_CONTEXT;                                                                                \
+        check_stream(stream);                                                                      \
+        return (name)(p, value, count);                                                            \
     }
 // cuda.h renames the synchronous forms only.
 #undef cuMemsetD8
@@ -367,7 +343,9 @@ CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t bytes) {
     return result;
 }
 
-CUresult cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, size_t bytes) { return cuMemcpyDtoDAsync(to, from, bytes, nullptr); }
+CUresult cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
+    return cuMemcpyDtoDAsync(to, from, bytes, nullptr);
+}
 
 CUresult cuMemHostAlloc(void **p, size_t bytes, unsigned) {
     IN_CONTEXT;
@@ -419,7 +397,9 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool p, CUmemPool_attribute attribute, vo
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemPoolTrimTo(CUmemoryPool p, size_t) { return p == &pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE; }
+CUresult cuMemPoolTrimTo(CUmemoryPool p, size_t) {
+    return p == &pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
 
 // ---- Streams and events ------------------------------------------------------------------------
 
@@ -430,7 +410,9 @@ CUresult cuStreamCreate(CUstream *stream, unsigned) {
     return CUDA_SUCCESS;
 }
 
-CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) { return cuStreamCreate(stream, flags); }
+CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) {
+    return cuStreamCreate(stream, flags);
+}
 
 CUresult cuStreamDestroy(CUstream stream) {
     IN_CONTEXT;
@@ -489,7 +471,9 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
     return CUDA_SUCCESS;
 }
 
-CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned) { return cuEventRecord(event, stream); }
+CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned) {
+    return cuEventRecord(event, stream);
+}
 
 CUresult cuEventSynchronize(CUevent event) {
     IN_CONTEXT;
@@ -511,227 +495,11 @@ static CUresult elapsed(float *milliseconds, CUevent start, CUevent end) {
     return CUDA_SUCCESS;
 }
 #undef cuEventElapsedTime
-CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end) { return elapsed(ms, start, end); }
-CUresult cuEventElapsedTime_v2(float *ms, CUevent start, CUevent end) { return elapsed(ms, start, end); }
-
-} // extern "C"
-
-// ---- Modules and kernels -----------------------------------------------------------------------
-
-namespace {
-
-struct PtxEntry {
-    std::string name;
-    std::vector<size_t> parameters; // bytes of each
-    unsigned most_threads = 1024;
-};
-
-// The kernels that a PTX text defines.
-std::vector<PtxEntry> entries_of(const std::string &ptx) {
-    std::vector<PtxEntry> entries;
-    for (size_t at = 0; (at = ptx.find(".entry ", at)) != std::string::npos;) {
-        at += 7;
-        size_t open = ptx.find_first_of("({", at), close = ptx[open] == '(' ? ptx.find(')', open) : open;
-        PtxEntry entry;
-        entry.name = ptx.substr(at, ptx.find_first_of(" \t\n(", at) - at);
-        std::string parameters = ptx.substr(open, close - open);
-        // .param .u64 .ptr .align 1 NAME or .param .align 8 .b8 NAME[24]
-        for (size_t p = 0; (p = parameters.find(".param", p)) != std::string::npos;) {
-            p += 6;
-            size_t end = std::min(parameters.find(',', p), parameters.size());
-            std::string one = parameters.substr(p, end - p);
-            size_t bytes = 0;
-            for (auto [type, size] : std::initializer_list<std::pair<const char *, size_t>>{
-                     {".u64", 8}, {".s64", 8}, {".b64", 8}, {".f64", 8}, {".u32", 4}, {".s32", 4}, {".b32", 4}, {".f32", 4},
-                     {".u16", 2}, {".s16", 2}, {".b16", 2}, {".f16", 2}, {".u8", 1}, {".s8", 1}, {".b8", 1}})
-                if (one.find(type) != std::string::npos) {
-                    bytes = size;
-                    break;
-                }
-            size_t bracket = one.find('[');
-            if (bracket != std::string::npos) bytes *= size_t(atoll(one.c_str() + bracket + 1));
-            entry.parameters.push_back(bytes);
-        }
-        size_t body = ptx.find('{', close);
-        std::string head = ptx.substr(close, body - close);
-        size_t bound = head.find(".maxntid");
-        if (bound != std::string::npos) {
-            unsigned x = 1, y = 1, z = 1;
-            sscanf(head.c_str() + bound + 8, "%u , %u , %u", &x, &y, &z);
-            entry.most_threads = x * y * z;
-        }
-        entries.push_back(entry);
-        at = body;
-    }
-    return entries;
+CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end) {
+    return elapsed(ms, start, end);
 }
-
-// The folder of this library; the kernel libraries lie in kernels/ beside it.
-std::string folder() {
-    Dl_info info;
-    dladdr(reinterpret_cast<void *>(folder), &info);
-    std::string path = info.dli_fname;
-    return path.substr(0, path.rfind('/'));
-}
-
-struct Library {
-    std::string path;
-    std::map<std::string, Kernel> kernels;
-};
-
-// Lets kernels read a library's constants and use its variables.
-int allow_segments(dl_phdr_info *info, size_t, void *data) {
-    auto *name = static_cast<const char *>(data);
-    if (!strcmp(info->dlpi_name, name))
-        for (int i = 0; i < info->dlpi_phnum; i++) {
-            auto &segment = info->dlpi_phdr[i];
-            auto *begin = reinterpret_cast<const char *>(info->dlpi_addr + segment.p_vaddr);
-            if (segment.p_type == PT_LOAD) allow(begin, begin + segment.p_memsz, segment.p_flags & PF_W);
-        }
-    return 0;
-}
-
-const std::vector<Library> &libraries() {
-    static std::vector<Library> all;
-    if (!all.empty()) return all;
-    std::string directory = folder() + "/kernels";
-    if (DIR *dir = opendir(directory.c_str())) {
-        while (dirent *entry = readdir(dir)) {
-            std::string name = entry->d_name;
-            if (name.size() < 4 || name.substr(name.size() - 3) != ".so") continue;
-            std::string path = directory + "/" + name;
-            // Local, for two libraries may well have kernels of the same name.
-            void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-            if (!handle) fail("%s", dlerror());
-            auto table = reinterpret_cast<std::vector<Kernel> (*)()>(dlsym(handle, "emu_kernels"));
-            if (!table) fail("%s has no table of kernels", path.c_str());
-            Library library{path, {}};
-            for (auto &kernel : table()) library.kernels[kernel.name] = kernel;
-            dl_iterate_phdr(allow_segments, const_cast<char *>(path.c_str()));
-            all.push_back(std::move(library));
-        }
-        closedir(dir);
-    }
-    if (all.empty()) fail("there are no kernel libraries in %s", directory.c_str());
-    return all;
-}
-
-} // namespace
-
-extern "C" {
-
-CUresult cuModuleLoadData(CUmodule *module, const void *image) {
-    IN_CONTEXT;
-    std::string ptx = static_cast<const char *>(image);
-    auto entries = entries_of(ptx);
-    if (entries.empty()) return CUDA_ERROR_INVALID_PTX;
-    // The library that has them all; the closest one, where several do.
-    const Library *best = nullptr;
-    for (auto &library : libraries()) {
-        bool all = true;
-        for (auto &entry : entries) all &= library.kernels.count(entry.name) != 0;
-        if (all && (!best || library.kernels.size() < best->kernels.size())) best = &library;
-    }
-    if (!best) {
-        fprintf(stderr, "CUDA emulator: no kernel library has all %zu kernels of the module of %s\n", entries.size(),
-                entries[0].name.c_str());
-        return CUDA_ERROR_INVALID_IMAGE;
-    }
-    auto loaded = std::make_unique<CUmod_st>();
-    for (auto &entry : entries) {
-        auto function = std::make_unique<CUfunc_st>();
-        function->kernel = best->kernels.at(entry.name);
-        function->module = loaded.get();
-        function->most_threads = entry.most_threads;
-        auto &arguments = function->kernel.arguments;
-        bool same = arguments.size() == entry.parameters.size();
-        for (size_t i = 0; same && i < arguments.size(); i++) same = arguments[i].bytes == entry.parameters[i];
-        if (!same) fail("%s of the program and of %s take different arguments: build both from the same source", entry.name.c_str(), best->path.c_str());
-        loaded->functions[entry.name] = std::move(function);
-    }
-    *module = loaded.release();
-    modules.insert(*module);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned, CUjit_option *, void **) {
-    return cuModuleLoadData(module, image);
-}
-
-CUresult cuModuleUnload(CUmodule module) {
-    IN_CONTEXT;
-    if (!modules.erase(module)) fail("%p is no module", static_cast<void *>(module));
-    delete module;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
-    IN_CONTEXT;
-    if (!modules.count(module)) fail("%p is no module", static_cast<void *>(module));
-    auto it = module->functions.find(name);
-    if (it == module->functions.end()) return CUDA_ERROR_NOT_FOUND;
-    *function = it->second.get();
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction f) {
-    CALL;
-    switch (attribute) {
-    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = int(f->most_threads); break;
-    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: *value = int(f->dynamic_shared); break;
-    case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = 32; break;
-    case CU_FUNC_ATTRIBUTE_PTX_VERSION:
-    case CU_FUNC_ATTRIBUTE_BINARY_VERSION: *value = 90; break;
-    default: *value = 0; break;
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncSetAttribute(CUfunction f, CUfunction_attribute attribute, int value) {
-    CALL;
-    if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-        if (value < 0 || size_t(value) > SHARED_MOST) return CUDA_ERROR_INVALID_VALUE;
-        f->dynamic_shared = size_t(value);
-    }
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncSetCacheConfig(CUfunction, CUfunc_cache) { return CUDA_SUCCESS; }
-
-CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction, int threads, size_t) {
-    *blocks = std::max(1, std::min(32, 2048 / std::max(32, threads)));
-    return CUDA_SUCCESS;
-}
-
-CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                        unsigned shared, CUstream stream, void **arguments, void **extra) {
-    IN_CONTEXT;
-    check_stream(stream);
-    const char *name = f->kernel.name;
-    static const bool trace = setting("CUDA_EMULATOR_TRACE", 0);
-    if (trace) fprintf(stderr, "%s<<<(%u, %u, %u), (%u, %u, %u), %u>>>\n", name, gx, gy, gz, bx, by, bz, shared);
-    if (!gx || !gy || !gz || !bx || !by || !bz || gx > 0x7fffffff || gy > 65535 || gz > 65535 || bx > 1024 || by > 1024 ||
-        bz > 64 || bx * by * bz > f->most_threads || shared > f->dynamic_shared) {
-        fprintf(stderr, "CUDA emulator: %s cannot be launched with <<<(%u, %u, %u), (%u, %u, %u), %u>>>\n", name, gx, gy, gz, bx,
-                by, bz, shared);
-        return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (extra) return CUDA_ERROR_NOT_SUPPORTED;
-    for (size_t i = 0; i < f->kernel.arguments.size(); i++) {
-        const Argument &a = f->kernel.arguments[i];
-        uint64_t value = 0;
-        if (a.bytes == 8) memcpy(&value, arguments[i], 8);
-        // A wrong order or width of arguments shows in most cases.
-        if (a.pointee) {
-            if (value && !find(pointer(value))) fail("argument %zu of %s should be a device pointer, but is 0x%llx, %s", i, name, (unsigned long long)value, whereabouts(pointer(value)).c_str());
-            if (value % a.pointee) fail("argument %zu of %s, 0x%llx, is not aligned to %zu", i, name, (unsigned long long)value, a.pointee);
-        } else if (a.integer64 && value >> 40 && value >> 40 != 0xffffff) {
-            fail("argument %zu of %s is 0x%llx: was a pointer or a 32-bit value passed for a 64-bit number?", i, name, (unsigned long long)value);
-        }
-    }
-    size_t limit = f->dynamic_shared > SHARED_DEFAULT ? SHARED_MOST : SHARED_DEFAULT;
-    run({&f->kernel, {gx, gy, gz}, {bx, by, bz}, shared, limit, arguments});
-    return CUDA_SUCCESS;
+CUresult cuEventElapsedTime_v2(float *ms, CUevent start, CUevent end) {
+    return elapsed(ms, start, end);
 }
 
 } // extern "C"

@@ -60,11 +60,25 @@ static const int warpSize = 32;
 
 namespace emu {
 
-enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Add, Min, Max, And, Or, Xor };
+enum class Warp {
+    Sync,
+    Shuffle,
+    ShuffleUp,
+    ShuffleDown,
+    ShuffleXor,
+    Ballot,
+    Add,
+    Min,
+    Max,
+    And,
+    Or,
+    Xor
+};
 
 // All of these suspend the fiber until every thread concerned has arrived.
 extern "C" int emu_barrier(int value, int how); // how: 0 nothing, 1 count, 2 and, 3 or
-extern "C" uint64_t emu_warp(int kind, unsigned mask, uint64_t value, int argument, int width, int bytes);
+extern "C" uint64_t emu_warp(int kind, unsigned mask, uint64_t value, int argument, int width,
+                             int bytes);
 
 // Checks an atomic access and records it as one.
 extern "C" void emu_atomic(const void *address, size_t bytes);
@@ -79,7 +93,7 @@ extern "C" void *emu_shared(const void *site, size_t bytes, size_t alignment);
 // One argument of a kernel, for checks at the launch.
 struct Argument {
     size_t bytes, alignment;
-    size_t pointee;   // alignment of what it points to; 0 if no pointer
+    size_t pointee; // alignment of what it points to; 0 if no pointer
     bool integer64;
 };
 
@@ -94,8 +108,10 @@ template <typename A> Argument describe() {
     Argument a{sizeof(T), alignof(T), 0, std::is_integral_v<T> && sizeof(T) == 8};
     if constexpr (std::is_pointer_v<T>) {
         using P = std::remove_pointer_t<T>;
-        if constexpr (std::is_void_v<P>) a.pointee = 1;
-        else a.pointee = alignof(P);
+        if constexpr (std::is_void_v<P>)
+            a.pointee = 1;
+        else
+            a.pointee = alignof(P);
     }
     return a;
 }
@@ -107,7 +123,9 @@ template <typename... A, void (*function)(A...)> struct Entry<function> {
         function(*static_cast<std::remove_cv_t<std::remove_reference_t<A>> *>(arguments[i])...);
     }
     static Kernel kernel(const char *name) {
-        return {name, {describe<A>()...}, [](void **arguments) { call(arguments, std::index_sequence_for<A...>{}); }};
+        return {name, {describe<A>()...}, [](void **arguments) {
+                    call(arguments, std::index_sequence_for<A...>{});
+                }};
     }
 };
 
@@ -143,7 +161,9 @@ inline void __syncthreads() { emu::emu_barrier(0, 0); }
 inline int __syncthreads_count(int p) { return emu::emu_barrier(p != 0, 1); }
 inline int __syncthreads_and(int p) { return emu::emu_barrier(p != 0, 2); }
 inline int __syncthreads_or(int p) { return emu::emu_barrier(p != 0, 3); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { emu::emu_warp(int(emu::Warp::Sync), mask, 0, 0, 32, 4); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) {
+    emu::emu_warp(int(emu::Warp::Sync), mask, 0, 0, 32, 4);
+}
 inline void __threadfence() { emu::emu_fence(); }
 inline void __threadfence_block() {}
 inline void __threadfence_system() { emu::emu_fence(); }
@@ -165,9 +185,10 @@ inline unsigned __ballot_sync(unsigned mask, int p) {
 }
 inline int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0; }
 inline int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, !p) == 0; }
-#define EMU_REDUCE(name, kind, T)                                                       \
-    inline T name(unsigned mask, T value) {                                             \
-        return static_cast<T>(emu::emu_warp(int(emu::Warp::kind), mask, uint64_t(int64_t(value)), 0, 32, 4)); \
+#define EMU_REDUCE(name, kind, T)                                                                  \
+    inline T name(unsigned mask, T value) {                                                        \
+        return static_cast<T>(                                                                     \
+            emu::emu_warp(int(emu::Warp::kind), mask, uint64_t(int64_t(value)), 0, 32, 4));        \
     }
 EMU_REDUCE(__reduce_add_sync, Add, unsigned)
 EMU_REDUCE(__reduce_add_sync, Add, int)
@@ -188,9 +209,9 @@ template <typename T> void __stcs(T *p, T value) { *p = value; }
 template <typename T> void __stcg(T *p, T value) { *p = value; }
 
 // Only the types that the hardware has.
-#define EMU_ATOMIC(name, T, expression)                                                        \
-    inline T name(T *address, T value) {                                                       \
-        return emu::atomic(address, [value](T old) { return static_cast<T>(expression); });    \
+#define EMU_ATOMIC(name, T, expression)                                                            \
+    inline T name(T *address, T value) {                                                           \
+        return emu::atomic(address, [value](T old) { return static_cast<T>(expression); });        \
     }
 EMU_ATOMIC(atomicAdd, float, old + value)
 EMU_ATOMIC(atomicAdd, double, old + value)
@@ -198,7 +219,8 @@ EMU_ATOMIC(atomicAdd, int, unsigned(old) + unsigned(value))
 EMU_ATOMIC(atomicAdd, unsigned, old + value)
 EMU_ATOMIC(atomicAdd, unsigned long long, old + value)
 EMU_ATOMIC(atomicAdd, __half, __float2half(__half2float(old) + __half2float(value)))
-EMU_ATOMIC(atomicAdd, __nv_bfloat16, __float2bfloat16(__bfloat162float(old) + __bfloat162float(value)))
+EMU_ATOMIC(atomicAdd, __nv_bfloat16,
+           __float2bfloat16(__bfloat162float(old) + __bfloat162float(value)))
 EMU_ATOMIC(atomicSub, int, unsigned(old) - unsigned(value))
 EMU_ATOMIC(atomicSub, unsigned, old - value)
 EMU_ATOMIC(atomicExch, int, ((void)old, value))
@@ -213,9 +235,9 @@ EMU_ATOMIC(atomicMax, int, old > value ? old : value)
 EMU_ATOMIC(atomicMax, unsigned, old > value ? old : value)
 EMU_ATOMIC(atomicMax, long long, old > value ? old : value)
 EMU_ATOMIC(atomicMax, unsigned long long, old > value ? old : value)
-EMU_ATOMIC(atomicAnd, int, old & value)
-EMU_ATOMIC(atomicAnd, unsigned, old & value)
-EMU_ATOMIC(atomicAnd, unsigned long long, old & value)
+EMU_ATOMIC(atomicAnd, int, old &value)
+EMU_ATOMIC(atomicAnd, unsigned, old &value)
+EMU_ATOMIC(atomicAnd, unsigned long long, old &value)
 EMU_ATOMIC(atomicOr, int, old | value)
 EMU_ATOMIC(atomicOr, unsigned, old | value)
 EMU_ATOMIC(atomicOr, unsigned long long, old | value)
@@ -223,9 +245,9 @@ EMU_ATOMIC(atomicXor, unsigned, old ^ value)
 EMU_ATOMIC(atomicInc, unsigned, old >= value ? 0 : old + 1)
 EMU_ATOMIC(atomicDec, unsigned, old == 0 || old > value ? value : old - 1)
 #undef EMU_ATOMIC
-#define EMU_CAS(T)                                                                               \
-    inline T atomicCAS(T *address, T compare, T value) {                                         \
-        return emu::atomic(address, [=](T old) { return old == compare ? value : old; });        \
+#define EMU_CAS(T)                                                                                 \
+    inline T atomicCAS(T *address, T compare, T value) {                                           \
+        return emu::atomic(address, [=](T old) { return old == compare ? value : old; });          \
     }
 EMU_CAS(int)
 EMU_CAS(unsigned)
@@ -240,7 +262,9 @@ inline float __int_as_float(int x) { return emu::from_bits<float>(emu::to_bits(x
 inline unsigned __float_as_uint(float x) { return emu::from_bits<unsigned>(emu::to_bits(x)); }
 inline int __float_as_int(float x) { return emu::from_bits<int>(emu::to_bits(x)); }
 inline double __longlong_as_double(long long x) { return emu::from_bits<double>(emu::to_bits(x)); }
-inline long long __double_as_longlong(double x) { return emu::from_bits<long long>(emu::to_bits(x)); }
+inline long long __double_as_longlong(double x) {
+    return emu::from_bits<long long>(emu::to_bits(x));
+}
 
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -312,8 +336,8 @@ using std::isinf;
 using std::isnan;
 using std::signbit;
 
-#define EMU_MINMAX(T)                                   \
-    inline T min(T a, T b) { return b < a ? b : a; }    \
+#define EMU_MINMAX(T)                                                                              \
+    inline T min(T a, T b) { return b < a ? b : a; }                                               \
     inline T max(T a, T b) { return a < b ? b : a; }
 EMU_MINMAX(int)
 EMU_MINMAX(unsigned)
@@ -336,8 +360,8 @@ inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
 
 // The 16-bit forms that the headers declare for device code only.
-#define EMU_HALF(name, f)                                                                \
-    inline __half name(__half x) { return __float2half(f(__half2float(x))); }            \
+#define EMU_HALF(name, f)                                                                          \
+    inline __half name(__half x) { return __float2half(f(__half2float(x))); }                      \
     inline __nv_bfloat16 name(__nv_bfloat16 x) { return __float2bfloat16(f(__bfloat162float(x))); }
 EMU_HALF(hsqrt, sqrtf)
 EMU_HALF(hcos, cosf)

@@ -24,12 +24,16 @@ namespace {
 void check(const Matrix &m, int64_t batch, const char *name, bool write) {
     if (!m.data) fail("%s is null", name);
     size_t size = bytes_of(m.type);
-    if (reinterpret_cast<uintptr_t>(m.data) % size) fail("%s, %p, is not aligned to its elements", name, m.data);
+    if (reinterpret_cast<uintptr_t>(m.data) % size)
+        fail("%s, %p, is not aligned to its elements", name, m.data);
     for (int64_t i = 0; i < batch; i++)
         for (int64_t j = 0; j < m.cols; j++) {
-            auto *column = static_cast<char *>(const_cast<void *>(m.data)) + (i * m.batch_stride + j * m.ld) * int64_t(size);
-            if (write) writes(column, size_t(m.rows) * size, name);
-            else reads(column, size_t(m.rows) * size, name);
+            auto *column = static_cast<char *>(const_cast<void *>(m.data)) +
+                           (i * m.batch_stride + j * m.ld) * int64_t(size);
+            if (write)
+                writes(column, size_t(m.rows) * size, name);
+            else
+                reads(column, size_t(m.rows) * size, name);
         }
 }
 
@@ -39,11 +43,13 @@ size_t extent(const Matrix &m, int64_t batch) {
 
 void check_apart(const Matrix &in, const Matrix &d, int64_t batch, const char *name) {
     auto p = static_cast<const char *>(in.data), q = static_cast<const char *>(d.data);
-    if (p < q + extent(d, batch) && q < p + extent(in, batch)) fail("%s and the result overlap", name);
+    if (p < q + extent(d, batch) && q < p + extent(in, batch))
+        fail("%s and the result overlap", name);
 }
 
 // op(M) as real numbers, transposed to columns (m.cols of the operand each `rows` long).
-template <typename T> std::vector<T> unpack(const Matrix &m, int64_t index, int64_t rows, int64_t cols, bool tf32) {
+template <typename T>
+std::vector<T> unpack(const Matrix &m, int64_t index, int64_t rows, int64_t cols, bool tf32) {
     std::vector<T> out(size_t(rows * cols));
     int64_t start = index * m.batch_stride;
     for (int64_t j = 0; j < cols; j++)
@@ -68,11 +74,16 @@ template <typename T> void compute(const Product &p) {
             for (int64_t i = 0; i < p.m; i++) {
                 T v = T(p.alpha) * sum[size_t(i)];
                 // With beta = 0, C is not read.
-                if (p.beta != 0) v += T(p.beta) * T(load(p.c.type, p.c.data, z * p.c.batch_stride + j * p.c.ld + i));
+                if (p.beta != 0)
+                    v += T(p.beta) *
+                         T(load(p.c.type, p.c.data, z * p.c.batch_stride + j * p.c.ld + i));
                 if (p.epilogue & BIAS) v += T(load(d.type, p.bias, i));
                 if (p.epilogue & RELU) v = v > 0 ? v : T(0);
-                if (p.epilogue & GELU) v = T(0.5) * v * (1 + std::tanh(T(0.7978845608028654) * (v + T(0.044715) * v * v * v)));
-                store(d.type, const_cast<void *>(d.data), z * d.batch_stride + j * d.ld + i, double(v));
+                if (p.epilogue & GELU)
+                    v = T(0.5) * v *
+                        (1 + std::tanh(T(0.7978845608028654) * (v + T(0.044715) * v * v * v)));
+                store(d.type, const_cast<void *>(d.data), z * d.batch_stride + j * d.ld + i,
+                      double(v));
             }
         }
         // The gradient of a bias: sums of op(A)'s rows, or of op(B)'s columns.
@@ -110,8 +121,10 @@ void multiply(const Product &p) {
     if (p.epilogue == BGRADA) writes(p.bias, size_t(p.m) * element, "the bias gradient");
     if (p.epilogue == BGRADB) writes(p.bias, size_t(p.n) * element, "the bias gradient");
     check(p.d, p.batch, "D", true);
-    if (p.d.type == Type::F64) compute<double>(p);
-    else compute<float>(p);
+    if (p.d.type == Type::F64)
+        compute<double>(p);
+    else
+        compute<float>(p);
 }
 
 } // namespace emu

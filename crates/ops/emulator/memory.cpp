@@ -63,7 +63,8 @@ void *allocate(size_t bytes) {
     peak = used > peak ? used : peak;
     Allocation a{base, bytes, ++serials, nullptr, nullptr};
     a.initialised = static_cast<uint8_t *>(reserve(pages(bytes), PROT_READ | PROT_WRITE));
-    a.cells = static_cast<Cell *>(reserve(pages(bytes / CELL * sizeof(Cell) + sizeof(Cell)), PROT_READ | PROT_WRITE));
+    a.cells = static_cast<Cell *>(
+        reserve(pages(bytes / CELL * sizeof(Cell) + sizeof(Cell)), PROT_READ | PROT_WRITE));
     live[base] = a;
     return base;
 }
@@ -77,7 +78,8 @@ void release(void *pointer) {
     used -= (a.bytes + 511) / 512 * 512;
     munmap(a.initialised, pages(a.bytes));
     munmap(a.cells, pages(a.bytes / CELL * sizeof(Cell) + sizeof(Cell)));
-    mmap(a.base, pages(a.bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(a.base, pages(a.bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+         -1, 0);
     freed.push_back({a.base, a.bytes, pages(a.bytes) + 2 * GAP, a.serial});
     if (freed.size() > QUARANTINE) {
         munmap(freed.front().base - GAP, freed.front().mapped);
@@ -86,7 +88,8 @@ void release(void *pointer) {
 }
 
 void forget_marks() {
-    for (auto &[base, a] : live) madvise(a.cells, pages(a.bytes / CELL * sizeof(Cell) + sizeof(Cell)), MADV_DONTNEED);
+    for (auto &[base, a] : live)
+        madvise(a.cells, pages(a.bytes / CELL * sizeof(Cell) + sizeof(Cell)), MADV_DONTNEED);
 }
 
 const Allocation *find(const void *address) {
@@ -103,19 +106,25 @@ std::string whereabouts(const void *address) {
     char text[200];
     for (auto &[base, a] : live) {
         if (p >= base - GAP && p < base + pages(a.bytes) + GAP) {
-            if (p < base) snprintf(text, sizeof text, "%zd bytes before", base - p);
-            else if (p >= base + a.bytes) snprintf(text, sizeof text, "%zd bytes past the end of", p - (base + a.bytes));
-            else snprintf(text, sizeof text, "%zd bytes into", p - base);
-            return std::string(text) + " allocation " + std::to_string(a.serial) + " of " + std::to_string(a.bytes) + " bytes";
+            if (p < base)
+                snprintf(text, sizeof text, "%zd bytes before", base - p);
+            else if (p >= base + a.bytes)
+                snprintf(text, sizeof text, "%zd bytes past the end of", p - (base + a.bytes));
+            else
+                snprintf(text, sizeof text, "%zd bytes into", p - base);
+            return std::string(text) + " allocation " + std::to_string(a.serial) + " of " +
+                   std::to_string(a.bytes) + " bytes";
         }
     }
     for (auto f = freed.rbegin(); f != freed.rend(); ++f)
         if (p >= f->base - GAP && p < f->base + f->mapped - GAP)
-            return "in allocation " + std::to_string(f->serial) + " of " + std::to_string(f->bytes) + " bytes, freed before";
+            return "in allocation " + std::to_string(f->serial) + " of " +
+                   std::to_string(f->bytes) + " bytes, freed before";
     return "not device memory";
 }
 
-static const Allocation &range(const void *pointer, size_t bytes, const char *what, const char *verb) {
+static const Allocation &range(const void *pointer, size_t bytes, const char *what,
+                               const char *verb) {
     const Allocation *a = find(pointer);
     auto p = static_cast<const char *>(pointer);
     if (!a || p + bytes > a->base + a->bytes)
@@ -131,7 +140,9 @@ void reads(const void *pointer, size_t bytes, const char *what) {
     const uint8_t *initialised = a.initialised + (static_cast<const char *>(pointer) - a.base);
     if (auto hole = static_cast<const uint8_t *>(memchr(initialised, 0, bytes))) {
         static const bool check = setting("CUDA_EMULATOR_INIT", 1);
-        if (check) fail("%s: reads memory that was never written, %s", what, whereabouts(a.base + (hole - a.initialised)).c_str());
+        if (check)
+            fail("%s: reads memory that was never written, %s", what,
+                 whereabouts(a.base + (hole - a.initialised)).c_str());
     }
 }
 

@@ -8,11 +8,13 @@ namespace emu {
 
 enum class Type { F32, F64, F16, BF16, None };
 
-inline size_t bytes_of(Type type) {
-    return type == Type::F64 ? 8 : type == Type::F32 ? 4 : 2;
-}
+inline size_t bytes_of(Type type) { return type == Type::F64 ? 8 : type == Type::F32 ? 4 : 2; }
 inline const char *name_of(Type type) {
-    return type == Type::F32 ? "float32" : type == Type::F64 ? "float64" : type == Type::F16 ? "float16" : type == Type::BF16 ? "bfloat16" : "?";
+    return type == Type::F32    ? "float32"
+           : type == Type::F64  ? "float64"
+           : type == Type::F16  ? "float16"
+           : type == Type::BF16 ? "bfloat16"
+                                : "?";
 }
 
 inline float bf16_to_float(uint16_t x) {

@@ -70,15 +70,13 @@ kernels() { # name, source, files it includes
   fi
 }
 
-object engine
-object memory
-object driver
+for part in engine access report memory driver modules; do object "$part"; done
 object gemm -O3
 object cublas
 object cublaslt
 object cudnn -O3
 object curand
-library libcuda.so.1 engine memory driver
+library libcuda.so.1 engine access report memory driver modules
 library libcublas.so.13 gemm cublas
 library libcublasLt.so.13 gemm cublaslt
 library libcudnn.so.9 cudnn

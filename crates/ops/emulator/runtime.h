@@ -18,7 +18,8 @@ extern std::recursive_mutex lock;
 // Ends the process with a message: what runs (kernel, block, thread, or library call), the source
 // line, and what is wrong.
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-[[noreturn]] void fail_at(void *instruction, const char *format, ...) __attribute__((format(printf, 2, 3)));
+[[noreturn]] void fail_at(void *instruction, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // The library call in progress on this thread, for messages.
 struct Call {

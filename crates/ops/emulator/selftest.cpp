@@ -27,13 +27,13 @@ static const char *const PTX = R"(
 .visible .entry shared_overrun(.param .u64 a) {}
 )";
 
-#define CHECK(call)                                                             \
-    do {                                                                        \
-        CUresult result = call;                                                 \
-        if (result != CUDA_SUCCESS) {                                           \
-            fprintf(stderr, "%s answers %d\n", #call, int(result));             \
-            exit(2);                                                            \
-        }                                                                       \
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        CUresult result = call;                                                                    \
+        if (result != CUDA_SUCCESS) {                                                              \
+            fprintf(stderr, "%s answers %d\n", #call, int(result));                                \
+            exit(2);                                                                               \
+        }                                                                                          \
     } while (0)
 
 static CUmodule module;
@@ -42,10 +42,12 @@ struct Size {
     unsigned x = 1, y = 1, z = 1;
 };
 
-static void launch(const char *name, Size grid, Size block, unsigned shared, std::vector<void *> arguments) {
+static void launch(const char *name, Size grid, Size block, unsigned shared,
+                   std::vector<void *> arguments) {
     CUfunction f;
     CHECK(cuModuleGetFunction(&f, module, name));
-    CHECK(cuLaunchKernel(f, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr, arguments.data(), nullptr));
+    CHECK(cuLaunchKernel(f, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr,
+                         arguments.data(), nullptr));
     CHECK(cuCtxSynchronize());
 }
 static CUdeviceptr upload(const std::vector<float> &x) {
@@ -153,11 +155,13 @@ template <typename F> void expect(const char *name, const char *expected, F run)
     close(pipes[1]);
     std::string text;
     char buffer[4096];
-    for (ssize_t n; (n = read(pipes[0], buffer, sizeof buffer)) > 0;) text.append(buffer, size_t(n));
+    for (ssize_t n; (n = read(pipes[0], buffer, sizeof buffer)) > 0;)
+        text.append(buffer, size_t(n));
     close(pipes[0]);
     int status;
     waitpid(child, &status, 0);
-    bool ok = expected ? WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && text.find(expected) != std::string::npos
+    bool ok = expected ? WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+                             text.find(expected) != std::string::npos
                        : WIFEXITED(status) && WEXITSTATUS(status) == 0;
     printf("%s %s\n", ok ? "ok  " : "FAIL", name);
     if (!ok || getenv("VERBOSE")) printf("%s\n", text.c_str());
@@ -167,16 +171,19 @@ template <typename F> void expect(const char *name, const char *expected, F run)
 int main() {
     expect("sums", nullptr, sums);
     expect("transposed", nullptr, transposed);
-    expect("past the end", "0 bytes past the end of allocation", [] { mistake("past_the_end", {3}, {32}, 64); });
+    expect("past the end", "0 bytes past the end of allocation",
+           [] { mistake("past_the_end", {3}, {32}, 64); });
     expect("never written", "never written", uninitialised);
     expect("no barrier", "nothing in between", [] { mistake("no_barrier", {1}, {64}, 0); });
-    expect("early return", "not all threads reach its barrier", [] { mistake("early_return", {1}, {64}, 50); });
+    expect("early return", "not all threads reach its barrier",
+           [] { mistake("early_return", {1}, {64}, 50); });
     expect("half a warp", "__shfl_xor_sync", [] { mistake("half_a_warp", {1}, {32}, 0); });
     expect("absent lane", "does not take part", [] { mistake("absent_lane", {1}, {32}, 0); });
     expect("all write one", "nothing in between", [] { mistake("all_write_one", {1}, {32}, 0); });
     expect("blocks meet", "nothing in between", [] { mistake("blocks_meet", {2}, {32}, 0); });
     expect("misaligned", "misaligned", [] { mistake("misaligned", {1}, {1}, 0); });
-    expect("shared overrun", "of a shared variable of 32 bytes", [] { mistake("shared_overrun", {1}, {64}, 0); });
+    expect("shared overrun", "of a shared variable of 32 bytes",
+           [] { mistake("shared_overrun", {1}, {64}, 0); });
     expect("wrong order", "should be a device pointer", wrong_order);
     expect("page-locked memory", "changed before", pinned_too_early);
     expect("freed", "freed before", freed);

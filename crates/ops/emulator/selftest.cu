@@ -3,7 +3,9 @@
 extern "C" __global__ void right(const float *x, float *sums, size_t n) {
     __shared__ float warps[32];
     float sum = 0;
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) sum += x[i];
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n;
+         i += (size_t)gridDim.x * blockDim.x)
+        sum += x[i];
     for (int lane = 16; lane > 0; lane /= 2) sum += __shfl_down_sync(0xffffffffu, sum, lane);
     if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
     __syncthreads();
@@ -29,7 +31,9 @@ extern "C" __global__ void past_the_end(float *x, int n) {
     if (i <= n) x[i] = 1;
 }
 
-extern "C" __global__ void never_written(const float *x, float *y) { y[threadIdx.x] = x[threadIdx.x]; }
+extern "C" __global__ void never_written(const float *x, float *y) {
+    y[threadIdx.x] = x[threadIdx.x];
+}
 
 extern "C" __global__ void no_barrier(float *x) {
     __shared__ float s[64];
@@ -62,7 +66,9 @@ extern "C" __global__ void blocks_meet(float *x) {
     if (threadIdx.x == 0 && blockIdx.x == 1) x[2] = x[0];
 }
 
-extern "C" __global__ void misaligned(float *x) { reinterpret_cast<float4 *>(x + 1)->x = reinterpret_cast<float4 *>(x + 5)->y; }
+extern "C" __global__ void misaligned(float *x) {
+    reinterpret_cast<float4 *>(x + 1)->x = reinterpret_cast<float4 *>(x + 5)->y;
+}
 
 extern "C" __global__ void shared_overrun(float *x) {
     __shared__ float a[8];

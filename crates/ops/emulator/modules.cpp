@@ -142,6 +142,33 @@ const std::vector<Library> &libraries() {
     return all;
 }
 
+// Arguments come as addresses without sizes; a wrong order or width shows in most cases.
+void check_arguments(const Kernel &kernel, void **arguments) {
+    auto &described = kernel.arguments;
+    for (size_t i = 0; i < described.size(); i++) {
+        const Argument &a = described[i];
+        auto *p = static_cast<const char *>(arguments[i]);
+        for (size_t j = 0; j < described.size(); j++)
+            if (p < arguments[j] && p + a.bytes > arguments[j])
+                fail(
+                    "argument %zu of %s takes %zu bytes, but argument %zu begins %td bytes on: was "
+                    "a shorter type passed?",
+                    i, kernel.name, a.bytes, j, static_cast<const char *>(arguments[j]) - p);
+        if (a.bytes != 8) continue;
+        uint64_t value;
+        memcpy(&value, p, 8);
+        if (a.integer64 && value && find(pointer(value)))
+            fail("argument %zu of %s should be a number, but is a device pointer", i, kernel.name);
+        if (!a.pointee) continue;
+        if (value && !find(pointer(value)))
+            fail("argument %zu of %s should be a device pointer, but is 0x%llx, %s", i, kernel.name,
+                 (unsigned long long)value, whereabouts(pointer(value)).c_str());
+        if (value % a.pointee)
+            fail("argument %zu of %s, 0x%llx, is not aligned to %zu", i, kernel.name,
+                 (unsigned long long)value, a.pointee);
+    }
+}
+
 } // namespace
 
 extern "C" {
@@ -254,24 +281,7 @@ CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, uns
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (extra) return CUDA_ERROR_NOT_SUPPORTED;
-    for (size_t i = 0; i < f->kernel.arguments.size(); i++) {
-        const Argument &a = f->kernel.arguments[i];
-        uint64_t value = 0;
-        if (a.bytes == 8) memcpy(&value, arguments[i], 8);
-        // A wrong order or width of arguments shows in most cases.
-        if (a.pointee) {
-            if (value && !find(pointer(value)))
-                fail("argument %zu of %s should be a device pointer, but is 0x%llx, %s", i, name,
-                     (unsigned long long)value, whereabouts(pointer(value)).c_str());
-            if (value % a.pointee)
-                fail("argument %zu of %s, 0x%llx, is not aligned to %zu", i, name,
-                     (unsigned long long)value, a.pointee);
-        } else if (a.integer64 && value >> 40 && value >> 40 != 0xffffff) {
-            fail("argument %zu of %s is 0x%llx: was a pointer or a 32-bit value passed for a "
-                 "64-bit number?",
-                 i, name, (unsigned long long)value);
-        }
-    }
+    check_arguments(f->kernel, arguments);
     size_t limit = f->dynamic_shared > SHARED_DEFAULT ? SHARED_MOST : SHARED_DEFAULT;
     run({&f->kernel, {gx, gy, gz}, {bx, by, bz}, shared, limit, arguments});
     return CUDA_SUCCESS;

@@ -118,6 +118,18 @@ static void wrong_order() {
     launch("right", {1}, {32}, 0, {&n, &x, &y});
 }
 
+static void short_argument() {
+    unsigned both[] = {3, 0}; // a count of 32 bits, and something else beside it
+    int rows = 1;
+    launch("transpose", {1}, {32}, 0, {both, both + 1, &rows, &rows});
+}
+
+static void too_much_memory() {
+    CUdeviceptr x;
+    if (cuMemAlloc(&x, size_t(1) << 50) != CUDA_ERROR_OUT_OF_MEMORY) exit(2);
+    if (cuMemAlloc(&x, 0) != CUDA_ERROR_INVALID_VALUE) exit(2);
+}
+
 static void pinned_too_early() {
     CUdeviceptr x = upload({1, 2, 3});
     float *host;
@@ -185,6 +197,8 @@ int main() {
     expect("shared overrun", "of a shared variable of 32 bytes",
            [] { mistake("shared_overrun", {1}, {64}, 0); });
     expect("wrong order", "should be a device pointer", wrong_order);
+    expect("short argument", "was a shorter type passed", short_argument);
+    expect("too much memory", nullptr, too_much_memory);
     expect("page-locked memory", "changed before", pinned_too_early);
     expect("freed", "freed before", freed);
     return failures ? 1 : 0;

@@ -18,7 +18,7 @@ fn wave(shape: &[usize], phase: f64) -> Result<Tensor> {
 
 /// The same computation on both devices, for inputs rounded to `dtype`.
 fn compare(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     dtype: DType,
     tolerance: f64,
     f: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -49,15 +49,13 @@ const TYPES: [(DType, f64); 2] = [(DType::F32, 1e-4), (DType::BF16, 1.5e-2)];
 fn elementwise() -> Result<()> {
     for (dtype, tolerance) in TYPES {
         let (x, y) = (wave(&[3, 5, 7], 0.1)?, wave(&[3, 5, 7], 0.7)?);
-        compare(&[x.clone(), y.clone()], dtype, tolerance, |t| &t[0] + &t[1])?;
-        compare(&[x.clone(), y.clone()], dtype, tolerance, |t| t[0].t()? * t[1].t()?)?;
-        compare(&[x.clone(), y.narrow(1, 2, 1)?], dtype, tolerance, |t| t[0].broadcast_sub(&t[1]))?;
-        compare(&[x.clone()], dtype, tolerance, |t| t[0].affine(1.5, -0.25)?.exp()?.gelu_erf())?;
-        compare(&[x.clone()], dtype, 1e-2, |t| {
-            t[0].to_dtype(DType::F32)?.sqr()?.to_dtype(DType::BF16)
-        })?;
-        compare(&[x.clone()], dtype, tolerance, |t| t[0].permute((2, 0, 1))?.contiguous())?;
-        compare(&[x, y], dtype, tolerance, |t| t[0].gt(&t[1])?.where_cond(&t[0], &t[1]))?;
+        compare(&[&x, &y], dtype, tolerance, |t| &t[0] + &t[1])?;
+        compare(&[&x, &y], dtype, tolerance, |t| t[0].t()? * t[1].t()?)?;
+        compare(&[&x, &y.narrow(1, 2, 1)?], dtype, tolerance, |t| t[0].broadcast_sub(&t[1]))?;
+        compare(&[&x], dtype, tolerance, |t| t[0].affine(1.5, -0.25)?.exp()?.gelu_erf())?;
+        compare(&[&x], dtype, 1e-2, |t| t[0].to_dtype(DType::F32)?.sqr()?.to_dtype(DType::BF16))?;
+        compare(&[&x], dtype, tolerance, |t| t[0].permute((2, 0, 1))?.contiguous())?;
+        compare(&[&x, &y], dtype, tolerance, |t| t[0].gt(&t[1])?.where_cond(&t[0], &t[1]))?;
     }
     Ok(())
 }
@@ -67,10 +65,10 @@ fn sums() -> Result<()> {
     for (dtype, tolerance) in TYPES {
         for shape in [vec![4, 3, 5], vec![2, 300, 3], vec![2, 2, 2000]] {
             let x = wave(&shape, 0.3)?;
-            compare(std::slice::from_ref(&x), dtype, tolerance, |t| t[0].sum(D::Minus1))?;
-            compare(std::slice::from_ref(&x), dtype, tolerance, |t| t[0].sum((0, 1)))?;
-            compare(std::slice::from_ref(&x), dtype, tolerance, |t| t[0].abs()?.mean_all())?;
-            compare(std::slice::from_ref(&x), dtype, tolerance, |t| t[0].max(1))?;
+            compare(&[&x], dtype, tolerance, |t| t[0].sum(D::Minus1))?;
+            compare(&[&x], dtype, tolerance, |t| t[0].sum((0, 1)))?;
+            compare(&[&x], dtype, tolerance, |t| t[0].abs()?.mean_all())?;
+            compare(&[&x], dtype, tolerance, |t| t[0].max(1))?;
         }
     }
     Ok(())
@@ -80,9 +78,9 @@ fn sums() -> Result<()> {
 fn products() -> Result<()> {
     for (dtype, tolerance) in TYPES {
         let (a, b) = (wave(&[2, 17, 9], 0.2)?, wave(&[2, 9, 13], 0.5)?);
-        compare(&[a.clone(), b.clone()], dtype, tolerance, |t| t[0].matmul(&t[1]))?;
-        compare(&[a.t()?.contiguous()?, b], dtype, tolerance, |t| t[0].t()?.matmul(&t[1]))?;
-        compare(&[a.clone(), a], dtype, tolerance, |t| t[0].matmul(&t[1].t()?))?;
+        compare(&[&a, &b], dtype, tolerance, |t| t[0].matmul(&t[1]))?;
+        compare(&[&a.t()?.contiguous()?, &b], dtype, tolerance, |t| t[0].t()?.matmul(&t[1]))?;
+        compare(&[&a, &a], dtype, tolerance, |t| t[0].matmul(&t[1].t()?))?;
     }
     Ok(())
 }
@@ -92,9 +90,7 @@ fn convolutions() -> Result<()> {
     for (dtype, tolerance) in TYPES {
         let (x, w) = (wave(&[2, 5, 9, 7], 0.2)?, wave(&[6, 5, 3, 3], 0.5)?);
         for (padding, stride) in [(1, 1), (0, 1), (1, 2)] {
-            compare(&[x.clone(), w.clone()], dtype, tolerance, |t| {
-                t[0].conv2d(&t[1], padding, stride, 1, 1)
-            })?;
+            compare(&[&x, &w], dtype, tolerance, |t| t[0].conv2d(&t[1], padding, stride, 1, 1))?;
         }
     }
     Ok(())
@@ -103,7 +99,7 @@ fn convolutions() -> Result<()> {
 #[test]
 fn indices() -> Result<()> {
     let x = wave(&[6, 5], 0.2)?;
-    compare(&[x], DType::F32, 0.0, |t| {
+    compare(&[&x], DType::F32, 0.0, |t| {
         let ids = Tensor::from_vec(vec![4u32, 0, 5], 3, t[0].device())?;
         let picked = t[0].index_select(&ids, 0)?;
         Tensor::cat(&[&picked, &t[0].narrow(0, 1, 2)?], 0)
@@ -123,7 +119,7 @@ fn random_numbers() -> Result<()> {
 
 #[test]
 fn gradients() -> Result<()> {
-    compare(&[wave(&[4, 6], 0.4)?], DType::F32, 1e-5, |t| {
+    compare(&[&wave(&[4, 6], 0.4)?], DType::F32, 1e-5, |t| {
         let x = Var::from_tensor(&t[0])?;
         let gradients = x.matmul(&x.t()?)?.sqr()?.sum_all()?.backward()?;
         Ok(gradients.get(&x).unwrap().clone())

@@ -27,19 +27,19 @@ def dynamic(match):
 
 def static(match):
     alignment, text = match.groups()
-    declarators = re.split(r",(?![^<\[(]*[>\])])", text)
-    first = re.fullmatch(r"(.*?)(\w+)\s*((?:\[.*\])?)", declarators[0].strip(), re.S)
-    if not first or "=" in text:
+    # Commas within <>, () and [] separate nothing here.
+    first, *others = re.split(r",(?![^<\[(]*[>\])])", text)
+    head = re.fullmatch(r"\s*(.*?)(\w+)\s*((?:\[.*\])?)\s*", first, re.S)
+    if not head or "=" in text:
         sys.exit(f"kernels.py: cannot read the declaration `__shared__ {text}`")
-    kind = first.group(1).strip()
+    kind, *variable = head.groups()
+    variables = [variable] + [re.fullmatch(r"\s*(\w+)\s*((?:\[.*\])?)\s*", other, re.S).groups() for other in others]
     out = []
-    for i, declarator in enumerate(declarators):
-        name, extent = (first.group(2), first.group(3)) if i == 0 else re.fullmatch(
-            r"\s*(\w+)\s*((?:\[.*\])?)\s*", declarator, re.S).groups()
-        out.append(
-            f"static char {name}__site; using {name}__type = {kind} {extent};"
-            f" {name}__type &{name} = *({name}__type *)emu::emu_shared(&{name}__site, sizeof({name}__type),"
-            f" {alignment or f'alignof({name}__type)'});")
+    for name, extent in variables:
+        # The address of `site` tells the variables of different functions and instances apart.
+        site, of = f"{name}__site", f"{name}__type"
+        out.append(f"static char {site}; using {of} = {kind}{extent}; {of} &{name} = *({of} *)"
+                   f"emu::emu_shared(&{site}, sizeof({of}), {alignment or f'alignof({of})'});")
     return " ".join(out)
 
 

@@ -6,7 +6,7 @@ use candle_core::cuda_backend::cudarc::cublaslt::result::CublasError;
 use candle_core::cuda_backend::cudarc::cublaslt::{result, sys};
 use candle_core::{Error, Result};
 
-use super::gpu::{Gpu, Kind, View};
+use super::gpu::{Gpu, Kind, View, address_of, launch};
 use super::tf32;
 
 /// Scratch that an algorithm may use: what NVIDIA recommends for Hopper.
@@ -27,6 +27,12 @@ impl<'a> Matrix<'a> {
 
     pub(crate) fn transposed(self) -> Self {
         Self { transposed: !self.transposed, ..self }
+    }
+
+    /// Elements from one row to the next, and from one column to the next.
+    fn steps(self) -> [u64; 2] {
+        let steps = [self.stride as u64, 1];
+        if self.transposed { [steps[1], steps[0]] } else { steps }
     }
 }
 
@@ -57,7 +63,8 @@ struct Key {
     add: bool,
     bias: bool,
     tf32: bool,
-    /// Largest power of two, up to 256, that divides each address, in bytes.
+    /// Largest power of two, up to 256, that divides each address, in bytes; of the result, or of the
+    /// bias where that is less.
     alignments: [u32; 4],
 }
 
@@ -72,10 +79,10 @@ struct Plan {
     workspace: usize,
 }
 
-/// A handle of cuBLASLt and the plans made with it.
+/// A handle of cuBLASLt and the plans made with it; `None` for what it has no algorithm for.
 pub(crate) struct Blas {
     handle: sys::cublasLtHandle_t,
-    plans: HashMap<Key, Plan>,
+    plans: HashMap<Key, Option<Plan>>,
 }
 
 // SAFETY: handle and descriptions are plain memory of the library, used under the GPU's lock.
@@ -90,27 +97,35 @@ impl Blas {
 impl Gpu {
     /// Queues a product.
     pub(crate) fn product(&self, product: &Product<'_>) -> Result<()> {
+        // Kernels of cuBLASLt may read a bias 16 bytes at a time.
+        let placed;
+        let bias = match product.bias {
+            Some(bias) if !bias.address.is_multiple_of(16) => {
+                placed = self.converted(bias.part(0, product.columns), bias.kind)?;
+                Some(placed.view())
+            }
+            bias => bias,
+        };
+        let product = &Product { bias, ..*product };
         let key = product.key();
         let mut libraries = self.libraries();
         if !libraries.blas.plans.contains_key(&key) {
-            let plan = libraries.blas.plan(&key).map_err(|error| {
-                let Key { rows, columns, inner, .. } = key;
-                Error::Msg(format!(
-                    "cuBLASLt has no product of {rows}×{inner} and {inner}×{columns} in {:?}: {error}",
-                    key.kinds
-                ))
-            })?;
+            let plan = libraries.blas.plan(&key, bias)?;
             libraries.blas.plans.insert(key, plan);
         }
-        let bytes = libraries.blas.plans[&key].workspace;
+        let Some(bytes) = libraries.blas.plans[&key].as_ref().map(|plan| plan.workspace) else {
+            drop(libraries);
+            return self.plain_product(product);
+        };
         let workspace = libraries.workspace(self, bytes)?;
-        let (blas, plan) = (&libraries.blas, &libraries.blas.plans[&key]);
+        let blas = &libraries.blas;
+        let plan = blas.plans[&key].as_ref().expect("looked at above");
         let (one, zero) = (1.0f32, 0.0f32);
         let added = product.add.unwrap_or(product.out);
         // SAFETY: the plan was made for these sizes, strides and alignments, and every view covers
         // its matrix. alpha and beta are read before the call returns.
         unsafe {
-            if let Some(bias) = product.bias {
+            if let Some(bias) = bias {
                 use sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
                 describe(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.address)
                     .map_err(Error::wrap)?;
@@ -137,6 +152,25 @@ impl Gpu {
             .map_err(Error::wrap)
         }
     }
+
+    /// A product by a kernel of ours, slowly: for what cuBLASLt has no algorithm for.
+    fn plain_product(&self, product: &Product<'_>) -> Result<()> {
+        let Product { rows, columns, inner, a, b, add, bias, out } = *product;
+        let name = match (a.view.kind, out.view.kind) {
+            (Kind::F32, Kind::F32) => "plain_product_f32_f32",
+            (Kind::Bf16, Kind::Bf16) => "plain_product_bf16_bf16",
+            (Kind::Bf16, Kind::F32) => "plain_product_bf16_f32",
+            (a, out) => {
+                candle_core::bail!("product: no kernel for {:?} to {:?}", a.dtype(), out.dtype())
+            }
+        };
+        let ([a_row, a_column], [b_row, b_column]) = (a.steps(), b.steps());
+        launch!(self, name, (self.blocks(rows * columns), 1, 1), (256, 1, 1), 0;
+            a.view.address, b.view.address, address_of(add.map(|add| add.view)), address_of(bias),
+            out.view.address, rows as i32, columns as i32, inner as i32, a_row, a_column, b_row,
+            b_column, add.map_or(0, |add| add.stride as u64), out.stride as u64);
+        Ok(())
+    }
 }
 
 impl Product<'_> {
@@ -146,6 +180,10 @@ impl Product<'_> {
         debug_assert_eq!(added.view.kind, self.out.view.kind);
         debug_assert!(self.bias.is_none_or(|bias| bias.kind == self.out.view.kind));
         let matrices = [self.a, self.b, added, self.out];
+        let mut alignments = matrices.map(|matrix| alignment(matrix.view.address));
+        if let Some(bias) = self.bias {
+            alignments[3] = alignments[3].min(alignment(bias.address));
+        }
         Key {
             rows: self.rows,
             columns: self.columns,
@@ -156,7 +194,7 @@ impl Product<'_> {
             add: self.add.is_some(),
             bias: self.bias.is_some(),
             tf32: tf32(),
-            alignments: matrices.map(|matrix| alignment(matrix.view.address)),
+            alignments,
         }
     }
 }
@@ -204,7 +242,19 @@ unsafe fn prefer<T>(
 }
 
 impl Blas {
-    fn plan(&self, key: &Key) -> std::result::Result<Plan, CublasError> {
+    /// The plan for a product, with a bias such as will be passed.
+    fn plan(&self, key: &Key, bias: Option<View<'_>>) -> Result<Option<Plan>> {
+        match self.search(key, bias) {
+            Ok(plan) => Ok(Some(plan)),
+            Err(CublasError(
+                sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED
+                | sys::cublasStatus_t::CUBLAS_STATUS_INVALID_VALUE,
+            )) => Ok(None),
+            Err(error) => Err(Error::wrap(error)),
+        }
+    }
+
+    fn search(&self, key: &Key, bias: Option<View<'_>>) -> std::result::Result<Plan, CublasError> {
         use sys::cublasLtMatmulDescAttributes_t as Describe;
         use sys::cublasLtMatmulPreferenceAttributes_t as Prefer;
         let [input, output] = key.kinds.map(data_type);
@@ -220,22 +270,23 @@ impl Blas {
         let [stride_a, stride_b, stride_c, stride_d] = key.strides;
         let (rows, columns, inner) = (key.rows, key.columns, key.inner);
         let operation = result::create_matmul_desc(compute, sys::cudaDataType_t::CUDA_R_32F)?;
-        let plan = (
-            layout(input, key.transposed[1], inner, columns, stride_b)?,
-            layout(input, key.transposed[0], rows, inner, stride_a)?,
-            layout(output, false, rows, columns, stride_c)?,
-            layout(output, false, rows, columns, stride_d)?,
-        );
+        let a = layout(input, key.transposed[1], inner, columns, stride_b)?;
+        let b = layout(input, key.transposed[0], rows, inner, stride_a)?;
+        let c = layout(output, false, rows, columns, stride_c)?;
+        let d = layout(output, false, rows, columns, stride_d)?;
         let preference = result::create_matmul_pref()?;
-        // SAFETY: values have the types that cublasLt.h documents: 32-bit enumerations and
-        // alignments, a 64-bit size.
+        // SAFETY: values have the types that cublasLt.h documents: 32-bit enumerations, masks and
+        // alignments, a 64-bit size, an address.
         let chosen = unsafe {
             let flag = |transposed| i32::from(transposed);
             describe(operation, Describe::CUBLASLT_MATMUL_DESC_TRANSA, &flag(key.transposed[1]))?;
             describe(operation, Describe::CUBLASLT_MATMUL_DESC_TRANSB, &flag(key.transposed[0]))?;
-            if key.bias {
-                let bias = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
-                describe(operation, Describe::CUBLASLT_MATMUL_DESC_EPILOGUE, &bias)?;
+            if let Some(bias) = bias {
+                let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
+                describe(operation, Describe::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
+                // The search goes by its alignment.
+                let pointer = Describe::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
+                describe(operation, pointer, &bias.address)?;
             }
             prefer(preference, Prefer::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE)?;
             let [of_a, of_b, of_c, of_d] = key.alignments;
@@ -243,26 +294,68 @@ impl Blas {
             prefer(preference, Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &of_a)?;
             prefer(preference, Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &of_c)?;
             prefer(preference, Prefer::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &of_d)?;
-            let chosen = result::get_matmul_algo_heuristic(
-                self.handle,
-                operation,
-                plan.0,
-                plan.1,
-                plan.2,
-                plan.3,
-                preference,
-            )?;
+            // Sums split over blocks meet in float32, not in the result's type.
+            let reduction = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+            let mask = Prefer::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
+            prefer(preference, mask, &(reduction as u32))?;
+            let chosen =
+                result::get_matmul_algo_heuristic(self.handle, operation, a, b, c, d, preference);
             result::destroy_matmul_pref(preference)?;
-            chosen
+            chosen?
         };
-        Ok(Plan {
-            operation,
-            a: plan.0,
-            b: plan.1,
-            c: plan.2,
-            d: plan.3,
-            algorithm: chosen.algo,
-            workspace: chosen.workspaceSize,
-        })
+        let (algorithm, workspace) = (chosen.algo, chosen.workspaceSize);
+        Ok(Plan { operation, a, b, c, d, algorithm, workspace })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+    use crate::cuda::gpu::{Operand, device};
+
+    /// The kernel that stands in for cuBLASLt, beside it, with everything a product can have.
+    #[test]
+    fn gpu_plain_products_agree_with_the_library() {
+        let device = device(0).expect("this test needs a GPU");
+        let gpu = Gpu::of(device.as_cuda_device().unwrap()).unwrap();
+        let (rows, columns, inner) = (5, 8, 16);
+        let random = |n| Tensor::randn(0f32, 1.0, n, &Device::Cpu).unwrap();
+        for kind in [Kind::F32, Kind::Bf16] {
+            let on_gpu = |tensor: &Tensor, kind: Kind| {
+                let tensor = tensor.to_dtype(kind.dtype()).unwrap().to_device(&device).unwrap();
+                Operand::new(&tensor, "test").unwrap()
+            };
+            let [a, b] = [rows * inner, columns * inner].map(|n| on_gpu(&random(n), kind));
+            let [add, bias] = [rows * columns, columns].map(|n| on_gpu(&random(n), kind));
+            let run = |plain: bool, transposed: bool| {
+                let out = gpu.stale(kind, rows * columns).unwrap();
+                let matrix = |view, [straight, turned]: [usize; 2]| match transposed {
+                    false => Matrix::new(view, straight),
+                    true => Matrix::new(view, turned).transposed(),
+                };
+                let product = Product {
+                    rows,
+                    columns,
+                    inner,
+                    a: matrix(a.view(), [inner, rows]),
+                    b: matrix(b.view(), [columns, inner]),
+                    add: Some(Matrix::new(add.view(), columns)),
+                    bias: Some(bias.view()),
+                    out: Matrix::new(out.view(), columns),
+                };
+                let done = if plain { gpu.plain_product(&product) } else { gpu.product(&product) };
+                done.unwrap();
+                let out = out.into_tensor(rows * columns).to_dtype(candle_core::DType::F32);
+                out.unwrap().to_vec1::<f32>().unwrap()
+            };
+            for transposed in [false, true] {
+                for (plain, library) in run(true, transposed).iter().zip(run(false, transposed)) {
+                    let tolerance = if kind == Kind::F32 { 1e-5 } else { 0.1 };
+                    assert!((plain - library).abs() < tolerance, "{plain} and {library}");
+                }
+            }
+        }
     }
 }

@@ -80,11 +80,14 @@ impl Gpu {
     ) -> Result<()> {
         #[cfg(feature = "cudnn")]
         {
-            // In the number type of the activations, at an address fit for vectors.
-            let own = self.stale(x.kind, conv.weights())?;
-            let addresses = [x.address, own.view().address, dy.address];
-            if self.cudnn((conv, Pass::Filter, x.kind), addresses)? {
-                return self.cast(own.view(), dw);
+            // In the number type of the activations, at an address fit for vectors. From bfloat16
+            // the sums are float32 and their result is rounded once.
+            let placed = dw.kind == x.kind && dw.address.is_multiple_of(16);
+            let own = (!placed).then(|| self.stale(x.kind, conv.weights())).transpose()?;
+            let to = own.as_ref().map_or(dw, Buffer::view);
+            let of = (conv, Pass::Filter, x.kind);
+            if self.cudnn(of, [x.address, to.address, dy.address])? {
+                return own.map_or(Ok(()), |own| self.cast(own.view(), dw));
             }
         }
         let Conv3 { input, output, .. } = conv;

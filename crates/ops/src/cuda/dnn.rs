@@ -13,7 +13,7 @@ use super::gpu::{Gpu, Kind};
 use super::tf32;
 
 /// Scratch that an algorithm may use.
-const WORKSPACE: usize = 1 << 30;
+const WORKSPACE: usize = 256 << 20;
 /// Algorithms that are looked at; cuDNN has at most eight.
 const ALGORITHMS: usize = 8;
 
@@ -25,14 +25,21 @@ struct Key {
     tf32: bool,
 }
 
-/// Descriptions and an algorithm, kept for the life of the process.
+/// Descriptions and algorithms, kept for the life of the process.
 struct Plan {
+    descriptions: Descriptions,
+    /// What is left to try, best last; the last is used.
+    candidates: Vec<Candidate>,
+    /// Whether the last has run: cuDNN's word that an algorithm is usable is not always true.
+    proven: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Descriptions {
     x: sys::cudnnTensorDescriptor_t,
     w: sys::cudnnFilterDescriptor_t,
     y: sys::cudnnTensorDescriptor_t,
     conv: sys::cudnnConvolutionDescriptor_t,
-    algorithm: Algorithm,
-    workspace: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -42,19 +49,18 @@ enum Algorithm {
     Filter(sys::cudnnConvolutionBwdFilterAlgo_t),
 }
 
-/// What cuDNN says about one algorithm.
+#[derive(Clone, Copy)]
 struct Candidate {
     algorithm: Algorithm,
-    usable: bool,
     deterministic: bool,
     math: sys::cudnnMathType_t,
     workspace: usize,
 }
 
-/// A handle of cuDNN and the plans made with it; `None` for what cuDNN cannot do.
+/// A handle of cuDNN and the plans made with it.
 pub(crate) struct Dnn {
     handle: sys::cudnnHandle_t,
-    plans: HashMap<Key, Option<Plan>>,
+    plans: HashMap<Key, Plan>,
 }
 
 // SAFETY: handle and descriptions are used under the GPU's lock, one call at a time.
@@ -71,10 +77,13 @@ impl Dnn {
 
 impl Gpu {
     /// Queues a convolution, or says that cuDNN has none for it. Addresses as in [`Pass`].
+    ///
+    /// Algorithms are tried by cuDNN's estimate of their speed, deterministic ones first, until one
+    /// runs; that one stays.
     pub(crate) fn cudnn(
         &self,
         (conv, pass, kind): (Conv3, Pass, Kind),
-        [x, w, y]: [u64; 3],
+        addresses: [u64; 3],
     ) -> Result<bool> {
         let key = Key { conv, pass, kind, tf32: tf32() };
         let mut libraries = self.libraries();
@@ -82,83 +91,111 @@ impl Gpu {
             let plan = libraries.dnn.plan(&key).map_err(Error::wrap)?;
             libraries.dnn.plans.insert(key, plan);
         }
-        let Some(bytes) = libraries.dnn.plans[&key].as_ref().map(|plan| plan.workspace) else {
-            return Ok(false);
-        };
-        let scratch = libraries.workspace(self, bytes)? as *mut _;
-        let dnn = &libraries.dnn;
-        let plan = dnn.plans[&key].as_ref().expect("looked at above");
-        let (one, zero) = (1.0f32, 0.0f32);
-        let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
-        // SAFETY: the plan was made for these sizes, and callers pass addresses of as many numbers.
-        unsafe {
-            match plan.algorithm {
-                Algorithm::Forward(algorithm) => result::convolution_forward(
-                    dnn.handle,
-                    one,
-                    plan.x,
-                    x as *const _,
-                    plan.w,
-                    w as *const _,
-                    plan.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    plan.y,
-                    y as *mut _,
-                ),
-                Algorithm::Data(algorithm) => result::convolution_backward_data(
-                    dnn.handle,
-                    one,
-                    plan.w,
-                    w as *const _,
-                    plan.y,
-                    y as *const _,
-                    plan.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    plan.x,
-                    x as *mut _,
-                ),
-                Algorithm::Filter(algorithm) => result::convolution_backward_filter(
-                    dnn.handle,
-                    one,
-                    plan.x,
-                    x as *const _,
-                    plan.y,
-                    y as *const _,
-                    plan.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    plan.w,
-                    w as *mut _,
-                ),
+        loop {
+            let plan = &libraries.dnn.plans[&key];
+            let proven = plan.proven;
+            let Some(&candidate) = plan.candidates.last() else { return Ok(false) };
+            let done = libraries.workspace(self, candidate.workspace).and_then(|scratch| {
+                let (dnn, plan) = (&libraries.dnn, &libraries.dnn.plans[&key]);
+                dnn.run(&plan.descriptions, candidate, scratch, addresses).map_err(Error::wrap)
+            });
+            let plan = libraries.dnn.plans.get_mut(&key).expect("made above");
+            match done {
+                Ok(()) => {
+                    plan.proven = true;
+                    return Ok(true);
+                }
+                Err(error) if proven => return Err(error),
+                Err(_) => drop(plan.candidates.pop()),
             }
         }
-        .map_err(Error::wrap)?;
-        Ok(true)
     }
 }
 
 impl Dnn {
-    fn plan(&self, key: &Key) -> std::result::Result<Option<Plan>, CudnnError> {
+    fn run(
+        &self,
+        of: &Descriptions,
+        candidate: Candidate,
+        scratch: u64,
+        [x, w, y]: [u64; 3],
+    ) -> std::result::Result<(), CudnnError> {
+        let (one, zero) = (1.0f32, 0.0f32);
+        let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
+        let (scratch, bytes) = (scratch as *mut _, candidate.workspace);
+        // SAFETY: the descriptions were made for these sizes, callers pass addresses of as many
+        // numbers, and scratch is as large as the algorithm said.
+        unsafe {
+            result::set_convolution_math_type(of.conv, candidate.math)?;
+            match candidate.algorithm {
+                Algorithm::Forward(algorithm) => result::convolution_forward(
+                    self.handle,
+                    one,
+                    of.x,
+                    x as *const _,
+                    of.w,
+                    w as *const _,
+                    of.conv,
+                    algorithm,
+                    scratch,
+                    bytes,
+                    zero,
+                    of.y,
+                    y as *mut _,
+                ),
+                Algorithm::Data(algorithm) => result::convolution_backward_data(
+                    self.handle,
+                    one,
+                    of.w,
+                    w as *const _,
+                    of.y,
+                    y as *const _,
+                    of.conv,
+                    algorithm,
+                    scratch,
+                    bytes,
+                    zero,
+                    of.x,
+                    x as *mut _,
+                ),
+                Algorithm::Filter(algorithm) => result::convolution_backward_filter(
+                    self.handle,
+                    one,
+                    of.x,
+                    x as *const _,
+                    of.y,
+                    y as *const _,
+                    of.conv,
+                    algorithm,
+                    scratch,
+                    bytes,
+                    zero,
+                    of.w,
+                    w as *mut _,
+                ),
+            }
+        }
+    }
+
+    fn plan(&self, key: &Key) -> std::result::Result<Plan, CudnnError> {
         use sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
         let Conv3 { n, height, width, input, output } = key.conv;
         let kind = match key.kind {
             Kind::F32 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
             Kind::Bf16 => sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
         };
-        // Dimensions are given in the order N, C, H, W (K, C, R, S) whatever the layout.
-        let image = |channels: usize| [n, channels, height, width].map(|d| d as i32);
-        let filter = [output, input, 3, 3].map(|d| d as i32);
         let (x, y) = (result::create_tensor_descriptor()?, result::create_tensor_descriptor()?);
         let w = result::create_filter_descriptor()?;
         let conv = result::create_convolution_descriptor()?;
+        let descriptions = Descriptions { x, w, y, conv };
+        let none = Plan { descriptions, candidates: vec![], proven: false };
+        // Its indices are 32 bits wide.
+        if n * height * width * input.max(output) > i32::MAX as usize {
+            return Ok(none);
+        }
+        // Dimensions are given in the order N, C, H, W (K, C, R, S) whatever the layout.
+        let image = |channels: usize| [n, channels, height, width].map(|d| d as i32);
+        let filter = [output, input, 3, 3].map(|d| d as i32);
         // SAFETY: the descriptors were made above.
         unsafe {
             result::set_tensor4d_descriptor(x, CUDNN_TENSOR_NHWC, kind, image(input))?;
@@ -172,76 +209,85 @@ impl Dnn {
             result::set_convolution2d_descriptor(conv, 1, 1, 1, 1, 1, 1, mode, sums)?;
             result::set_convolution_math_type(conv, math_type(key))?;
         }
-        let mut plan = Plan { x, w, y, conv, algorithm: Algorithm::Forward(FORWARD), workspace: 0 };
-        let candidates = match self.candidates(key.pass, &plan) {
+        let mut candidates = match self.candidates(key, &descriptions) {
             Ok(candidates) => candidates,
-            Err(error) if unsupported(&error) => vec![],
+            Err(error) if unsupported(&error) => return Ok(none),
             Err(error) => return Err(error),
         };
-        // The fastest that gives the same bits every time, else the fastest.
-        let usable = |candidate: &&Candidate| {
-            candidate.usable
-                && candidate.workspace <= WORKSPACE
-                && (key.tf32 || key.kind == Kind::Bf16 || is_exact(candidate.math))
-        };
-        let steady = candidates.iter().filter(usable).find(|candidate| candidate.deterministic);
-        let Some(chosen) = steady.or_else(|| candidates.iter().find(usable)) else {
-            return Ok(None);
-        };
-        // SAFETY: as above.
-        unsafe { result::set_convolution_math_type(conv, chosen.math)? };
-        plan.algorithm = chosen.algorithm;
-        plan.workspace = chosen.workspace;
-        Ok(Some(plan))
+        candidates.retain(|candidate| candidate.workspace <= WORKSPACE);
+        // Stable: what is fast stays in front. The best is last, to be popped where it fails.
+        candidates.sort_by_key(|candidate| !candidate.deterministic);
+        candidates.reverse();
+        Ok(Plan { candidates, ..none })
     }
 
     /// Algorithms for a pass, by cuDNN's estimate of their speed.
     fn candidates(
         &self,
-        pass: Pass,
-        plan: &Plan,
+        key: &Key,
+        of: &Descriptions,
     ) -> std::result::Result<Vec<Candidate>, CudnnError> {
         let mut count = 0;
         macro_rules! ask {
-            ($function:ident($($description:expr),+) as $algorithm:path) => {{
-                // SAFETY: an array of plain numbers, of which the library fills `count`.
+            ($get:ident, $size:ident, ($($description:expr),+), $algorithm:path) => {{
+                // SAFETY: plain numbers, of which the library fills `count`.
                 let mut found = unsafe { [std::mem::zeroed(); ALGORITHMS] };
-                // SAFETY: the descriptions live as long as the plan.
+                // SAFETY: the descriptions live as long as the process.
                 unsafe {
-                    result::$function(
+                    result::$get(
                         self.handle, $($description),+, ALGORITHMS as i32, &mut count,
                         found.as_mut_ptr(),
                     )?;
                 }
-                let found = found.iter().take(count as usize).map(|of| Candidate {
-                    algorithm: $algorithm(of.algo),
-                    usable: of.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
-                    deterministic: of.determinism
-                        == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-                    math: of.mathType,
-                    workspace: of.memory,
+                let usable = found.iter().take(count as usize).filter(|of| {
+                    of.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
                 });
-                Ok(found.collect())
+                let mut candidates = vec![];
+                for answer in usable {
+                    // For exact float32 whatever kind of arithmetic the answer names: the
+                    // description asks for FMA, and scratch is asked for with that.
+                    let exact = key.kind == Kind::F32 && !key.tf32;
+                    let math = if exact { math_type(key) } else { answer.mathType };
+                    // SAFETY: as above.
+                    let workspace = unsafe {
+                        result::set_convolution_math_type(of.conv, math)?;
+                        result::$size(self.handle, $($description),+, answer.algo)
+                    };
+                    let Ok(workspace) = workspace else { continue };
+                    candidates.push(Candidate {
+                        algorithm: $algorithm(answer.algo),
+                        deterministic: answer.determinism
+                            == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
+                        math,
+                        workspace,
+                    });
+                }
+                Ok(candidates)
             }};
         }
-        let Plan { x, w, y, conv, .. } = *plan;
-        match pass {
-            Pass::Forward => {
-                ask!(get_convolution_forward_algorithm(x, w, conv, y) as Algorithm::Forward)
-            }
-            Pass::Data => {
-                ask!(get_convolution_backward_data_algorithm(w, y, conv, x) as Algorithm::Data)
-            }
-            Pass::Filter => {
-                ask!(get_convolution_backward_filter_algorithm(x, y, conv, w) as Algorithm::Filter)
-            }
+        let Descriptions { x, w, y, conv } = *of;
+        match key.pass {
+            Pass::Forward => ask!(
+                get_convolution_forward_algorithm,
+                get_convolution_forward_workspace_size,
+                (x, w, conv, y),
+                Algorithm::Forward
+            ),
+            Pass::Data => ask!(
+                get_convolution_backward_data_algorithm,
+                get_convolution_backward_data_workspace_size,
+                (w, y, conv, x),
+                Algorithm::Data
+            ),
+            Pass::Filter => ask!(
+                get_convolution_backward_filter_algorithm,
+                get_convolution_backward_filter_workspace_size,
+                (x, y, conv, w),
+                Algorithm::Filter
+            ),
         }
     }
 }
-
-/// Stands in until an algorithm is chosen.
-const FORWARD: sys::cudnnConvolutionFwdAlgo_t =
-    sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
 
 /// cuDNN rounds float32 to TensorFloat-32 unless it is told not to.
 fn math_type(key: &Key) -> sys::cudnnMathType_t {
@@ -251,11 +297,8 @@ fn math_type(key: &Key) -> sys::cudnnMathType_t {
     }
 }
 
-fn is_exact(math: sys::cudnnMathType_t) -> bool {
-    math == sys::cudnnMathType_t::CUDNN_FMA_MATH
-}
-
 /// Whether cuDNN has no such convolution, rather than failed.
 fn unsupported(error: &CudnnError) -> bool {
-    format!("{error:?}").contains("NOT_SUPPORTED")
+    let text = format!("{error:?}");
+    text.contains("NOT_SUPPORTED") || text.contains("BAD_PARAM")
 }

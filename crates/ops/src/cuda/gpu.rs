@@ -197,13 +197,21 @@ pub(crate) struct Gpu {
 static GPUS: Mutex<Vec<(DeviceId, Arc<Gpu>)>> = Mutex::new(Vec::new());
 
 impl Gpu {
-    /// The GPU of a device, with its libraries at hand.
+    /// The GPU of a device, with its libraries at hand; its context becomes the thread's.
     pub(crate) fn of(device: &CudaDevice) -> Result<Arc<Self>> {
+        device.cuda_stream().context().bind_to_thread().w()?;
         let mut gpus = GPUS.lock().expect("no panic while held");
         if let Some((_, gpu)) = gpus.iter().find(|(id, _)| *id == device.id()) {
             return Ok(gpu.clone());
         }
         let stream = device.cuda_stream();
+        // The null stream and the threads' default streams have the handles 0 to 2.
+        if stream.cu_stream() as usize <= 2 {
+            candle_core::bail!(
+                "expected a device from vdvae_ops::cuda::device: this one has a stream for every \
+                 thread, which memory and libraries are not shared between"
+            );
+        }
         let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = stream.context().attribute(attribute).w()?;
         let libraries = Libraries {
@@ -274,6 +282,7 @@ impl Gpu {
 
     /// Copies `bytes` bytes within the GPU, in the order of the stream.
     pub(crate) fn copy(&self, from: u64, to: u64, bytes: usize) -> Result<()> {
+        self.stream.context().bind_to_thread().w()?;
         // SAFETY: callers pass two views of that size which do not overlap.
         unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream.cu_stream()) }.w()
     }
@@ -338,21 +347,42 @@ macro_rules! launch {
 }
 pub(crate) use launch;
 
+/// Devices by the number of their GPU. Two devices of one GPU would not wait for each other.
+static DEVICES: Mutex<Vec<(usize, CudaDevice)>> = Mutex::new(Vec::new());
+
 /// A GPU, set up for training: memory that is freed stays in the pool when something waits, and
-/// uses are not tracked by events, which one stream does not need.
+/// uses are not tracked by events, which one stream does not need. The same device every time.
 ///
 /// # Errors
-/// In one line, where there is no driver or no such GPU.
+/// In one line: where there is no driver or no such GPU, where it is older than compute capability
+/// 8.0 (Ampere), where its driver is older than the toolkit this was built with, or where a library
+/// (cuBLAS, cuRAND, cuDNN) is missing.
 pub fn device(ordinal: usize) -> Result<Device> {
-    let device = match CudaDevice::new_with_stream(ordinal) {
-        Ok(device) => device,
-        Err(error) => candle_core::bail!("no CUDA GPU {ordinal}: {}", first_line(&error)),
-    };
+    let mut devices = DEVICES.lock().expect("no panic while held");
+    if let Some((_, device)) = devices.iter().find(|(number, _)| *number == ordinal) {
+        return Ok(Device::Cuda(device.clone()));
+    }
+    match set_up(ordinal) {
+        Ok(device) => {
+            devices.push((ordinal, device.clone()));
+            Ok(Device::Cuda(device))
+        }
+        Err(error) => candle_core::bail!("CUDA GPU {ordinal}: {}", first_line(&error)),
+    }
+}
+
+fn set_up(ordinal: usize) -> Result<CudaDevice> {
+    let device = CudaDevice::new_with_stream(ordinal)?;
+    let (major, minor) = device.cuda_stream().context().compute_capability().w()?;
+    if major < 8 {
+        candle_core::bail!("expected compute capability 8.0 or later, found {major}.{minor}");
+    }
     // SAFETY: everything is queued on the device's one stream.
     unsafe { device.disable_event_tracking() };
     keep_freed_memory(&device)?;
-    Gpu::of(&device)?;
-    Ok(Device::Cuda(device))
+    // Loads the module, so that a driver too old for it says so here.
+    Gpu::of(&device)?.function("sum_partials")?;
+    Ok(device)
 }
 
 fn first_line(error: &candle_core::Error) -> String {

@@ -40,13 +40,13 @@ impl Latent<'_> {
     ) -> Result<(Option<Buffer>, Option<Buffer>)> {
         let kind = self.posterior.kind;
         let posterior = want_posterior.then(|| gpu.stale(kind, self.posterior.len)).transpose()?;
-        // What follows the prior's statistics has no part in the result.
-        let prior = want_prior.then(|| gpu.zeros(kind, self.prior.len)).transpose()?;
+        let prior = want_prior.then(|| gpu.stale(kind, self.prior.len)).transpose()?;
         let address = |buffer: &Option<Buffer>| address_of(buffer.as_ref().map(Buffer::view));
-        launch!(gpu, kernel!(kind, "latent_backward"), (gpu.blocks(self.n()), 1, 1), (256, 1, 1),
-            0; self.posterior.address, self.prior.address, address_of(self.noise),
-            upstream.address, address(&posterior), address(&prior), self.n() as u64,
-            self.latent_channels as i32, self.prior_width as i32);
+        launch!(gpu, kernel!(kind, "latent_backward"), (gpu.blocks(self.prior.len), 1, 1),
+            (256, 1, 1), 0; self.posterior.address, self.prior.address, address_of(self.noise),
+            upstream.address, address(&posterior), address(&prior),
+            (self.prior.len / self.prior_width) as u64, self.latent_channels as i32,
+            self.prior_width as i32);
         Ok((posterior, prior))
     }
 }

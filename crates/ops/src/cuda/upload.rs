@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaEvent, PinnedHostSlice};
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, PinnedHostSlice, result};
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Device, Result, Shape, Storage, Tensor};
 
-use super::gpu::Gpu;
+use super::gpu::{Gpu, slice_address};
 
 /// Buffers that take turns: while one is copied, the next is filled.
 const BUFFERS: usize = 3;
@@ -64,7 +64,7 @@ impl Uploader {
         }
         let index = self.next;
         self.next = (index + 1) % BUFFERS;
-        let fits = self.buffers.get(index).is_some_and(|buffer| buffer.bytes.len() == bytes.len());
+        let fits = self.buffers.get(index).is_some_and(|buffer| buffer.bytes.len() >= bytes.len());
         if !fits {
             // SAFETY: filled below before anything reads it.
             let pinned = unsafe { self.gpu.stream.context().alloc_pinned(bytes.len()) }.w()?;
@@ -79,8 +79,11 @@ impl Uploader {
         pinned.copied.synchronize().w()?;
         pinned.bytes.as_mut_slice().w()?.copy_from_slice(bytes);
         // SAFETY: written whole by the copy that follows.
-        let mut slice = unsafe { self.gpu.device.alloc::<u8>(bytes.len())? };
-        self.gpu.stream.memcpy_htod(&pinned.bytes, &mut slice).w()?;
+        let slice = unsafe { self.gpu.device.alloc::<u8>(bytes.len())? };
+        let (to, stream) = (slice_address(&self.gpu, &slice), self.gpu.stream.cu_stream());
+        let from = &pinned.bytes.as_slice().w()?[..bytes.len()];
+        // SAFETY: both hold as many bytes, and the event below says when they were read.
+        unsafe { result::memcpy_htod_async(to, from, stream) }.w()?;
         pinned.copied.record(&self.gpu.stream).w()?;
         let storage =
             CudaStorage { slice: CudaStorageSlice::U8(slice), device: self.gpu.device.clone() };

@@ -18,21 +18,27 @@ __device__ void latent_rows(const T *posterior, const T *prior, const T *noise, 
     }
 }
 
-// Gradients of the posterior (unless null) and of the prior's statistics (unless null); what
-// follows those in the prior gets zeros, from the host.
+// Gradients of the posterior (unless null) and of the prior (unless null), zeros in what follows its
+// statistics. A thread a number of the prior; those of the means do a latent's work.
 template <class T>
 __device__ void latent_backward_rows(const T *posterior, const T *prior, const T *noise,
-                                     const T *upstream, T *d_posterior, T *d_prior, u64 n, int z,
-                                     int prior_width) {
-    for (u64 i = first_index(); i < n; i += index_stride()) {
-        const u64 pixel = i / z, at = pixel * 2 * z + i % z, prior_at = pixel * prior_width + i % z;
+                                     const T *upstream, T *d_posterior, T *d_prior, u64 pixels,
+                                     int z, int prior_width) {
+    for (u64 i = first_index(); i < pixels * prior_width; i += index_stride()) {
+        const u64 pixel = i / prior_width;
+        const int c = i % prior_width;
+        if (c >= z) {
+            if (c >= 2 * z && d_prior) d_prior[i] = store<T>(0.0f);
+            continue;
+        }
+        const u64 at = pixel * 2 * z + c, prior_at = i;
         const float m = load(posterior[at]), s = load(posterior[at + z]);
         const float p = load(prior[prior_at]), t = load(prior[prior_at + z]);
         const float dz = load(upstream[at]), dkl = load(upstream[at + z]);
         const float distance = m - p, precision = expf(-2.0f * t), ratio = expf(2.0f * (s - t));
         if (d_posterior) {
             float d_log_std = dkl * (ratio - 1.0f);
-            if (noise) d_log_std += dz * expf(s) * load(noise[i]);
+            if (noise) d_log_std += dz * expf(s) * load(noise[pixel * z + c]);
             d_posterior[at] = store<T>(dz + dkl * distance * precision);
             d_posterior[at + z] = store<T>(d_log_std);
         }
@@ -119,9 +125,9 @@ __device__ void normal_rows(T *out, u64 each, int images, u64 seed, u64 first, u
     }                                                                                              \
     extern "C" __global__ void latent_backward_##S(const T *posterior, const T *prior,             \
                                                    const T *noise, const T *upstream,              \
-                                                   T *d_posterior, T *d_prior, u64 n, int z,       \
+                                                   T *d_posterior, T *d_prior, u64 pixels, int z,  \
                                                    int prior_width) {                              \
-        latent_backward_rows(posterior, prior, noise, upstream, d_posterior, d_prior, n, z,        \
+        latent_backward_rows(posterior, prior, noise, upstream, d_posterior, d_prior, pixels, z,   \
                              prior_width);                                                         \
     }                                                                                              \
     extern "C" __global__ void kl_partial_##S(const T *latent, double *partial, u64 pixels,        \

@@ -1,7 +1,7 @@
 // The second half of a training step: norm, decision, AdamW and the moving average.
 
 // partial[block] = sum of squares, in float64. Blocks of 512.
-extern "C" __global__ void square_partial(const float *x, double *partial, u64 n) {
+extern "C" __global__ void __launch_bounds__(512, 2) square_partial(const float *x, double *partial, u64 n) {
     double sum = 0;
     for (u64 i = first_index(); i < n; i += index_stride()) sum += (double)x[i] * (double)x[i];
     sum = block_sum(sum);

@@ -206,7 +206,7 @@ __device__ void gain_bias_backward_rows(const T *x, const float *gains, const T 
                                              int channels) {                                       \
         gain_bias_rows(x, gains, y, n, channels);                                                  \
     }                                                                                              \
-    extern "C" __global__ void gain_bias_backward_##S(const T *x, const float *gains, const T *dy, \
+    extern "C" __global__ void __launch_bounds__(1024) gain_bias_backward_##S(const T *x, const float *gains, const T *dy, \
                                                       T *dx, float *partial, u64 pixels,           \
                                                       int channels) {                              \
         gain_bias_backward_rows(x, gains, dy, dx, partial, pixels, channels);                      \

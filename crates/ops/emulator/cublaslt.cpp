@@ -263,6 +263,9 @@ int cublasLtMatmulAlgoGetHeuristic(Handle *handle, const Desc *desc, const Layou
     *found = 0;
     Product p;
     if (int status = describe(*desc, *a, *b, *c, *d, p)) return status;
+    // To see what a caller does without an algorithm.
+    static const bool refused = setting("CUDA_EMULATOR_CUBLASLT_REFUSES", 0);
+    if (refused) return NOT_SUPPORTED;
     Preference defaults{0, {256, 256, 256, 256}},
         &pr = preference ? *const_cast<Preference *>(preference) : defaults;
     // As much workspace as it may have, up to an amount that depends on the shape.

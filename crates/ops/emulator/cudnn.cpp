@@ -318,6 +318,9 @@ int convolve(Handle *handle, Direction direction, const void *alpha, const Tenso
     if (!context_is_current()) return refuse(NOT_INITIALIZED, "no context is current");
     Problem p;
     if (int status = describe(direction, x, w, c, y, algorithm, p)) return status;
+    // To see what a caller does whose algorithm was found, but does not run.
+    static const long long refused = setting("CUDA_EMULATOR_CUDNN_REFUSES", 0);
+    if (refused >> algorithm & 1) return NOT_SUPPORTED;
     size_t needed = workspace_of(p, direction, algorithm);
     if (bytes < needed || (needed && !workspace))
         return refuse(BAD_PARAM, "the algorithm wants %zu bytes of workspace, not %zu", needed,

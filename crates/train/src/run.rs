@@ -1,6 +1,8 @@
 //! A whole run: data in, a folder of results out.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Instant;
 
@@ -77,7 +79,7 @@ pub struct Summary {
 pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
     run.config.validate()?;
     run.network.validate()?;
-    check_device(run.device)?;
+    check_device(run.config, run.device)?;
     run.dataset.require(&[Split::Train])?;
     let size = run.network.image_size;
     let run = &Run { preparation: Preparation { size, ..run.preparation }, ..*run };
@@ -103,8 +105,9 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     });
     metrics.cut(resumed_from)?;
     let events = EventFile::create(run.out, resumed_from)?;
-    let watch = SkipWatch::default();
-    let mut session = Session { run, folder, identity, trainer, metrics, events, watch, observer };
+    let (watch, queued) = (SkipWatch::default(), VecDeque::new());
+    let mut session =
+        Session { run, folder, identity, trainer, metrics, events, watch, queued, observer };
     let last = session.all_steps()?;
     let sha256 = session.save()?;
     Ok(Summary {
@@ -173,58 +176,105 @@ struct Session<'a, 'b> {
     metrics: MetricsFile,
     events: EventFile,
     watch: SkipWatch,
+    /// Pictures of the steps that were not collected.
+    queued: VecDeque<usize>,
     observer: &'b mut dyn FnMut(&Event),
 }
 
+/// Batches that are decoded before a GPU asks for them; a CPU is busy enough with one.
+const AHEAD_OF_GPU: usize = 4;
+/// Steps that a GPU is given at most before it is asked what they did.
+const MOST_QUEUED: u64 = 50;
+
 impl Session<'_, '_> {
     /// Makes the steps that are left; the last line where there was one.
+    ///
+    /// On a GPU the next batch is decoded and uploaded while the step before it is computed, and
+    /// the host waits for the GPU only where something is due.
     fn all_steps(&mut self) -> Result<Option<Metrics>> {
         let run = self.run;
         thread::scope(|scope| {
             let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
-            let batches = loader.spawn(scope, run.config, self.trainer.steps());
-            let mut last = None;
+            let ahead = if run.device.is_cpu() { 1 } else { AHEAD_OF_GPU };
+            let batches = loader.spawn(scope, run.config, self.trainer.steps(), ahead);
+            let (mut next, mut last) = (None, None);
             let mut before = Instant::now();
-            for pixels in batches {
-                let pixels = pixels?;
-                let images = pixels.images;
-                let stats = self.step(pixels)?;
-                let seconds = before.elapsed().as_secs_f64();
-                last = Some(self.record(stats, images as f64 / seconds)?);
-                before = Instant::now();
+            while let Some(images) = next.take().or_else(|| self.upload(&batches)) {
+                let images = images?;
+                self.trainer.enqueue(&images)?;
+                self.queued.push_back(images.dim(0)?);
+                if !run.device.is_cpu() {
+                    next = self.upload(&batches);
+                }
+                if self.is_due(self.trainer.steps()) {
+                    last = self.collect(before)?.or(last);
+                    before = Instant::now();
+                }
             }
             Ok(last)
         })
     }
 
-    fn step(&mut self, pixels: Pixels) -> Result<StepStats> {
-        for (key, reason) in pixels.skipped {
+    /// The next batch, on the device; `None` after the last.
+    fn upload(&mut self, batches: &Receiver<Result<Pixels>>) -> Option<Result<Tensor>> {
+        let Pixels { data, images, skipped } = match batches.recv().ok()? {
+            Ok(pixels) => pixels,
+            Err(error) => return Some(Err(error)),
+        };
+        for (key, reason) in skipped {
             (self.observer)(&Event::BadPicture { key, reason });
         }
         let size = self.run.network.image_size;
-        let shape = (pixels.images, size, size, 3);
-        let images = Tensor::from_vec(pixels.data, shape, self.run.device)?;
-        let stats = self.trainer.step(&images)?;
-        if let Some((skipped, of)) = self.watch.note(stats.skipped) {
-            let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
-            (self.observer)(&Event::Stuck { skipped, of, grad_norm, threshold });
+        let images = Tensor::from_vec(data, (images, size, size, 3), self.run.device);
+        Some(images.map_err(Error::from))
+    }
+
+    /// Whether the steps up to this one are to be written down before another is made.
+    fn is_due(&self, step: u64) -> bool {
+        let config = self.run.config;
+        let log_every = if config.log_every == 0 { MOST_QUEUED } else { config.log_every };
+        let others = [config.save_every, config.eval_every, config.sample_every];
+        self.run.device.is_cpu()
+            || self.after(log_every.min(MOST_QUEUED), step)
+            || others.iter().any(|&every| self.after(every, step))
+    }
+
+    /// Whether something is to be done after this step that is done after so many, and at the end.
+    fn after(&self, every: u64, step: u64) -> bool {
+        every > 0 && (step == self.run.config.steps || step.is_multiple_of(every))
+    }
+
+    /// Waits for the steps since `before` and writes them down; the last line.
+    fn collect(&mut self, before: Instant) -> Result<Option<Metrics>> {
+        let steps = self.trainer.collect()?;
+        let images: usize = self.queued.drain(..).sum();
+        let images_per_second = images as f64 / before.elapsed().as_secs_f64();
+        let mut last = None;
+        for stats in steps {
+            if let Some((skipped, of)) = self.watch.note(stats.skipped) {
+                let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
+                (self.observer)(&Event::Stuck { skipped, of, grad_norm, threshold });
+            }
+            last = Some(self.record(stats, images_per_second)?);
         }
-        Ok(stats)
+        Ok(last)
     }
 
     /// Writes down a step, with whatever else is due after it.
     fn record(&mut self, stats: StepStats, images_per_second: f64) -> Result<Metrics> {
         let config = self.run.config;
+        let due = |every| self.after(every, stats.step);
         let last = stats.step == config.steps;
-        let due = |every: u64| every > 0 && (last || stats.step.is_multiple_of(every));
         let evaluated = due(config.eval_every) && !self.run.dataset.is_empty(Split::Valid);
+        let (logged, sampled) = (due(config.log_every), due(config.sample_every));
+        let saved = due(config.save_every);
         let valid = if evaluated { Some(self.evaluate()?) } else { None };
         let metrics = self.line(stats, images_per_second, valid);
         self.metrics.write(&metrics)?;
-        if due(config.log_every) || evaluated {
+        if logged || evaluated {
             self.events.scalars(stats.step, &metrics.curves())?;
         }
-        if due(config.sample_every) {
+        if sampled {
             let path = self.folder.samples(stats.step);
             let model = self.trainer.ema_model()?;
             let png = sample_grid(&model, 2 * config.batch_size, config.seed)?;
@@ -232,7 +282,7 @@ impl Session<'_, '_> {
             (self.observer)(&Event::Wrote(path));
         }
         // The end of the run saves on its own.
-        if due(config.save_every) && !last {
+        if saved && !last {
             self.save()?;
         }
         (self.observer)(&Event::Step(metrics));

@@ -213,9 +213,9 @@ impl Decoder {
             }
             (None, Some(state)) => Ok(state.clone()),
             (None, None) => match bias {
+                // Spread before it is rounded: its gradient is summed in float32.
                 Some(bias) => {
-                    let bias = bias.to_dtype(self.dtype)?;
-                    Ok(bias.broadcast_as((n, r, r, b.width))?.contiguous()?)
+                    Ok(bias.broadcast_as((n, r, r, b.width))?.to_dtype(self.dtype)?.contiguous()?)
                 }
                 None => Ok(Tensor::zeros((n, r, r, b.width), self.dtype, &self.device)?),
             },

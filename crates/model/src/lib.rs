@@ -35,3 +35,5 @@ pub use noise::Noise;
 pub use params::{Parameters, Slot, Unit, units};
 pub use precision::Precision;
 pub use vdvae::{ElboTerms, Vdvae};
+#[cfg(feature = "cuda")]
+pub use vdvae_ops::cuda::device as cuda_device;

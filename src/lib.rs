@@ -36,6 +36,9 @@ pub use vdvae_train as train;
 
 pub use candle_core::{Device, Tensor};
 pub use vdvae_model::{
-    Checkpoint, ElboTerms, Images, LatentLayer, LatentMode, Latents, Noise, Preset, Vdvae,
-    VdvaeConfig, Weights,
+    Checkpoint, ElboTerms, Images, LatentLayer, LatentMode, Latents, Noise, Precision, Preset,
+    Vdvae, VdvaeConfig, Weights,
 };
+
+#[cfg(feature = "cuda")]
+pub use vdvae_model::cuda_device;

@@ -1,4 +1,4 @@
-"""The Very Deep VAE in PyTorch, for timing beside ours: float32 on a CPU.
+"""The Very Deep VAE in PyTorch, for timing beside ours.
 
 Block strings, widths and operators are those of the published network (arXiv 2011.10650). Weights
 are random: only the time matters. Latents are drawn from the posterior, as in training.
@@ -17,6 +17,13 @@ PRESETS = {
     "imagenet64": dict(
         size=64, width=512, enc="64x11,64d2,32x20,32d2,16x9,16d2,8x8,8d2,4x7,4d4,1x5",
         dec="1x2,4m1,4x3,8m4,8x7,16m8,16x15,32m16,32x31,64m32,64x12"),
+    "ffhq256": dict(
+        size=256, width=512,
+        enc="256x3,256d2,128x8,128d2,64x12,64d2,32x17,32d2,16x7,16d2,8x5,8d2,4x5,4d4,1x4",
+        dec="1x2,4m1,4x3,8m4,8x4,16m8,16x9,32m16,32x21,64m32,64x13,128m64,128x7,256m128"),
+    "tiny": dict(  # to see that it works
+        size=16, width=24, enc="16x2,16d2,8x2,8d2,4x1,4d4,1x1",
+        dec="1x1,4m1,4x1,8m4,8x2,16m8,16x2"),
 }
 LATENT, MIXTURES = 16, 10
 
@@ -61,9 +68,10 @@ class Layer(nn.Module):
 
     def forward(self, states, activations):
         r = self.resolution
-        x = states[r]
+        x = states.get(r)
         if self.source:
-            x = x + F.interpolate(states[self.source], scale_factor=r // self.source)
+            low = F.interpolate(states[self.source], scale_factor=r // self.source)
+            x = low if x is None else x + low
         prior_mean, prior_log_std, feature = self.prior(x).split([LATENT, LATENT, x.shape[1]], 1)
         mean, log_std = self.posterior(torch.cat([x, activations[r]], 1)).chunk(2, 1)
         variance = (2 * (log_std - prior_log_std)).exp()
@@ -104,8 +112,8 @@ class Network(nn.Module):
         return activations
 
     def decode(self, activations, layers=None):
-        n = activations[1].shape[0]
-        states = {int(r): b.expand(n, -1, -1, -1) for r, b in self.biases.items()}
+        n, dtype = activations[1].shape[0], activations[1].dtype
+        states = {int(r): b.to(dtype).expand(n, -1, -1, -1) for r, b in self.biases.items()}
         outputs = [layer(states, activations) for layer in list(self.layers)[:layers]]
         return states, outputs
 
@@ -119,7 +127,7 @@ class Network(nn.Module):
         dims = target[0].numel()
         rate = sum(kl.sum((1, 2, 3)) for _, kl in outputs) / dims
         logits = self.output(states[self.size] * self.gain + self.bias)
-        return (mixture_nll(logits, target) + rate).mean()
+        return (mixture_nll(logits.float(), target) + rate).mean()
 
 
 def mixture_nll(logits, target):

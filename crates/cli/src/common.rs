@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, Split, TargetColumn};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
 
+use crate::device::{DeviceArgs, is_out_of_memory};
 use crate::download::{find_checkpoint, hub_options};
 use crate::process::default_threads;
 
@@ -22,9 +23,8 @@ pub(crate) const MAX_THREADS: usize = 1024;
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
-    /// Where the network runs: `cpu`, `cuda` or `cuda:N` [example: --device cpu]
-    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
-    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Seed of everything random: noise, splits, shuffles [example: --seed 1]
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
@@ -59,7 +59,7 @@ pub(crate) fn usage(message: impl std::fmt::Display) -> anyhow::Error {
 }
 
 impl Common {
-    /// Starts the threads and checks the device.
+    /// Starts the threads and checks what every verb is told.
     pub(crate) fn set_up(&self) -> Result<()> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(if self.threads == 0 { default_threads() } else { self.threads as usize })
@@ -67,20 +67,7 @@ impl Common {
             .context("cannot start the threads")?;
         vdvae_ops::requested_instruction_set().map_err(usage)?;
         vdvae_ops::set_exact(self.exact);
-        self.device().map(drop)
-    }
-
-    /// The device asked for.
-    pub(crate) fn device(&self) -> Result<Device> {
-        let cuda = self.device == "cuda" || self.device.starts_with("cuda:");
-        match self.device.as_str() {
-            "cpu" => Ok(Device::Cpu),
-            _ if cuda => Err(usage(format!(
-                "--device {}: this build has no CUDA support: expected cpu",
-                self.device
-            ))),
-            other => Err(usage(format!("--device: expected cpu, cuda or cuda:N, found `{other}`"))),
-        }
+        self.device.check()
     }
 }
 
@@ -118,8 +105,9 @@ fn one_line(message: &str) -> String {
 }
 
 /// Runs a program: prints the error's whole chain on one line and maps it to an exit code.
-/// A reader that closes the pipe early is no error.
-pub(crate) fn exit_with(result: Result<()>) -> ExitCode {
+/// A reader that closes the pipe early is no error. `less_memory` says what would take less of a
+/// GPU's memory.
+pub(crate) fn exit_with(result: Result<()>, less_memory: &str) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let closed_pipe = error
         .chain()
@@ -127,6 +115,10 @@ pub(crate) fn exit_with(result: Result<()>) -> ExitCode {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
     if closed_pipe {
         return ExitCode::SUCCESS;
+    }
+    if is_out_of_memory(&error) {
+        eprintln!("error: the memory of the GPU does not suffice: {less_memory} takes less");
+        return ExitCode::FAILURE;
     }
     eprintln!("error: {}", causes(&error));
     if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -249,8 +241,16 @@ pub(crate) fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
 }
 
 impl ModelArgs {
-    /// The network asked for, or the built-in one.
-    pub(crate) fn load(&self, device: &Device) -> Result<LoadedModel> {
+    /// The network asked for, or the built-in one, where and in the numbers asked for.
+    pub(crate) fn load(&self, common: &Common) -> Result<LoadedModel> {
+        let device = common.device.open()?;
+        common.device.precision_on(&device)?;
+        let LoadedModel { model, name, sha256, metadata } = self.load_on(&device)?;
+        Ok(LoadedModel { model: common.device.settle(model)?, name, sha256, metadata })
+    }
+
+    /// The same on a device, in float32.
+    pub(crate) fn load_on(&self, device: &Device) -> Result<LoadedModel> {
         match &self.checkpoint {
             Some(path) => load_checkpoint(path, &self.network, device),
             None if self.network.preset.is_some() || self.network.config.is_some() => Err(usage(

@@ -1,6 +1,7 @@
 //! The command-line programs `vdvae` and `vdvae-probe`: flags in, one library call, results out.
 
 mod common;
+mod device;
 mod download;
 mod grid;
 mod probe;

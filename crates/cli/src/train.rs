@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use vdvae_datasets::{Preparation, Split};
@@ -10,6 +11,7 @@ use vdvae_model::{Preset, VdvaeConfig};
 use vdvae_train::{Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
 use crate::common::{Common, DataArgs, NetworkArgs, print, usage};
+use crate::device;
 
 /// Flags that are not given take the value of the preset, or of the `train` section of --config.
 #[derive(Debug, clap::Args)]
@@ -71,6 +73,10 @@ struct Values {
     /// Mirror every picture with probability one half [default: no] [example: --flip]
     #[arg(long)]
     flip: bool,
+    /// Compute the hidden states of blocks again in the gradient instead of keeping them: less
+    /// memory for more time, and the same numbers [default: no] [example: --recompute]
+    #[arg(long)]
+    recompute: bool,
     /// Steps between checkpoints; 0 writes one at the end only [default: 500 for toy-faces, 1000
     /// for published presets] [example: --save-every 1000]
     #[arg(long, value_name = "N")]
@@ -98,6 +104,8 @@ struct Values {
 
 pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let (network, config) = args.configs(common)?;
+    let device = common.device.open()?;
+    config.precision.check(&device).map_err(|error| usage(format!("--{error}")))?;
     // Before the data set is opened, which may take a while.
     check_out(&args.out, args.resume).map_err(usage_or_failure)?;
     let on_bad_image = args.source.on_bad_image()?;
@@ -112,11 +120,11 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
         dataset: &*dataset,
         preparation: Preparation::new(network.image_size),
         on_bad_image,
-        device: &common.device()?,
+        device: &device,
         out: &args.out,
         resume: args.resume,
     };
-    let mut display = Display::new();
+    let mut display = Display::new(&device);
     let summary = vdvae_train::train(&run, &mut |event| display.show(event));
     display.finish();
     report(&summary.map_err(usage_or_failure)?, common)
@@ -140,7 +148,8 @@ impl TrainArgs {
             None => None,
         };
         let start = section.unwrap_or_else(|| TrainConfig::preset(preset));
-        let config = self.values.over(TrainConfig { seed: common.seed, ..start })?;
+        let precision = common.device.precision.unwrap_or(start.precision);
+        let config = self.values.over(TrainConfig { seed: common.seed, precision, ..start })?;
         config.validate().map_err(usage_or_failure)?;
         Ok((network, config))
     }
@@ -162,6 +171,7 @@ impl Values {
             skip: skip.map_err(usage_or_failure)?.unwrap_or(start.skip),
             ema_rate: self.ema_rate.unwrap_or(start.ema_rate),
             flip: self.flip || start.flip,
+            recompute: self.recompute || start.recompute,
             save_every: self.save_every.unwrap_or(start.save_every),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(start.keep_checkpoints),
             eval_every: self.eval_every.or(self.save_every).unwrap_or(start.eval_every),
@@ -177,6 +187,8 @@ impl Values {
 struct Display {
     bar: ProgressBar,
     lines: LineRate,
+    /// Where the network is trained.
+    device: String,
 }
 
 /// Lines come at steps 1, 2, 4, … and then every so many steps, so that a log stays short.
@@ -196,11 +208,11 @@ impl LineRate {
 }
 
 impl Display {
-    fn new() -> Self {
+    fn new(device: &Device) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = "training {wide_bar} {pos}/{len} {eta} {msg}";
         bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
-        Self { bar, lines: LineRate::default() }
+        Self { bar, lines: LineRate::default(), device: device::name(device) }
     }
 
     fn show(&mut self, event: &Event) {
@@ -214,7 +226,9 @@ impl Display {
                 self.bar.set_position(*step);
                 let after = if *step > 0 { format!(" after step {step}") } else { String::new() };
                 self.line(&format!(
-                    "training {parameters} parameters on {images} pictures: {steps} steps{after}"
+                    "training {parameters} parameters on {images} pictures on {}: {steps} \
+                     steps{after}",
+                    self.device
                 ));
             }
             Event::Step(metrics) => self.step(metrics),

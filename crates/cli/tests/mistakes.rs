@@ -31,6 +31,8 @@ fn bad_usage_of_vdvae() {
         ("--on-bad-image ignore", "fail, skip"),
         ("--threads 99999999", "0..=1024"),
         ("--device tpu", "expected cpu, cuda or cuda:N"),
+        ("--precision f16", "expected one of f32, tf32, bf16"),
+        ("--device cpu --precision bf16", "--precision: expected f32 on the CPU, found bf16"),
         ("--preset huge", "tiny, toy-faces"),
         ("--layers", "a value is required"),
         ("--laiers 3", "similar argument exists: '--layers'"),
@@ -53,6 +55,7 @@ fn bad_usage_of_vdvae() {
         ("train --steps 0 --out t", "steps"),
         ("train --data nothing --out t", "toy-faces"),
         ("train --preset tiny --out .", "--resume"),
+        ("train --preset tiny --out t --device cpu --precision tf32", "found tf32"),
     ];
     for (args, expected) in cases {
         let line = vdvae(folder.path(), args).error(2);
@@ -167,4 +170,27 @@ fn arrays_that_are_no_pictures() {
         let line = vdvae(folder.path(), args).error(1);
         assert!(line.contains("a.npy") && line.contains(expected), "{line}");
     }
+}
+
+/// A build without CUDA says how to get one with it; the other that there is no GPU, which the
+/// tests hide from it.
+#[test]
+fn a_gpu_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    add_tiny_model(folder.path());
+    let before = names(folder.path());
+    let commands = ["sample --checkpoint model.safetensors", "train --preset tiny --out t"];
+    for (args, place) in [("--device cuda", "cuda:0"), ("--device cuda:3", "cuda:3")] {
+        for command in commands {
+            let ran = vdvae(folder.path(), &format!("{command} {args}"));
+            let line = ran.error(if cfg!(feature = "cuda") { 1 } else { 2 });
+            assert!(line.starts_with(&format!("error: --device {place}: ")), "{line}");
+            if !cfg!(feature = "cuda") {
+                assert!(line.contains("--features cuda,cudnn"), "{line}");
+            }
+        }
+    }
+    assert_eq!(names(folder.path()), before);
+    // Without the flag the CPU takes its place.
+    vdvae(folder.path(), "sample --checkpoint model.safetensors --num 1 --out s.png").ok();
 }

@@ -2,9 +2,13 @@
 
 mod batch;
 
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
 use ndarray::Array2;
 use rayon::prelude::*;
-use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
+use vdvae_datasets::{Batch, Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
 use vdvae_model::{Vdvae, VdvaeConfig};
 
 use batch::runs;
@@ -29,6 +33,12 @@ pub enum Source<'a> {
     },
     /// The pixels the network would see, in 0 to 1, rows then columns then colours.
     Pixels,
+}
+
+impl Source<'_> {
+    fn is_on_gpu(&self) -> bool {
+        matches!(self, Self::Latents { model, .. } if !model.device().is_cpu())
+    }
 }
 
 /// One part of a layer's features: which layer, and (N, columns) row after row.
@@ -144,33 +154,58 @@ impl Extraction<'_> {
             .iter()
             .map(|source| source_columns(source, size))
             .collect::<Result<Vec<_>>>()?;
-        let total = self.dataset.len(self.split);
         let mut data: Vec<Vec<f32>> = columns.iter().map(|_| Vec::new()).collect();
-        let (mut rows, mut skipped) = (Vec::with_capacity(total), Vec::new());
-        // Each thread takes its own batch: small networks have too little work in one.
-        let step = self.batch_size * rayon::current_num_threads();
-        for start in (0..total).step_by(step) {
-            let indices: Vec<usize> = (start..total.min(start + step)).collect();
-            let batch = load_batch(
-                self.dataset,
-                self.split,
-                &indices,
-                &self.preparation,
-                self.on_bad_image,
-            )?;
+        let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+        let on_gpu = sources.iter().any(Source::is_on_gpu);
+        self.each_batch(on_gpu, |asked, batch| {
             for (source, data) in sources.iter().zip(&mut data) {
                 data.extend(self.batch_features(source, &batch.pixels, &batch.indices)?);
             }
             rows.extend(batch.indices);
             skipped.extend(batch.skipped);
-            progress(indices.len());
-        }
+            progress(asked);
+            Ok(())
+        })?;
         let tables = columns
             .into_iter()
             .zip(data)
             .map(|(columns, data)| self.table(&rows, columns, data))
             .collect::<Result<_>>()?;
         Ok(Extracted { tables, indices: rows, skipped })
+    }
+
+    /// Hands the pictures of the split to `consume`, in order and with the number of those asked for.
+    ///
+    /// On the CPU each thread takes its own batch: small networks have too little work in one. A
+    /// GPU takes one after another, and the next are decoded meanwhile.
+    fn each_batch(
+        &self,
+        on_gpu: bool,
+        mut consume: impl FnMut(usize, Batch) -> Result<()>,
+    ) -> Result<()> {
+        /// Batches that are decoded before the GPU asks for them.
+        const AHEAD: usize = 2;
+        let total = self.dataset.len(self.split);
+        let step = self.batch_size * if on_gpu { 1 } else { rayon::current_num_threads() };
+        let load = |start: usize| {
+            let indices: Vec<usize> = (start..total.min(start + step)).collect();
+            let Self { dataset, split, preparation, on_bad_image, .. } = self;
+            let batch = load_batch(*dataset, *split, &indices, preparation, *on_bad_image)?;
+            Ok::<_, Error>((indices.len(), batch))
+        };
+        let mut loaded = (0..total).step_by(step).map(load);
+        if !on_gpu {
+            return loaded.try_for_each(|loaded| loaded.and_then(|(n, batch)| consume(n, batch)));
+        }
+        thread::scope(|scope| {
+            let (sender, batches) = sync_channel(AHEAD);
+            // Ends after the last batch, or when nobody wants another.
+            scope.spawn(move || loaded.try_for_each(|loaded| sender.send(loaded)));
+            batches.into_iter().try_for_each(|loaded| {
+                let (asked, batch) = loaded?;
+                consume(asked, batch)
+            })
+        })
     }
 
     /// Rows of one source for prepared pictures, one after another.
@@ -184,15 +219,17 @@ impl Extraction<'_> {
             Source::Pixels => Ok(pixels.iter().map(|&p| f32::from(p) / 255.0).collect()),
             Source::Latents { model, spec, layers } => {
                 let image = self.preparation.size.pow(2) * 3;
-                let parts: Vec<Vec<f32>> = runs(indices, self.batch_size)
-                    .into_par_iter()
-                    .map(|run| {
-                        let pixels = &pixels[run.start * image..run.end * image];
-                        let parts =
-                            extract_pictures(model, pixels, &indices[run.clone()], spec, *layers)?;
-                        Ok(side_by_side(&parts, run.len()))
-                    })
-                    .collect::<Result<_>>()?;
+                let rows = |run: Range<usize>| {
+                    let pixels = &pixels[run.start * image..run.end * image];
+                    let indices = &indices[run.clone()];
+                    let parts = extract_pictures(model, pixels, indices, spec, *layers)?;
+                    Ok(side_by_side(&parts, run.len()))
+                };
+                let runs = runs(indices, self.batch_size);
+                let parts: Vec<Vec<f32>> = match source.is_on_gpu() {
+                    true => runs.into_iter().map(rows).collect::<Result<_>>()?,
+                    false => runs.into_par_iter().map(rows).collect::<Result<_>>()?,
+                };
                 Ok(parts.concat())
             }
         }

@@ -1,6 +1,6 @@
 //! Grids to columns.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::spec::Pooling;
 use crate::{FeatureColumn, Result};
@@ -10,7 +10,7 @@ use crate::{FeatureColumn, Result};
 pub(crate) fn pool(grid: &Tensor, pooling: Pooling) -> Result<Vec<f32>> {
     let (n, r, _, channels) = grid.dims4()?;
     let side = pooling.side(r);
-    let data = grid.flatten_all()?.to_vec1::<f32>()?;
+    let data = grid.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let edge = |i: usize| (i * r / side, ((i + 1) * r).div_ceil(side));
     let mut out = vec![0f32; n * channels * side * side];
     for (image, row) in
@@ -27,6 +27,46 @@ pub(crate) fn pool(grid: &Tensor, pooling: Pooling) -> Result<Vec<f32>> {
         }
     }
     Ok(out)
+}
+
+/// As [`pool`] without the copy to the host: the means are taken where the grid is, so that only
+/// they are copied later. Cells that do not divide the grid are left to the host.
+#[derive(Debug)]
+pub(crate) enum Pooled {
+    /// (N, C · side²): what [`pool`] returns.
+    Rows(Tensor),
+    /// The grid itself.
+    Grid(Tensor, Pooling),
+}
+
+impl Pooled {
+    pub(crate) fn new(grid: &Tensor, pooling: Pooling) -> Result<Self> {
+        let (n, r, _, channels) = grid.dims4()?;
+        let side = pooling.side(r);
+        let grid = grid.to_dtype(DType::F32)?;
+        if r % side != 0 {
+            return Ok(Self::Grid(grid, pooling));
+        }
+        let cell = r / side;
+        let means = match cell {
+            1 => grid,
+            _ => {
+                let cells = grid.reshape((n, side, cell, side, cell * channels))?.sum(2)?;
+                let cells = cells.reshape((n, side, side, cell, channels))?.sum(3)?;
+                (cells * (1.0 / (cell * cell) as f64))?
+            }
+        };
+        let rows = means.permute((0, 3, 1, 2))?.contiguous()?;
+        Ok(Self::Rows(rows.reshape((n, channels * side * side))?))
+    }
+
+    /// The rows, one after another, on the host.
+    pub(crate) fn into_rows(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Rows(rows) => Ok(rows.flatten_all()?.to_vec1()?),
+            Self::Grid(grid, pooling) => pool(&grid, pooling),
+        }
+    }
 }
 
 /// The columns [`pool`] makes of a layer (or, without one, of an activation).
@@ -75,6 +115,26 @@ mod tests {
     fn uneven_cells_overlap_as_adaptive_pooling_does() {
         // 3 rows in 2 cells: rows 0-1 and 1-2.
         assert_eq!(pool(&grid(1, 3, 1), Pooling::Grid(2)).unwrap(), [2., 3., 5., 6.]);
+    }
+
+    #[test]
+    fn pooling_where_the_grid_is_gives_the_same_rows() {
+        for (r, pooling) in [
+            (8, Pooling::Grid(4)),
+            (8, Pooling::MEAN),
+            (4, Pooling::None),
+            (4, Pooling::Grid(8)),
+            (1, Pooling::Grid(4)),
+            (6, Pooling::Grid(4)), // does not divide
+        ] {
+            let grid = grid(2, r, 3);
+            let pooled = Pooled::new(&grid, pooling).unwrap();
+            assert_eq!(matches!(pooled, Pooled::Grid(..)), r == 6);
+            let (found, expected) = (pooled.into_rows().unwrap(), pool(&grid, pooling).unwrap());
+            // Sums in another order.
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs();
+            assert!(found.len() == expected.len() && found.iter().zip(&expected).all(close));
+        }
     }
 
     #[test]

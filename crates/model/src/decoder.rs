@@ -24,6 +24,8 @@ pub(crate) struct Decoder {
     gain_bias: Tensor,
     image_size: usize,
     device: Device,
+    /// Type of activations.
+    dtype: DType,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ pub(crate) enum LatentSource<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct BlockOutput {
     pub(crate) index: usize,
+    pub(crate) resolution: usize,
     /// mean | log std | state with the prior's features added: 2Z + width channels.
     pub(crate) prior: Tensor,
     /// mean | log std: 2Z channels; `None` where there was no image.
@@ -105,7 +108,7 @@ impl DecoderBlock {
             LatentSource::Posterior { activations, noise } => {
                 let activation = &activations[&self.resolution];
                 let posterior = self.posterior.apply_joined(state, activation)?;
-                let noise = noise.draw(index, shape, state.device())?;
+                let noise = noise.draw(index, shape, state.dtype(), state.device())?;
                 let latent = sample_and_kl(&posterior, prior, noise)?;
                 Ok((Some(posterior), latent))
             }
@@ -118,10 +121,11 @@ impl DecoderBlock {
                         found: given[index].dims().to_vec(),
                     });
                 }
-                Ok((None, given[index].clone()))
+                let given = given[index].to_device(state.device())?.to_dtype(state.dtype())?;
+                Ok((None, given))
             }
             LatentSource::Prior { noise, temperature, .. } => {
-                let noise = noise.draw(index, shape, state.device())?;
+                let noise = noise.draw(index, shape, state.dtype(), state.device())?;
                 Ok((None, sample_prior(prior, self.latent_channels, noise, temperature)?))
             }
         }
@@ -147,7 +151,23 @@ impl Decoder {
             gain_bias: parameters.unit("decoder.gain_bias"),
             image_size: config.image_size,
             device: device.clone(),
+            dtype: DType::F32,
         })
+    }
+
+    /// The same decoder with activations of another type.
+    pub(crate) fn with_dtype(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// The same decoder, its blocks as [`BlockWeights::recomputed`] says.
+    pub(crate) fn recomputed(mut self, recompute: bool) -> Self {
+        for block in &mut self.blocks {
+            for weights in [&mut block.prior, &mut block.posterior, &mut block.resnet] {
+                *weights = weights.clone().recomputed(recompute);
+            }
+        }
+        self
     }
 
     /// Walks down the decoder for `n` pictures, calling `visit` after each block; stops where it
@@ -167,7 +187,8 @@ impl Decoder {
             let x = project_add(&prior, &latent, &b.project.1, b.project.0)?;
             let state = b.resnet.apply(&x)?;
             states.insert(b.resolution, state.clone());
-            let output = BlockOutput { index, prior, posterior, latent, state };
+            let resolution = b.resolution;
+            let output = BlockOutput { index, resolution, prior, posterior, latent, state };
             if visit(output)?.is_break() {
                 return Ok(None);
             }
@@ -192,8 +213,11 @@ impl Decoder {
             }
             (None, Some(state)) => Ok(state.clone()),
             (None, None) => match bias {
-                Some(bias) => Ok(bias.broadcast_as((n, r, r, b.width))?.contiguous()?),
-                None => Ok(Tensor::zeros((n, r, r, b.width), DType::F32, &self.device)?),
+                // Spread before it is rounded: its gradient is summed in float32.
+                Some(bias) => {
+                    Ok(bias.broadcast_as((n, r, r, b.width))?.to_dtype(self.dtype)?.contiguous()?)
+                }
+                None => Ok(Tensor::zeros((n, r, r, b.width), self.dtype, &self.device)?),
             },
         }
     }

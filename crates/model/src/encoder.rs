@@ -9,7 +9,8 @@ use crate::Result;
 use crate::config::VdvaeConfig;
 use crate::params::Parameters;
 
-/// The last activation at each resolution: r → (N, r, r, width at r).
+/// The last activation at each resolution: r → (N, r, r, width at r), in the type of the network's
+/// activations ([`Precision`](crate::Precision)).
 pub type Activations = BTreeMap<usize, Tensor>;
 
 /// `encoder` of the published network.
@@ -44,6 +45,14 @@ impl Encoder {
             }
         });
         Self { stem: (stem, parameters.unit("encoder.in_conv")), blocks: blocks.collect() }
+    }
+
+    /// The same encoder, its blocks as [`BlockWeights::recomputed`] says.
+    pub(crate) fn recomputed(mut self, recompute: bool) -> Self {
+        for block in &mut self.blocks {
+            block.weights = block.weights.clone().recomputed(recompute);
+        }
+        self
     }
 
     /// # Shapes

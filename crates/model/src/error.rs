@@ -40,6 +40,22 @@ pub enum Error {
         expected: String,
     },
 
+    /// No precision has this name.
+    #[error("unknown precision {found}: expected one of {expected}")]
+    UnknownPrecision {
+        /// The name that was asked for.
+        found: String,
+        /// Every valid name.
+        expected: String,
+    },
+
+    /// The device does not compute in numbers of this precision.
+    #[error("precision: expected f32 on the CPU, found {found}: it needs a GPU")]
+    Precision {
+        /// What was asked for.
+        found: crate::Precision,
+    },
+
     /// The operating system refused to read or write a file.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {

@@ -1,7 +1,7 @@
 //! What the encoder knows about a picture: one Gaussian a decoder block, from 1×1 to full
 //! resolution.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::Result;
 use crate::decoder::BlockOutput;
@@ -32,8 +32,73 @@ impl LatentMode {
     }
 }
 
+/// One decoder block while the network passes through it. Each tensor is made when it is asked for:
+/// (N, r, r, Z), except the state, in float32.
+#[derive(Debug)]
+pub struct LayerView<'a> {
+    output: &'a BlockOutput,
+    posterior: &'a Tensor,
+}
+
+impl<'a> LayerView<'a> {
+    pub(crate) fn new(output: &'a BlockOutput) -> Self {
+        Self { output, posterior: output.posterior.as_ref().expect("walked with the posterior") }
+    }
+
+    /// The i-th Z channels of a tensor.
+    fn part(&self, tensor: &Tensor, i: usize) -> Result<Tensor> {
+        let z = self.posterior.dim(D::Minus1)? / 2;
+        Ok(tensor.narrow(D::Minus1, i * z, z)?.to_dtype(DType::F32)?.contiguous()?)
+    }
+
+    /// Position from the top, counted from 0.
+    pub fn index(&self) -> usize {
+        self.output.index
+    }
+
+    /// Side r of the grid.
+    pub fn resolution(&self) -> usize {
+        self.output.resolution
+    }
+
+    /// Posterior mean.
+    pub fn mean(&self) -> Result<Tensor> {
+        self.part(self.posterior, 0)
+    }
+
+    /// Logarithm of the posterior standard deviation.
+    pub fn log_std(&self) -> Result<Tensor> {
+        self.part(self.posterior, 1)
+    }
+
+    /// Mean of the prior, given the latents above.
+    pub fn prior_mean(&self) -> Result<Tensor> {
+        self.part(&self.output.prior, 0)
+    }
+
+    /// Logarithm of the prior's standard deviation.
+    pub fn prior_log_std(&self) -> Result<Tensor> {
+        self.part(&self.output.prior, 1)
+    }
+
+    /// The latent the decoder went on with: the mean, or a sample.
+    pub fn z(&self) -> Result<Tensor> {
+        self.part(&self.output.latent, 0)
+    }
+
+    /// KL from posterior to prior, nats, element by element.
+    pub fn kl(&self) -> Result<Tensor> {
+        self.part(&self.output.latent, 1)
+    }
+
+    /// The decoder's state after the block, (N, r, r, width).
+    pub fn state(&self) -> Result<Tensor> {
+        Ok(self.output.state.to_dtype(DType::F32)?)
+    }
+}
+
 /// The latents of one decoder block for a batch of pictures. Tensors are (N, r, r, Z), except the
-/// state.
+/// state, in float32.
 #[derive(Debug, Clone)]
 pub struct LatentLayer {
     /// Position from the top, counted from 0.
@@ -57,19 +122,17 @@ pub struct LatentLayer {
 }
 
 impl LatentLayer {
-    pub(crate) fn new(output: &BlockOutput, posterior: &Tensor) -> Result<Self> {
-        let z = posterior.dim(D::Minus1)? / 2;
-        let part = |t: &Tensor, i: usize| t.narrow(D::Minus1, i * z, z)?.contiguous();
+    pub(crate) fn new(view: &LayerView<'_>) -> Result<Self> {
         Ok(Self {
-            index: output.index,
-            resolution: posterior.dim(1)?,
-            mean: part(posterior, 0)?,
-            log_std: part(posterior, 1)?,
-            prior_mean: part(&output.prior, 0)?,
-            prior_log_std: part(&output.prior, 1)?,
-            z: part(&output.latent, 0)?,
-            kl: part(&output.latent, 1)?,
-            state: output.state.clone(),
+            index: view.index(),
+            resolution: view.resolution(),
+            mean: view.mean()?,
+            log_std: view.log_std()?,
+            prior_mean: view.prior_mean()?,
+            prior_log_std: view.prior_log_std()?,
+            z: view.z()?,
+            kl: view.kl()?,
+            state: view.state()?,
         })
     }
 }

@@ -16,6 +16,7 @@ mod images;
 mod latents;
 mod noise;
 mod params;
+mod precision;
 mod vdvae;
 
 pub use builtin::builtin_checkpoint;
@@ -29,7 +30,10 @@ pub use config::{
 pub use encoder::Activations;
 pub use error::{Error, Result, WeightProblem};
 pub use images::Images;
-pub use latents::{LatentLayer, LatentMode, Latents};
+pub use latents::{LatentLayer, LatentMode, Latents, LayerView};
 pub use noise::Noise;
 pub use params::{Parameters, Slot, Unit, units};
+pub use precision::Precision;
 pub use vdvae::{ElboTerms, Vdvae};
+#[cfg(feature = "cuda")]
+pub use vdvae_ops::cuda::device as cuda_device;

@@ -1,6 +1,6 @@
 //! Seeded noise for sampled latents.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -11,7 +11,7 @@ use crate::Result;
 /// Where the randomness of latents comes from.
 ///
 /// Noise is a function of (seed, image number, layer) alone: the same image gets the same noise
-/// whatever batch it is in and however many threads there are.
+/// whatever batch it is in and however many threads there are. A GPU draws other numbers than a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noise {
     /// None: every latent is the mean of its distribution.
@@ -23,23 +23,44 @@ pub enum Noise {
         /// Number of the batch's first image.
         first: u64,
     },
+    /// As [`Noise::Seeded`], with the numbers of a CPU on every device: slower on a GPU, for
+    /// comparing one with the other.
+    SeededOnHost {
+        /// Seed of the stream.
+        seed: u64,
+        /// Number of the batch's first image.
+        first: u64,
+    },
 }
 
 impl Noise {
-    /// Standard normal numbers (n, r, r, z) for one layer, or `None` for [`Noise::Zero`].
+    /// Standard normal numbers (n, r, r, z) for one layer in the type of its activations, or `None`
+    /// for [`Noise::Zero`].
     pub(crate) fn draw(
         self,
         layer: usize,
-        (n, resolution, channels): (usize, usize, usize),
+        shape: (usize, usize, usize),
+        dtype: DType,
         device: &Device,
     ) -> Result<Option<Tensor>> {
-        let Self::Seeded { seed, first } = self else { return Ok(None) };
+        let (seed, first) = match self {
+            Self::Zero => return Ok(None),
+            #[cfg(feature = "cuda")]
+            Self::Seeded { seed, first } if device.is_cuda() => {
+                let layer = layer as u64;
+                let noise = vdvae_ops::cuda::normal(seed, first, layer, shape, dtype, device)?;
+                return Ok(Some(noise));
+            }
+            Self::Seeded { seed, first } | Self::SeededOnHost { seed, first } => (seed, first),
+        };
+        let (n, resolution, channels) = shape;
         let each = resolution * resolution * channels;
         let mut data = vec![0f32; n * each];
         data.par_chunks_mut(each.max(1)).enumerate().for_each(|(i, image)| {
             fill_normal(seed, first + i as u64, layer as u64, image);
         });
-        Ok(Some(Tensor::from_vec(data, (n, resolution, resolution, channels), device)?))
+        let noise = Tensor::from_vec(data, (n, resolution, resolution, channels), device)?;
+        Ok(Some(noise.to_dtype(dtype)?))
     }
 }
 
@@ -68,7 +89,7 @@ mod tests {
     fn an_image_keeps_its_noise_in_any_batch() {
         let draw = |first, n| {
             let noise = Noise::Seeded { seed: 3, first };
-            let t = noise.draw(5, (n, 2, 3), &Device::Cpu).unwrap().unwrap();
+            let t = noise.draw(5, (n, 2, 3), DType::F32, &Device::Cpu).unwrap().unwrap();
             t.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         assert_eq!(draw(0, 4)[24..36], draw(2, 1)[..]);

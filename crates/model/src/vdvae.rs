@@ -15,10 +15,10 @@ use crate::config::VdvaeConfig;
 use crate::decoder::{BlockOutput, Decoder, LatentSource};
 use crate::encoder::{Activations, Encoder};
 use crate::images::Images;
-use crate::latents::{LatentLayer, LatentMode, Latents};
+use crate::latents::{LatentLayer, LatentMode, Latents, LayerView};
 use crate::noise::{Noise, stream};
 use crate::params::Parameters;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 
 /// The two halves of the negative evidence lower bound, in nats per dimension, (N) each.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ pub struct Vdvae {
     decoder: Decoder,
     output: (ConvShape, Tensor),
     device: Device,
+    precision: Precision,
 }
 
 impl Vdvae {
@@ -86,7 +87,26 @@ impl Vdvae {
             config: config.clone(),
             parameters,
             device: device.clone(),
+            precision: Precision::F32,
         })
+    }
+
+    /// The same network, computed in other numbers.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] where its device has no such numbers.
+    pub fn with_precision(self, precision: Precision) -> Result<Self> {
+        precision.check(&self.device)?;
+        let decoder = self.decoder.with_dtype(precision.activations());
+        Ok(Self { precision, decoder, ..self })
+    }
+
+    /// The same network, whose blocks keep their hidden states for the gradient, or compute them
+    /// again: less memory in training for more time. The numbers are the same.
+    pub fn with_recompute(self, recompute: bool) -> Self {
+        let (encoder, decoder) =
+            (self.encoder.recomputed(recompute), self.decoder.recomputed(recompute));
+        Self { encoder, decoder, ..self }
     }
 
     /// Loads one of our checkpoints, which carries its configuration.
@@ -129,6 +149,11 @@ impl Vdvae {
         &self.device
     }
 
+    /// The numbers it computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Numbers of one picture: height × width × 3, what "per dimension" divides by.
     pub fn dimensions(&self) -> usize {
         3 * self.config.image_size * self.config.image_size
@@ -140,9 +165,10 @@ impl Vdvae {
     }
 
     fn encode_pixels(&self, pixels: &Tensor) -> Result<Activations> {
+        self.precision.settle();
         let x = pixels.to_dtype(DType::F32)?;
         let x = ((x + self.config.shift)? * self.config.scale)?;
-        self.encoder.forward(&x)
+        self.encoder.forward(&x.to_dtype(self.precision.activations())?)
     }
 
     /// The evidence lower bound of a batch.
@@ -178,7 +204,7 @@ impl Vdvae {
         })?;
         let px = px.expect("the visitor never stops the walk");
         let rate = rate.expect("a valid configuration has a layer");
-        let logits = conv(&px, &self.output.1, self.output.0)?;
+        let logits = self.logits(&px)?;
         let distortion = mixture_nll(&logits, &pixels, self.config.low_bit)?;
         let rate = (rate / self.dimensions() as f64)?;
         Ok((ElboTerms { distortion, rate }, px))
@@ -213,12 +239,20 @@ impl Vdvae {
         mode: LatentMode,
         mut visit: impl FnMut(LatentLayer) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
+        self.visit_layers(activations, mode, |layer| visit(LatentLayer::new(layer)?))
+    }
+
+    /// As [`Self::visit_latents`], for callers that do not need every tensor of a layer.
+    pub fn visit_layers(
+        &self,
+        activations: &Activations,
+        mode: LatentMode,
+        mut visit: impl FnMut(&LayerView<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.precision.settle();
         let n = activations[&self.config.image_size].dim(0)?;
         let source = LatentSource::Posterior { activations, noise: mode.noise() };
-        self.decoder.walk(n, source, |output| {
-            let posterior = output.posterior.as_ref().expect("walked with the posterior");
-            visit(LatentLayer::new(&output, posterior)?)
-        })?;
+        self.decoder.walk(n, source, |output| visit(&LayerView::new(&output)))?;
         Ok(())
     }
 
@@ -226,7 +260,7 @@ impl Vdvae {
     /// the prior with its standard deviation scaled by `temperature`.
     ///
     /// # Shapes
-    /// - result: u8 (n, H, W, 3), drawn from the output distribution
+    /// - result: u8 (n, H, W, 3) on the CPU, drawn from the output distribution
     pub fn decode(
         &self,
         n: usize,
@@ -251,6 +285,7 @@ impl Vdvae {
         if given.len() > layers {
             return Err(Error::TooManyLayers { expected: layers, found: given.len() });
         }
+        self.precision.settle();
         let source = LatentSource::Prior { given, noise, temperature };
         let keep_going = |_: BlockOutput| Ok(ControlFlow::Continue(()));
         Ok(self.decoder.walk(n, source, keep_going)?.expect("the visitor never stops the walk"))
@@ -259,14 +294,20 @@ impl Vdvae {
     /// Samples from the prior.
     ///
     /// # Shapes
-    /// - result: u8 (n, H, W, 3)
+    /// - result: u8 (n, H, W, 3) on the CPU
     pub fn sample(&self, n: usize, temperature: f64, seed: u64) -> Result<Tensor> {
         self.decode(n, &[], temperature, seed)
     }
 
+    /// The mixture of every pixel, in float32: likelihoods of sharp mixtures need its means to more
+    /// digits than bfloat16 has.
+    fn logits(&self, px: &Tensor) -> Result<Tensor> {
+        Ok(conv(&px.to_dtype(DType::F32)?, &self.output.1, self.output.0)?)
+    }
+
     /// Draws pictures from the output distribution.
     fn draw_pixels(&self, px: &Tensor, seed: u64) -> Result<Tensor> {
-        let logits = conv(px, &self.output.1, self.output.0)?;
+        let logits = self.logits(px)?;
         // A layer number no decoder block has.
         const OUTPUT: u64 = u64::MAX;
         let mut rng = stream(seed, 0, OUTPUT);

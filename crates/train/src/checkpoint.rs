@@ -7,22 +7,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde_json::Value;
-use vdvae_model::{Checkpoint, Vdvae, VdvaeConfig, Weights, write_safetensors};
+use vdvae_model::{Checkpoint, Parameters, VdvaeConfig, Weights, write_safetensors};
 
 use crate::optimizer::Memory;
 use crate::trainer::{Progress, Trainer};
 use crate::{Error, Result, TrainConfig};
 
 const MODEL: &str = "model.";
-/// One vector of a [`Memory`].
-type Vector = fn(&Memory) -> &Vec<f32>;
-const VECTORS: [(&str, Vector); 3] = [
-    ("ema.", |memory| &memory.ema),
-    ("first_moment.", |memory| &memory.first_moment),
-    ("second_moment.", |memory| &memory.second_moment),
-];
+const EMA: &str = "ema.";
+const FIRST_MOMENT: &str = "first_moment.";
+const SECOND_MOMENT: &str = "second_moment.";
 
 /// Writes the whole state. The file appears whole or not at all.
 pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> Result<()> {
@@ -32,11 +28,16 @@ pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> R
             all.insert(format!("{prefix}{name}"), array);
         }
     };
-    add(MODEL, trainer.model().parameters().to_weights()?);
-    for (prefix, vector) in VECTORS {
-        add(prefix, trainer.with_memory(vector)?.parameters().to_weights()?);
+    let parameters = trainer.model().parameters();
+    add(MODEL, parameters.to_weights()?);
+    let (memory, progress) = trainer.memory()?;
+    let Memory { ema, first, second, .. } = memory;
+    for (prefix, vectors) in [(EMA, ema), (FIRST_MOMENT, first), (SECOND_MOMENT, second)] {
+        let tensor = |vector: Vec<f32>| Tensor::new(vector, &Device::Cpu);
+        let tensors = vectors.into_iter().map(tensor).collect::<Result<_, _>>()?;
+        add(prefix, parameters.with_tensors(tensors)?.to_weights()?);
     }
-    let progress = serde_json::to_string(trainer.progress()).expect("plain numbers");
+    let progress = serde_json::to_string(&progress).expect("plain numbers");
     let mut metadata = metadata(trainer, identity);
     metadata.insert("progress".to_owned(), progress);
     write_safetensors(path, &all, trainer.model().config(), &metadata)?;
@@ -78,7 +79,11 @@ impl State {
                 found: if text.is_empty() { "nothing".into() } else { error.to_string() },
             })
         };
-        let identity = json("train")?;
+        let mut identity = json("train")?;
+        // What a run was before it could be anything else.
+        if let Some(identity) = identity.as_object_mut() {
+            identity.entry("precision").or_insert_with(|| "f32".into());
+        }
         let progress =
             serde_json::from_value(json("progress")?).map_err(|error| Error::Checkpoint {
                 file: file.clone(),
@@ -104,16 +109,19 @@ impl State {
         self.same_run(identity)?;
         let mut set = |prefix: &str| self.weights.split_prefix(prefix);
         let trainer = Trainer::from_weights(network, config, &set(MODEL), device)?;
-        let [ema, first, second] = VECTORS.map(|(prefix, _)| {
-            let model = Vdvae::new(network, &set(prefix), device)?;
-            let tensors = model.parameters().tensors();
-            Ok::<_, Error>(tensors.iter().map(|t| t.to_vec1()).collect::<Result<Vec<_>, _>>()?)
-        });
-        let memory = ema?.into_iter().zip(first?).zip(second?);
-        let memory = memory
-            .map(|((ema, first_moment), second_moment)| Memory { ema, first_moment, second_moment })
-            .collect();
-        Ok(trainer.restore(memory, self.progress))
+        let mut vectors = |prefix: &str| {
+            let parameters = Parameters::from_weights(network, &set(prefix), &Device::Cpu)?;
+            let vectors = parameters.tensors().iter().map(|tensor| tensor.to_vec1());
+            Ok::<_, Error>(vectors.collect::<Result<Vec<_>, _>>()?)
+        };
+        let memory = Memory {
+            ema: vectors(EMA)?,
+            first: vectors(FIRST_MOMENT)?,
+            second: vectors(SECOND_MOMENT)?,
+            updates: self.progress.updates,
+            norms: self.progress.norms,
+        };
+        trainer.restore(memory, self.progress.step)
     }
 
     fn same_run(&self, identity: &Value) -> Result<()> {

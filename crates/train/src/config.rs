@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use vdvae_model::Preset;
+use vdvae_model::{Precision, Preset};
 
 use crate::error::{Error, Result, io_error};
 use crate::schedule::Schedule;
@@ -54,6 +54,13 @@ pub struct TrainConfig {
     pub ema_rate: f64,
     /// Whether every picture is mirrored with probability one half.
     pub flip: bool,
+    /// The numbers the network computes in.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Whether the gradient computes the hidden states of blocks again instead of having them kept:
+    /// less memory for more time, and the same numbers.
+    #[serde(default)]
+    pub recompute: bool,
     /// Steps between checkpoints; 0 writes one at the end only.
     pub save_every: u64,
     /// Newest checkpoints that are kept; older ones are removed.
@@ -91,6 +98,8 @@ impl TrainConfig {
             skip: Skip::Fixed(published.skip_threshold),
             ema_rate: published.ema_rate,
             flip: false,
+            precision: Precision::F32,
+            recompute: false,
             save_every: every,
             keep_checkpoints: 5,
             eval_every: every,
@@ -115,7 +124,7 @@ impl TrainConfig {
         for key in ["save_every", "keep_checkpoints", "eval_every", "eval_images"] {
             map.shift_remove(key);
         }
-        for key in ["sample_every", "log_every"] {
+        for key in ["sample_every", "log_every", "recompute"] {
             map.shift_remove(key);
         }
         if self.schedule == Schedule::Constant {

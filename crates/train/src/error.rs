@@ -78,7 +78,7 @@ pub enum Error {
     },
 
     /// Training on this device is not possible.
-    #[error("device: expected cpu, found {found}: training on it is not supported")]
+    #[error("device: expected cpu or cuda, found {found}: training on it is not supported")]
     Device {
         /// The device.
         found: String,
@@ -138,6 +138,7 @@ impl Error {
                 | Self::OtherRun { .. }
                 | Self::ConfigJson { .. }
                 | Self::Device { .. }
+                | Self::Model(vdvae_model::Error::Precision { .. })
         )
     }
 }

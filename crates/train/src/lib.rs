@@ -24,6 +24,7 @@ mod schedule;
 mod shards;
 mod skip;
 mod trainer;
+mod upload;
 
 pub use config::TrainConfig;
 pub use error::{Error, Result};

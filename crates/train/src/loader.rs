@@ -62,18 +62,20 @@ impl<'a> Loader<'a> {
         Ok(Pixels { images: data.len() / size, data, skipped: batch.skipped })
     }
 
-    /// Starts a thread that loads the batches of the steps from `first` on, one ahead of the one
-    /// that is asked for. It ends after the last step, or when the receiver is dropped.
+    /// Starts a thread that loads the batches of the steps from `first` on, at most `ahead` before
+    /// they are asked for; the pictures of a batch are decoded on all threads. It ends after the
+    /// last step, or when the receiver is dropped.
     pub(crate) fn spawn<'scope>(
         mut self,
         scope: &'scope Scope<'scope, '_>,
         config: &TrainConfig,
         first: u64,
+        ahead: usize,
     ) -> Receiver<Result<Pixels>>
     where
         'a: 'scope,
     {
-        let (sender, receiver) = sync_channel(1);
+        let (sender, receiver) = sync_channel(ahead);
         let (steps, batch_size) = (config.steps, config.batch_size);
         let mut order = Order::new(config.seed, self.dataset.len(Split::Train), config.flip);
         scope.spawn(move || {

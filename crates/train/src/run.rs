@@ -1,25 +1,24 @@
 //! A whole run: data in, a folder of results out.
 
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Instant;
+mod session;
 
-use candle_core::{Device, Tensor};
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
 use serde_json::{Value, json};
 use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split};
 use vdvae_model::VdvaeConfig;
 
-use crate::checkpoint::{State, write_model, write_state};
-use crate::evaluate::evaluate;
+use crate::checkpoint::State;
 use crate::events::EventFile;
 use crate::folder::Folder;
-use crate::loader::{Loader, Pixels};
 use crate::metrics::{Metrics, MetricsFile};
 use crate::observer::Event;
-use crate::samples::sample_grid;
 use crate::skip::SkipWatch;
-use crate::trainer::{Likelihood, StepStats, Trainer, check_device};
+use crate::trainer::{Trainer, check_device};
+use crate::upload::Upload;
 use crate::{Error, Result, TrainConfig};
+use session::Session;
 
 /// What is trained on what, and where the results go.
 pub struct Run<'a> {
@@ -77,7 +76,7 @@ pub struct Summary {
 pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
     run.config.validate()?;
     run.network.validate()?;
-    check_device(run.device)?;
+    check_device(run.config, run.device)?;
     run.dataset.require(&[Split::Train])?;
     let size = run.network.image_size;
     let run = &Run { preparation: Preparation { size, ..run.preparation }, ..*run };
@@ -103,8 +102,18 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     });
     metrics.cut(resumed_from)?;
     let events = EventFile::create(run.out, resumed_from)?;
-    let watch = SkipWatch::default();
-    let mut session = Session { run, folder, identity, trainer, metrics, events, watch, observer };
+    let mut session = Session {
+        run,
+        folder,
+        identity,
+        trainer,
+        upload: Upload::new(run.device)?,
+        metrics,
+        events,
+        watch: SkipWatch::default(),
+        queued: 0,
+        observer,
+    };
     let last = session.all_steps()?;
     let sha256 = session.save()?;
     Ok(Summary {
@@ -162,118 +171,6 @@ fn config_json(run: &Run<'_>) -> String {
     let mut text = serde_json::to_string_pretty(&config).expect("plain numbers and strings");
     text.push('\n');
     text
-}
-
-/// A run that has started.
-struct Session<'a, 'b> {
-    run: &'a Run<'a>,
-    folder: Folder,
-    identity: Value,
-    trainer: Trainer,
-    metrics: MetricsFile,
-    events: EventFile,
-    watch: SkipWatch,
-    observer: &'b mut dyn FnMut(&Event),
-}
-
-impl Session<'_, '_> {
-    /// Makes the steps that are left; the last line where there was one.
-    fn all_steps(&mut self) -> Result<Option<Metrics>> {
-        let run = self.run;
-        thread::scope(|scope| {
-            let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
-            let batches = loader.spawn(scope, run.config, self.trainer.steps());
-            let mut last = None;
-            let mut before = Instant::now();
-            for pixels in batches {
-                let pixels = pixels?;
-                let images = pixels.images;
-                let stats = self.step(pixels)?;
-                let seconds = before.elapsed().as_secs_f64();
-                last = Some(self.record(stats, images as f64 / seconds)?);
-                before = Instant::now();
-            }
-            Ok(last)
-        })
-    }
-
-    fn step(&mut self, pixels: Pixels) -> Result<StepStats> {
-        for (key, reason) in pixels.skipped {
-            (self.observer)(&Event::BadPicture { key, reason });
-        }
-        let size = self.run.network.image_size;
-        let shape = (pixels.images, size, size, 3);
-        let images = Tensor::from_vec(pixels.data, shape, self.run.device)?;
-        let stats = self.trainer.step(&images)?;
-        if let Some((skipped, of)) = self.watch.note(stats.skipped) {
-            let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
-            (self.observer)(&Event::Stuck { skipped, of, grad_norm, threshold });
-        }
-        Ok(stats)
-    }
-
-    /// Writes down a step, with whatever else is due after it.
-    fn record(&mut self, stats: StepStats, images_per_second: f64) -> Result<Metrics> {
-        let config = self.run.config;
-        let last = stats.step == config.steps;
-        let due = |every: u64| every > 0 && (last || stats.step.is_multiple_of(every));
-        let evaluated = due(config.eval_every) && !self.run.dataset.is_empty(Split::Valid);
-        let valid = if evaluated { Some(self.evaluate()?) } else { None };
-        let metrics = self.line(stats, images_per_second, valid);
-        self.metrics.write(&metrics)?;
-        if due(config.log_every) || evaluated {
-            self.events.scalars(stats.step, &metrics.curves())?;
-        }
-        if due(config.sample_every) {
-            let path = self.folder.samples(stats.step);
-            let model = self.trainer.ema_model()?;
-            let png = sample_grid(&model, 2 * config.batch_size, config.seed)?;
-            self.folder.replace(&path, &png)?;
-            (self.observer)(&Event::Wrote(path));
-        }
-        // The end of the run saves on its own.
-        if due(config.save_every) && !last {
-            self.save()?;
-        }
-        (self.observer)(&Event::Step(metrics));
-        Ok(metrics)
-    }
-
-    fn evaluate(&self) -> Result<Likelihood> {
-        let Run { dataset, preparation, on_bad_image, config, .. } = *self.run;
-        evaluate(&self.trainer.ema_model()?, dataset, &preparation, on_bad_image, config)
-    }
-
-    fn line(&self, stats: StepStats, images_per_second: f64, valid: Option<Likelihood>) -> Metrics {
-        let seen = stats.step as f64 * self.run.config.batch_size as f64;
-        Metrics {
-            step: stats.step,
-            epoch: seen / self.run.dataset.len(Split::Train) as f64,
-            nats_per_dim: stats.nats_per_dim,
-            distortion: stats.distortion,
-            rate: stats.rate,
-            grad_norm: stats.grad_norm,
-            skipped: stats.skipped,
-            learning_rate: stats.learning_rate,
-            images_per_second,
-            valid_nats_per_dim: valid.map(|valid| valid.nats_per_dim),
-            valid_distortion: valid.map(|valid| valid.distortion),
-            valid_rate: valid.map(|valid| valid.rate),
-        }
-    }
-
-    /// Writes a checkpoint and the model, whose hash it returns.
-    fn save(&mut self) -> Result<String> {
-        let step = self.trainer.steps();
-        // First, so that a checkpoint never runs ahead of the lines it counts on.
-        self.metrics.sync()?;
-        let path = self.folder.checkpoint(step);
-        write_state(&self.trainer, &self.identity, &path)?;
-        let sha256 = write_model(&self.trainer, &self.identity, &self.folder.model())?;
-        self.folder.prune(step, self.run.config.keep_checkpoints)?;
-        (self.observer)(&Event::Wrote(path));
-        Ok(sha256)
-    }
 }
 
 #[cfg(test)]

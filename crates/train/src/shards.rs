@@ -26,6 +26,15 @@ pub(crate) struct Shards {
 impl Shards {
     /// One pool of a single thread for each thread of the caller's pool.
     pub(crate) fn new() -> Result<Self> {
+        Self::of(rayon::current_num_threads())
+    }
+
+    /// A single one, for a device that takes a batch whole.
+    pub(crate) fn single() -> Result<Self> {
+        Self::of(1)
+    }
+
+    fn of(count: usize) -> Result<Self> {
         let pool = |_| {
             ThreadPoolBuilder::new()
                 .num_threads(1)
@@ -34,7 +43,7 @@ impl Shards {
                 .build()
                 .map_err(|source| Error::Threads { stack_bytes: STACK_BYTES, source })
         };
-        let pools = (0..rayon::current_num_threads()).map(pool).collect::<Result<_>>()?;
+        let pools = (0..count).map(pool).collect::<Result<_>>()?;
         Ok(Self { pools: Arc::new(pools) })
     }
 

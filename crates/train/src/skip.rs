@@ -29,7 +29,7 @@ pub enum Skip {
 /// Gradient norms that the adaptive threshold remembers.
 pub const WINDOW: usize = 100;
 /// Norms before the adaptive threshold says anything.
-const FEWEST: usize = 20;
+pub(crate) const FEWEST: usize = 20;
 /// Factor of the adaptive threshold where none is given.
 const FACTOR: f64 = 10.0;
 
@@ -92,6 +92,18 @@ impl Norms {
             Skip::Adaptive(_) if self.0.len() < FEWEST => f64::INFINITY,
             Skip::Adaptive(factor) => factor * self.median(),
         }
+    }
+
+    /// What [`Self::into_vec`] gave.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn from_vec(norms: Vec<f64>) -> Self {
+        Self(norms.into())
+    }
+
+    /// The norms, oldest first.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn into_vec(self) -> Vec<f64> {
+        self.0.into()
     }
 
     pub(crate) fn push(&mut self, norm: f64) {

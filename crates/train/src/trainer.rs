@@ -1,16 +1,22 @@
 //! One training step: forward, backward, skip or clip, AdamW, moving average.
 
+use std::collections::VecDeque;
+
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
 
-use crate::optimizer::{self, Memory, Update};
+use crate::optimizer::{Memory, Optimizer, Outcome};
 use crate::shards::Shards;
 use crate::skip::Norms;
 
 use crate::{Error, Result, TrainConfig};
 
 /// A network in training.
+///
+/// [`Self::step`] makes a step and says what it did. On a GPU that means waiting for it; a loop
+/// that wants the GPU busy [enqueues](Self::enqueue) steps and [collects](Self::collect) what they
+/// did now and then. On the CPU it is all one.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -22,6 +28,11 @@ use crate::{Error, Result, TrainConfig};
 /// let images = Tensor::zeros((2, 16, 16, 3), DType::U8, &Device::Cpu)?;
 /// let step = trainer.step(&images)?;
 /// assert!(step.nats_per_dim > 0.0 && step.grad_norm > 0.0 && !step.skipped);
+///
+/// trainer.enqueue(&images)?;
+/// trainer.enqueue(&images)?;
+/// let steps: Vec<u64> = trainer.collect()?.iter().map(|stats| stats.step).collect();
+/// assert_eq!(steps, [2, 3]);
 /// # Ok::<(), vdvae_train::Error>(())
 /// ```
 #[derive(Debug)]
@@ -30,8 +41,14 @@ pub struct Trainer {
     /// Reads the variables, so that it changes with them.
     model: Vdvae,
     variables: Vec<Var>,
-    memory: Vec<Memory>,
-    progress: Progress,
+    optimizer: Optimizer,
+    /// Steps made or queued.
+    steps: u64,
+    /// Step sizes of the steps that were not collected.
+    queued: VecDeque<f64>,
+    /// Steps that were collected and not yet taken.
+    made: Vec<StepStats>,
+    host_noise: bool,
     shards: Shards,
 }
 
@@ -83,8 +100,8 @@ impl Trainer {
     /// A network with random weights, which follow from [`TrainConfig::seed`].
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Model`] for configurations that make no sense,
-    /// [`Error::Device`] for a device other than the CPU.
+    /// [`Error::Config`], [`Error::Model`] for configurations that make no sense and for a precision
+    /// that the device lacks, [`Error::Device`] for a device other than the CPU and CUDA's.
     pub fn new(network: &VdvaeConfig, config: &TrainConfig, device: &Device) -> Result<Self> {
         network.validate()?;
         let weights = Weights::initialise(network, config.seed);
@@ -102,37 +119,50 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
-        check_device(device)?;
+        check_device(config, device)?;
         let initial = Vdvae::new(network, weights, device)?;
         let tensors = initial.parameters().tensors();
         let variables = tensors.iter().map(Var::from_tensor).collect::<Result<Vec<_>, _>>()?;
-        let memory = tensors
-            .iter()
-            .map(|tensor| Ok(Memory::new(tensor.to_vec1()?)))
-            .collect::<Result<_>>()?;
         let shared = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
         let parameters = initial.parameters().with_tensors(shared)?;
-        let model = Vdvae::from_parameters(network, parameters, device)?;
-        let progress = Progress::default();
-        let shards = Shards::new()?;
-        Ok(Self { config: config.clone(), model, variables, memory, progress, shards })
+        let model = Vdvae::from_parameters(network, parameters, device)?
+            .with_precision(config.precision)?
+            .with_recompute(config.recompute);
+        Ok(Self {
+            config: config.clone(),
+            model,
+            optimizer: Optimizer::new(config, &variables)?,
+            variables,
+            steps: 0,
+            queued: VecDeque::new(),
+            made: Vec::new(),
+            host_noise: false,
+            shards: if device.is_cpu() { Shards::new()? } else { Shards::single()? },
+        })
     }
 
     /// A run as it was, from its parts.
-    pub(crate) fn restore(mut self, memory: Vec<Memory>, progress: Progress) -> Self {
-        self.memory = memory;
-        self.progress = progress;
-        self
+    pub(crate) fn restore(mut self, memory: Memory, steps: u64) -> Result<Self> {
+        self.optimizer.restore(memory)?;
+        self.steps = steps;
+        Ok(self)
     }
 
-    /// Steps made so far, skipped ones included.
+    /// Draws the latents' noise as a CPU would, whatever the device: to compare one with another.
+    /// On a GPU it is slow.
+    pub fn with_host_noise(self) -> Self {
+        Self { host_noise: true, ..self }
+    }
+
+    /// Steps made or queued so far, skipped ones included.
     pub fn steps(&self) -> u64 {
-        self.progress.step
+        self.steps
     }
 
-    /// Updates made so far: steps that were not skipped.
+    /// Updates made so far: steps that were not skipped, of those that were
+    /// [collected](Self::collect).
     pub fn updates(&self) -> u64 {
-        self.progress.updates
+        self.optimizer.updates()
     }
 
     /// The values the run is trained with.
@@ -145,39 +175,46 @@ impl Trainer {
         &self.model
     }
 
-    pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+    /// Everything that a checkpoint holds beside the weights; waits for the steps that are queued.
+    pub(crate) fn memory(&self) -> Result<(Memory, Progress)> {
+        let memory = self.optimizer.memory()?;
+        let (updates, norms) = (memory.updates, memory.norms.clone());
+        Ok((memory, Progress { step: self.steps, updates, norms }))
     }
 
     /// A network with the moving average of the weights: the one to evaluate and to share.
     pub fn ema_model(&self) -> Result<Vdvae> {
-        self.with_memory(|memory| &memory.ema)
+        let parameters = self.model.parameters().with_tensors(self.optimizer.ema()?)?;
+        let model = Vdvae::from_parameters(self.model.config(), parameters, self.model.device())?;
+        Ok(model.with_precision(self.config.precision)?)
     }
 
-    /// A network whose weights are one of the vectors that the optimizer remembers.
-    pub(crate) fn with_memory(&self, vector: impl Fn(&Memory) -> &Vec<f32>) -> Result<Vdvae> {
-        let device = self.model.device();
-        let tensors = self
-            .memory
-            .iter()
-            .map(|memory| Tensor::from_slice(vector(memory), vector(memory).len(), device))
-            .collect::<Result<_, _>>()?;
-        let parameters = self.model.parameters().with_tensors(tensors)?;
-        Ok(Vdvae::from_parameters(self.model.config(), parameters, device)?)
-    }
-
-    /// Trains on one batch. It makes no update where the loss or gradient is not finite, or where
-    /// [`TrainConfig::skip`] says so; the step counts for the warm-up all the same.
+    /// Trains on one batch and waits for it. It makes no update where the loss or gradient is not
+    /// finite, or where [`TrainConfig::skip`] says so; the step counts for the warm-up all the same.
     ///
     /// # Shapes
     /// - `images`: (N, H, W, 3) u8
     pub fn step(&mut self, images: &Tensor) -> Result<StepStats> {
+        self.enqueue(images)?;
+        self.wait()?;
+        Ok(self.made.pop().expect("the step was waited for"))
+    }
+
+    /// As [`Self::step`], without waiting on a GPU; [`Self::collect`] says what the step did.
+    ///
+    /// # Shapes
+    /// - `images`: (N, H, W, 3) u8
+    pub fn enqueue(&mut self, images: &Tensor) -> Result<()> {
         let (config, n) = (&self.config, images.dim(0)?);
         // The noise of a picture follows from its place in the row of all pictures seen.
-        let first = self.progress.step * config.batch_size as u64;
-        let (model, variables) = (&self.model, &self.variables);
+        let (seed, first) = (config.seed, self.steps * config.batch_size as u64);
+        let (model, variables, host_noise) = (&self.model, &self.variables, self.host_noise);
         let parts = self.shards.run(n, |rows| {
-            let noise = Noise::Seeded { seed: config.seed, first: first + rows.start as u64 };
+            let first = first + rows.start as u64;
+            let noise = match host_noise {
+                true => Noise::SeededOnHost { seed, first },
+                false => Noise::Seeded { seed, first },
+            };
             let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
             let terms = model.loss(&shard, noise)?;
             let share = rows.len() as f64 / n as f64;
@@ -189,39 +226,40 @@ impl Trainer {
             Ok::<(_, Vec<_>), Error>((terms, gradients))
         })?;
         let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        self.update(Likelihood::of(&terms)?, &sum(gradients)?)
+        self.update(&terms, &sum(gradients)?)
+    }
+
+    /// What the steps since the last call did, in order; waits for those that are queued.
+    pub fn collect(&mut self) -> Result<Vec<StepStats>> {
+        self.wait()?;
+        Ok(std::mem::take(&mut self.made))
     }
 
     /// The second half of a step, from a gradient to an update.
-    fn update(
-        &mut self,
-        likelihood: Likelihood,
-        gradients: &[Option<Tensor>],
-    ) -> Result<StepStats> {
-        let config = &self.config;
-        let Likelihood { nats_per_dim, distortion, rate } = likelihood;
-        let grad_norm = optimizer::gradient_norm(gradients)?;
-        let learning_rate = config.learning_rate_at(self.progress.step);
-        let skip_threshold = self.progress.norms.threshold(config.skip);
-        let finite = nats_per_dim.is_finite() && grad_norm.is_finite();
-        let skipped = !(finite && grad_norm < skip_threshold);
-        if !skipped {
-            self.progress.updates += 1;
-            let clip = optimizer::clip_factor(grad_norm, config.grad_clip);
-            let update = Update { learning_rate, clip, number: self.progress.updates };
-            for ((variable, gradient), memory) in
-                self.variables.iter().zip(gradients).zip(&mut self.memory)
-            {
-                // A variable that the loss does not reach keeps its value, as in PyTorch.
-                if let Some(gradient) = gradient {
-                    optimizer::apply(config, update, variable, gradient, memory)?;
-                }
-            }
+    fn update(&mut self, terms: &[ElboTerms], gradients: &[Option<Tensor>]) -> Result<()> {
+        let learning_rate = self.config.learning_rate_at(self.steps);
+        self.optimizer.step(gradients, terms, learning_rate)?;
+        self.queued.push_back(learning_rate);
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        for outcome in self.optimizer.collect()? {
+            let step = self.steps + 1 - self.queued.len() as u64;
+            let learning_rate = self.queued.pop_front().expect("one for each step");
+            self.made.push(StepStats::new(step, learning_rate, outcome));
         }
-        self.progress.norms.push(grad_norm);
-        self.progress.step += 1;
-        Ok(StepStats {
-            step: self.progress.step,
+        Ok(())
+    }
+}
+
+impl StepStats {
+    fn new(step: u64, learning_rate: f64, outcome: Outcome) -> Self {
+        let Outcome { distortion, rate, grad_norm, skip_threshold, skipped } = outcome;
+        let nats_per_dim = distortion + rate;
+        Self {
+            step,
             nats_per_dim,
             distortion,
             rate,
@@ -229,7 +267,7 @@ impl Trainer {
             skip_threshold,
             skipped,
             learning_rate,
-        })
+        }
     }
 }
 
@@ -248,12 +286,12 @@ fn sum(shards: Vec<Vec<Option<Tensor>>>) -> Result<Vec<Option<Tensor>>> {
     Ok(total)
 }
 
-/// Fails where networks cannot be trained on a device.
-pub(crate) fn check_device(device: &Device) -> Result<()> {
-    if device.is_cpu() {
-        return Ok(());
+/// Fails where networks cannot be trained on a device, or not in the numbers asked for.
+pub(crate) fn check_device(config: &TrainConfig, device: &Device) -> Result<()> {
+    if !device.is_cpu() && !device.is_cuda() {
+        return Err(Error::Device { found: format!("{:?}", device.location()) });
     }
-    Err(Error::Device { found: format!("{:?}", device.location()) })
+    Ok(config.precision.check(device)?)
 }
 
 impl Likelihood {

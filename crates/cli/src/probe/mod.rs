@@ -184,16 +184,19 @@ struct EpisodeArgs {
     pairs: Option<u32>,
 }
 
+/// What to do where a GPU has too little memory.
+const LESS_MEMORY: &str = "a smaller --batch-size, or --precision bf16,";
+
 /// Entry point of `vdvae-probe`.
 pub fn main() -> ExitCode {
     match parse::<Cli>() {
         Ok(Cli { common, verb: Some(Verb::Predict(args)), .. }) => {
-            exit_with(predict::run(&args, &common))
+            exit_with(predict::run(&args, &common), LESS_MEMORY)
         }
         Ok(Cli { common, verb: Some(Verb::Cache { action }), args }) => {
-            exit_with(args.cache.run(action, common.json))
+            exit_with(args.cache.run(action, common.json), LESS_MEMORY)
         }
-        Ok(Cli { common, verb: None, args }) => exit_with(run(&args, &common)),
+        Ok(Cli { common, verb: None, args }) => exit_with(run(&args, &common), LESS_MEMORY),
         Err(code) => code,
     }
 }

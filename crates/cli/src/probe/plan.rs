@@ -240,7 +240,7 @@ impl Plan {
         spec.validate().map_err(usage)?;
         let matching = selection.match_columns.as_deref().map(matching).transpose()?;
         let on_bad_image = args.data.on_bad_image()?;
-        let loaded = args.model.load(&common.device()?)?;
+        let loaded = args.model.load(common)?;
         let config = loaded.model.config().clone();
         let selections = selections(selection, &config)?;
         let question = Question::new(args, &task, common.seed)?;
@@ -249,7 +249,8 @@ impl Plan {
         let dataset = args.data.open(&task.dataset, &splits)?;
         let random = controls.contains(&Source::RandomInit).then(|| {
             let weights = Weights::initialise(&config, common.seed);
-            Vdvae::new(&config, &weights, loaded.model.device())
+            Vdvae::new(&config, &weights, loaded.model.device())?
+                .with_precision(loaded.model.precision())
         });
         let mut plan = Self {
             task,

@@ -37,7 +37,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
     common.set_up()?;
     let probe = SavedProbe::load(&args.probe)?;
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let (found, features) = (&loaded.sha256, &probe.info.features);
     if *found != features.sha256 {
         return Err(usage(format!(

@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let layers = read_layers(&args.latents, loaded.model.config())?;
     let n = layers.first().map_or(0, |l| l.dims()[0]);
     if n == 0 {

@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
             return Err(usage(format!("--posterior: expected sample or mean, found `{other}`")));
         }
     };
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let model = &loaded.model;
     let dataset = args.source.open(&args.data, &[split])?;
     dataset.require(&[split])?;
@@ -90,11 +90,15 @@ fn add_batch(
 ) -> Result<()> {
     let size = model.config().image_size;
     let pixels = Tensor::from_slice(pixels, (n, size, size, 3), model.device())?;
-    let kl = &mut totals.kl;
-    let (terms, _) = model.loss_with(&pixels, noise, |layer, nats| {
-        kl[layer] += sum(nats)?;
+    // Asked for at the end: a GPU would be waited for at every layer.
+    let mut layers = Vec::with_capacity(totals.kl.len());
+    let (terms, _) = model.loss_with(&pixels, noise, |_, nats| {
+        layers.push(nats.clone());
         Ok(())
     })?;
+    for (total, nats) in totals.kl.iter_mut().zip(&layers) {
+        *total += sum(nats)?;
+    }
     totals.images += n;
     totals.distortion += sum(&terms.distortion)?;
     totals.rate += sum(&terms.rate)?;
@@ -131,7 +135,7 @@ fn report(
             "distortion": distortion, "rate": rate, "layers": layers,
             "model": {"name": name, "sha256": sha256},
             "data": {"name": dataset.name(), "split": split.to_string()},
-            "posterior": args.posterior, "seed": common.seed,
+            "posterior": args.posterior, "seed": common.seed, "precision": model.precision(),
         }))?);
     }
     let mut text = format!(

@@ -105,7 +105,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     FileFormat::of(&args.out).map_err(usage)?;
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let samples = args.samples.samples as usize;
     let spec = FeatureSpec { statistic, pooling, seed: common.seed, samples };
     spec.validate().map_err(usage)?;
@@ -168,6 +168,7 @@ impl Request<'_> {
             "statistic": self.spec.statistic.to_string(),
             "pool": self.spec.pooling.to_string(),
             "layers": self.layers.to_string(),
+            "precision": self.loaded.model.precision(),
             "seed": self.spec.seed,
             "samples": self.spec.samples,
         })

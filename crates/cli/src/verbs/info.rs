@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use candle_core::Device;
 use serde_json::json;
 
 use crate::common::{Common, LoadedModel, ModelArgs, NetworkArgs, print};
@@ -18,7 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let model = ModelArgs { checkpoint: args.checkpoint, network: args.network };
-    let loaded = model.load(&common.device()?)?;
+    let loaded = model.load_on(&Device::Cpu)?;
     if common.json {
         return print(&serde_json::to_string_pretty(&as_json(&loaded)?)?);
     }

@@ -48,12 +48,24 @@ enum Verb {
     Info(info::Args),
 }
 
+impl Verb {
+    /// What to do where a GPU has too little memory.
+    fn less_memory(&self) -> &'static str {
+        match self {
+            Self::Train(_) => "a smaller --batch-size, --recompute, or --precision bf16,",
+            Self::Sample(_) | Self::Reconstruct(_) => "a smaller --num, or --precision bf16,",
+            _ => "a smaller --batch-size, or --precision bf16,",
+        }
+    }
+}
+
 /// Entry point of `vdvae`.
 pub fn main() -> ExitCode {
     let Cli { common, verb } = match parse() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    let less_memory = verb.less_memory();
     let run = || {
         common.set_up()?;
         match verb {
@@ -68,5 +80,5 @@ pub fn main() -> ExitCode {
             Verb::Info(args) => info::run(args, &common),
         }
     };
-    exit_with(run())
+    exit_with(run(), less_memory)
 }

@@ -44,7 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
     check_writable(&args.out)?;
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let model = &loaded.model;
     let pixels = pictures(&args, model)?;
     let n = pixels.dim(0)?;

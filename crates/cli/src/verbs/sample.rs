@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_temperature(args.temperature)?;
     check_writable(&args.out)?;
-    let loaded = args.model.load(&common.device()?)?;
+    let loaded = args.model.load(common)?;
     let n = args.num as usize;
     let pictures = loaded.model.sample(n, args.temperature, common.seed)?;
     let columns = (n as f64).sqrt().ceil() as usize;

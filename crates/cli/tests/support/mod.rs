@@ -62,6 +62,8 @@ fn command(program: &str, folder: &Path, args: &str) -> Command {
     command.env("VDVAE_CACHE", folder.join(".cache"));
     // No test reaches the internet, or reads what the hub's cache of this machine holds.
     command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", folder.join(".cache/hub"));
+    // Numbers are compared with those of a CPU.
+    command.env("CUDA_VISIBLE_DEVICES", "");
     command.env_remove("HF_ENDPOINT").env_remove("HF_TOKEN").env_remove("VDVAE_WEIGHTS_URL");
     command
 }

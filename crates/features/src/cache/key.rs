@@ -34,7 +34,7 @@ impl<'a> KeyedSource<'a> {
                     Device::Metal(_) => "metal",
                 };
                 let identity = json!({"sha256": hash(model)?, "config": model.config()});
-                (identity, json!({"dtype": "f32", "device": device, "exact": exact}))
+                (identity, json!({"dtype": model.precision(), "device": device, "exact": exact}))
             }
         };
         Ok(Self { source, name: name.to_owned(), model, precision })

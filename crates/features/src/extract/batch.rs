@@ -3,11 +3,11 @@
 use std::ops::{ControlFlow, Range};
 
 use candle_core::Tensor;
-use vdvae_model::{Activations, LatentLayer, LatentMode, LayerShape, Vdvae};
+use vdvae_model::{Activations, LatentMode, LayerShape, LayerView, Vdvae};
 
 use super::{LayerFeatures, parts};
 use crate::Result;
-use crate::pool::pool;
+use crate::pool::{Pooled, pool};
 use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
 
 /// Features of a batch of prepared pictures, u8 (N, H, W, 3), one part a layer, top first.
@@ -28,9 +28,11 @@ pub fn extract_batch(
     spec.validate()?;
     let activations = model.encode(pixels)?;
     if spec.statistic == Statistic::Activation {
-        let parts = parts(model.config(), spec, selection)?;
-        let part = |(_, r, _): (_, usize, _)| part(None, r, &activations[&r], spec.pooling);
-        return parts.into_iter().map(part).collect();
+        let mut pending = Pending::default();
+        for (_, r, _) in parts(model.config(), spec, selection)? {
+            pending.add(None, r, &activations[&r], spec.pooling)?;
+        }
+        return pending.finish();
     }
     if spec.statistic != Statistic::Z {
         return walk(model, &activations, spec, selection, LatentMode::PosteriorMean);
@@ -61,18 +63,54 @@ fn walk(
 ) -> Result<Vec<LayerFeatures>> {
     let selected = selection.layers(model.config())?;
     let last = selected.last().map_or(0, |l| l.index);
-    let (mut found, mut failure) = (Vec::with_capacity(selected.len()), None);
-    model.visit_latents(activations, mode, |layer| {
-        if is_selected(&selected, layer.index) {
-            match part(Some(layer.index), layer.resolution, statistic(&layer, spec), spec.pooling) {
-                Ok(part) => found.push(part),
-                Err(error) => failure = Some(error),
-            }
+    let (mut pending, mut failure) = (Pending::default(), None);
+    model.visit_layers(activations, mode, |layer| {
+        if is_selected(&selected, layer.index()) {
+            let grid = statistic(layer, spec)?;
+            let added = pending.add(Some(layer.index()), layer.resolution(), &grid, spec.pooling);
+            failure = added.err();
         }
-        let done = layer.index == last || failure.is_some();
+        let done = layer.index() == last || failure.is_some();
         Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    failure.map_or(Ok(found), Err)
+    failure.map_or_else(|| pending.finish(), Err)
+}
+
+/// Parts on their way to the host. On the CPU they are there at once; a GPU is given all layers to
+/// compute and pool before the first is waited for.
+#[derive(Default)]
+struct Pending {
+    parts: Vec<LayerFeatures>,
+    /// What belongs into the parts, where it is still on a GPU.
+    pooled: Vec<Pooled>,
+}
+
+impl Pending {
+    fn add(
+        &mut self,
+        layer: Option<usize>,
+        resolution: usize,
+        grid: &Tensor,
+        pooling: Pooling,
+    ) -> Result<()> {
+        let mut part = LayerFeatures { layer, resolution, ..LayerFeatures::default() };
+        if grid.device().is_cpu() {
+            part.values = pool(grid, pooling)?;
+        } else {
+            self.pooled.push(Pooled::new(grid, pooling)?);
+        }
+        let (_, r, _, channels) = grid.dims4()?;
+        part.columns = channels * pooling.side(r).pow(2);
+        self.parts.push(part);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<LayerFeatures>> {
+        for (part, pooled) in self.parts.iter_mut().zip(self.pooled) {
+            part.values = pooled.into_rows()?;
+        }
+        Ok(self.parts)
+    }
 }
 
 /// Features of prepared pictures that need not follow one another: `indices` are their numbers in
@@ -125,22 +163,11 @@ fn is_selected(selected: &[LayerShape], index: usize) -> bool {
     selected.binary_search_by_key(&index, |l| l.index).is_ok()
 }
 
-fn statistic<'l>(layer: &'l LatentLayer, spec: &FeatureSpec) -> &'l Tensor {
+fn statistic(layer: &LayerView<'_>, spec: &FeatureSpec) -> vdvae_model::Result<Tensor> {
     match spec.statistic {
-        Statistic::Mean => &layer.mean,
-        Statistic::Z => &layer.z,
-        Statistic::LogStd => &layer.log_std,
-        Statistic::State | Statistic::Activation => &layer.state,
+        Statistic::Mean => layer.mean(),
+        Statistic::Z => layer.z(),
+        Statistic::LogStd => layer.log_std(),
+        Statistic::State | Statistic::Activation => layer.state(),
     }
-}
-
-fn part(
-    layer: Option<usize>,
-    resolution: usize,
-    grid: &Tensor,
-    pooling: Pooling,
-) -> Result<LayerFeatures> {
-    let n = grid.dim(0)?;
-    let values = pool(grid, pooling)?;
-    Ok(LayerFeatures { layer, resolution, columns: values.len() / n, values })
 }

@@ -175,3 +175,36 @@ fn pictures_need_not_follow_one_another() {
     }
     assert_eq!(runs(&[0, 1, 2, 4, 5, 9], 2), [0..2, 2..3, 3..5, 5..6]);
 }
+
+#[test]
+fn batches_decoded_ahead_are_the_same() {
+    let faces = ToyFaces::with_people(0, [1, 1, 1]);
+    let extraction = Extraction {
+        dataset: &faces,
+        split: Split::Valid,
+        preparation: Preparation::new(8),
+        on_bad_image: OnBadImage::Fail,
+        batch_size: 3,
+    };
+    let read = |on_gpu| {
+        let (mut pixels, mut asked) = (Vec::new(), Vec::new());
+        let note = |n, batch: Batch| {
+            pixels.extend(batch.pixels);
+            asked.push(n);
+            Ok(())
+        };
+        extraction.each_batch(on_gpu, note).unwrap();
+        (pixels, asked)
+    };
+    let ((one_way, _), (other, asked)) = (read(false), read(true));
+    assert!(one_way == other);
+    assert_eq!(asked, [3, 3, 3, 3, 3, 3, 2]);
+    // A caller that stops is not waited for.
+    let mut calls = 0;
+    let stop = |_, _| {
+        calls += 1;
+        Err(Error::TableShape { part: "rows", expected: 0, found: 0 })
+    };
+    extraction.each_batch(true, stop).unwrap_err();
+    assert_eq!(calls, 1);
+}

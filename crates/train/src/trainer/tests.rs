@@ -1,9 +1,11 @@
 use candle_core::DType;
 use vdvae_datasets::{OnBadImage, Preparation, Split, ToyFaces, load_batch};
-use vdvae_model::Preset;
+use vdvae_model::{Precision, Preset};
 
 use super::*;
 use crate::Skip;
+use crate::optimizer::{self, Moments, Update};
+use crate::trainer::Likelihood;
 
 fn config() -> TrainConfig {
     TrainConfig { learning_rate: 3e-3, warmup_steps: 0, ..TrainConfig::preset(Preset::Tiny) }
@@ -19,6 +21,14 @@ fn faces(n: usize) -> Tensor {
 
 fn trainer(config: &TrainConfig) -> Trainer {
     Trainer::new(&Preset::Tiny.config(), config, &Device::Cpu).unwrap()
+}
+
+/// The second half of a step, with a batch of one picture.
+fn update(trainer: &mut Trainer, distortion: f32, gradients: &[Option<Tensor>]) -> StepStats {
+    let term = |nats: f32| Tensor::new(&[nats], &Device::Cpu).unwrap();
+    let terms = [ElboTerms { distortion: term(distortion), rate: term(1.0) }];
+    trainer.update(&terms, gradients).unwrap();
+    trainer.collect().unwrap().pop().unwrap()
 }
 
 fn hashes(trainer: &Trainer) -> [String; 2] {
@@ -63,7 +73,8 @@ fn a_skipped_step_changes_nothing_but_counts_for_the_warm_up() {
         .collect();
     assert_eq!(rates, [0.0, 3e-3 / 4.0, 3e-3 / 2.0, 3e-3 * 0.75, 3e-3]);
     assert_eq!(hashes(&trainer), before);
-    assert!(trainer.memory.iter().all(|memory| memory.first_moment.iter().all(|&m| m == 0.0)));
+    let (memory, _) = trainer.memory().unwrap();
+    assert!(memory.first.iter().flatten().all(|&m| m == 0.0));
     assert_eq!((trainer.steps(), trainer.updates()), (5, 0));
 }
 
@@ -73,17 +84,15 @@ fn what_is_not_finite_is_skipped_without_a_threshold() {
     let before = hashes(&trainer);
     let mut gradients: Vec<Option<Tensor>> =
         trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
-    let good = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
-    let bad = Likelihood { nats_per_dim: f64::NAN, ..good };
-    assert!(trainer.update(bad, &gradients).unwrap().skipped);
+    assert!(update(&mut trainer, f32::NAN, &gradients).skipped);
     let last = gradients.len() - 1;
     let poison = Tensor::full(f32::INFINITY, trainer.variables[last].dims(), &Device::Cpu);
     let healthy = gradients[last].replace(poison.unwrap());
-    let stats = trainer.update(good, &gradients).unwrap();
+    let stats = update(&mut trainer, 2.0, &gradients);
     assert!(stats.skipped && !stats.grad_norm.is_finite());
     assert_eq!((hashes(&trainer), trainer.steps()), (before.clone(), 2));
     gradients[last] = healthy;
-    assert!(!trainer.update(good, &gradients).unwrap().skipped);
+    assert!(!update(&mut trainer, 2.0, &gradients).skipped);
     let after = hashes(&trainer);
     assert!(after[0] != before[0] && after[1] != before[1]);
 }
@@ -91,14 +100,13 @@ fn what_is_not_finite_is_skipped_without_a_threshold() {
 #[test]
 fn the_adaptive_rule_skips_a_jump() {
     let mut trainer = trainer(&TrainConfig { skip: Skip::Adaptive(4.0), ..config() });
-    let likelihood = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
     let mut step = |scale: f64| {
         let gradients: Vec<_> = trainer
             .variables
             .iter()
             .map(|v| Some((v.ones_like().unwrap() * scale).unwrap()))
             .collect();
-        trainer.update(likelihood, &gradients).unwrap().skipped
+        update(&mut trainer, 2.0, &gradients).skipped
     };
     assert!((0..20).all(|_| !step(1.0)));
     assert!(step(4.1) && !step(3.9));
@@ -111,12 +119,11 @@ fn clipping_scales_the_gradient_to_the_limit() {
     let gradients: Vec<_> =
         trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
     let count: usize = trainer.variables.iter().map(|v| v.elem_count()).sum();
-    let likelihood = Likelihood { nats_per_dim: 3.0, distortion: 2.0, rate: 1.0 };
-    let stats = trainer.update(likelihood, &gradients).unwrap();
+    let stats = update(&mut trainer, 2.0, &gradients);
     assert_eq!((count, stats.grad_norm), (46_084, (46_084f64).sqrt()));
     // The first moment after one update is (1 − 0.9) times the clipped gradient.
     let expected = 0.1 * 0.5 / (46_084f64).sqrt();
-    let found = f64::from(trainer.memory[0].first_moment[0]);
+    let found = f64::from(trainer.optimizer.host().moments[0].first_moment[0]);
     assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
     assert_eq!(optimizer::clip_factor(0.1, 0.5), 1.0);
 }
@@ -129,7 +136,7 @@ fn a_variable_is_updated_in_place_as_pytorch_does() {
     let start = [1.0f32, -2.0, 0.5];
     let variable = Var::new(&start, &Device::Cpu).unwrap();
     let shared = variable.as_tensor().clone();
-    let mut memory = Memory::new(start.to_vec());
+    let mut memory = Moments::new(start.to_vec());
     let mut average = start;
     for (i, gradient) in
         [[0.1f32, -0.2, 3.0], [0.3, 0.1, -1.0], [-0.2, 0.4, 0.05]].iter().enumerate()
@@ -160,4 +167,36 @@ fn other_devices_and_pictures_are_refused() {
     let error = Trainer::new(&Preset::Tiny.config(), &bad, &Device::Cpu).unwrap_err();
     assert_eq!(error.to_string(), "train: batch_size: expected 1 to 1048576, found 0");
     assert!(error.is_usage());
+}
+
+#[test]
+fn queued_steps_are_the_steps() {
+    let images = faces(2);
+    let (mut one_by_one, mut queued) = (trainer(&config()), trainer(&config()));
+    let mut steps: Vec<StepStats> = (0..3).map(|_| one_by_one.step(&images).unwrap()).collect();
+    queued.enqueue(&images).unwrap();
+    queued.enqueue(&images).unwrap();
+    // Takes its own; what was queued before it stays to be collected.
+    assert_eq!(queued.step(&images).unwrap(), steps.pop().unwrap());
+    assert_eq!(queued.collect().unwrap(), steps);
+    assert_eq!((queued.collect().unwrap(), queued.steps(), queued.updates()), (vec![], 3, 3));
+    assert_eq!(hashes(&one_by_one), hashes(&queued));
+}
+
+#[test]
+fn recomputed_hidden_states_change_nothing() {
+    let images = faces(2);
+    let run = |recompute| {
+        let mut trainer = trainer(&TrainConfig { recompute, ..config() });
+        let steps: Vec<StepStats> = (0..3).map(|_| trainer.step(&images).unwrap()).collect();
+        (steps, hashes(&trainer))
+    };
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
+fn a_precision_that_the_device_lacks_is_refused() {
+    let config = TrainConfig { precision: Precision::Bf16, ..config() };
+    let error = Trainer::new(&Preset::Tiny.config(), &config, &Device::Cpu).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("found bf16"), "{error}");
 }

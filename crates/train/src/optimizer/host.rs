@@ -5,19 +5,21 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Storage, Tensor, Var};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Storage, Tensor, Var};
+use vdvae_model::ElboTerms;
 use vdvae_ops::{AdamW, AdamWState, sum_of_squares};
 
+use super::{EPSILON, Memory, Outcome};
+use crate::skip::Norms;
+use crate::trainer::Likelihood;
 use crate::{Result, TrainConfig};
 
-/// Added to the root of the second moment; PyTorch's default, as published.
-const EPSILON: f32 = 1e-8;
 /// Added to the norm when clipping, as PyTorch does.
 const CLIP_EPSILON: f64 = 1e-6;
 
 /// What the optimizer remembers about one variable, element by element.
 #[derive(Debug, Clone)]
-pub(crate) struct Memory {
+pub(crate) struct Moments {
     /// Moving average of the weights: what is evaluated and shared.
     pub(crate) ema: Vec<f32>,
     /// Moving average of the gradient.
@@ -26,11 +28,101 @@ pub(crate) struct Memory {
     pub(crate) second_moment: Vec<f32>,
 }
 
-impl Memory {
+impl Moments {
     /// Zero moments, and an average that starts at the weights.
     pub(crate) fn new(weights: Vec<f32>) -> Self {
         let zeros = vec![0.0; weights.len()];
         Self { first_moment: zeros.clone(), second_moment: zeros, ema: weights }
+    }
+}
+
+/// The optimizer of a network on the CPU: every step is over when it returns.
+#[derive(Debug)]
+pub(crate) struct HostOptimizer {
+    config: TrainConfig,
+    pub(crate) variables: Vec<Var>,
+    pub(crate) moments: Vec<Moments>,
+    pub(crate) updates: u64,
+    norms: Norms,
+    made: Vec<Outcome>,
+}
+
+impl HostOptimizer {
+    pub(crate) fn new(config: &TrainConfig, variables: &[Var]) -> Result<Self> {
+        let moments = variables.iter().map(|variable| Ok(Moments::new(variable.to_vec1()?)));
+        Ok(Self {
+            config: config.clone(),
+            variables: variables.to_vec(),
+            moments: moments.collect::<Result<_>>()?,
+            updates: 0,
+            norms: Norms::default(),
+            made: Vec::new(),
+        })
+    }
+
+    pub(crate) fn restore(&mut self, memory: Memory) {
+        let vectors = memory.ema.into_iter().zip(memory.first).zip(memory.second);
+        self.moments = vectors
+            .map(|((ema, first_moment), second_moment)| Moments {
+                ema,
+                first_moment,
+                second_moment,
+            })
+            .collect();
+        (self.updates, self.norms) = (memory.updates, memory.norms);
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        let all = |vector: fn(&Moments) -> &Vec<f32>| {
+            self.moments.iter().map(|moments| vector(moments).clone()).collect()
+        };
+        Memory {
+            ema: all(|moments| &moments.ema),
+            first: all(|moments| &moments.first_moment),
+            second: all(|moments| &moments.second_moment),
+            updates: self.updates,
+            norms: self.norms.clone(),
+        }
+    }
+
+    pub(crate) fn ema(&self) -> Result<Vec<Tensor>> {
+        let tensor = |moments: &Moments| {
+            Ok(Tensor::from_slice(&moments.ema, moments.ema.len(), &Device::Cpu)?)
+        };
+        self.moments.iter().map(tensor).collect()
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        gradients: &[Option<Tensor>],
+        terms: &[ElboTerms],
+        learning_rate: f64,
+    ) -> Result<()> {
+        let Likelihood { nats_per_dim, distortion, rate } = Likelihood::of(terms)?;
+        let grad_norm = gradient_norm(gradients)?;
+        let skip_threshold = self.norms.threshold(self.config.skip);
+        let finite = nats_per_dim.is_finite() && grad_norm.is_finite();
+        let skipped = !(finite && grad_norm < skip_threshold);
+        if !skipped {
+            self.updates += 1;
+            let clip = clip_factor(grad_norm, self.config.grad_clip);
+            let update = Update { learning_rate, clip, number: self.updates };
+            for ((variable, gradient), moments) in
+                self.variables.iter().zip(gradients).zip(&mut self.moments)
+            {
+                // A variable that the loss does not reach keeps its value, as in PyTorch.
+                if let Some(gradient) = gradient {
+                    apply(&self.config, update, variable, gradient, moments)?;
+                }
+            }
+        }
+        self.norms.push(grad_norm);
+        self.made.push(Outcome { distortion, rate, grad_norm, skip_threshold, skipped });
+        Ok(())
+    }
+
+    pub(crate) fn collect(&mut self) -> Vec<Outcome> {
+        std::mem::take(&mut self.made)
     }
 }
 
@@ -58,13 +150,13 @@ pub(crate) fn apply(
     update: Update,
     variable: &Var,
     gradient: &Tensor,
-    memory: &mut Memory,
+    memory: &mut Moments,
 ) -> Result<()> {
     let numbers = AdamW {
         learning_rate: update.learning_rate as f32,
         beta1: config.adam_beta1 as f32,
         beta2: config.adam_beta2 as f32,
-        epsilon: EPSILON,
+        epsilon: EPSILON as f32,
         weight_decay: config.weight_decay as f32,
         step: update.number,
         gradient_scale: update.clip as f32,
@@ -77,7 +169,7 @@ pub(crate) fn apply(
 /// [`AdamW`] on the storage of a variable; candle lends operators immutably, hence the cell.
 struct UpdateInPlace<'a> {
     numbers: AdamW,
-    memory: RefCell<&'a mut Memory>,
+    memory: RefCell<&'a mut Moments>,
 }
 
 impl InplaceOp2 for UpdateInPlace<'_> {
@@ -100,7 +192,7 @@ impl InplaceOp2 for UpdateInPlace<'_> {
             candle_core::bail!("adamw: expected contiguous weights and gradient");
         };
         let mut memory = self.memory.borrow_mut();
-        let Memory { ema, first_moment: first, second_moment: second } = &mut **memory;
+        let Moments { ema, first_moment: first, second_moment: second } = &mut **memory;
         let state = AdamWState { parameters: &mut weights[start..end], ema, first, second };
         self.numbers.apply(state, &gradient[from..to]);
         Ok(())

@@ -1,0 +1,160 @@
+//! Where the network runs, in which numbers, and what to do where memory does not suffice.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use vdvae_model::{Precision, Vdvae};
+
+use crate::common::usage;
+
+/// Flags that every verb takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DeviceArgs {
+    /// Where the network runs: the CPU, or an NVIDIA GPU in builds with CUDA [default: cuda where
+    /// there is one, else cpu] [example: --device cuda:1]
+    #[arg(long, global = true, value_name = "cpu|cuda[:N]")]
+    device: Option<Place>,
+    /// Numbers the network computes in; tf32 and bf16 are for GPUs [default: f32]
+    /// [example: --precision bf16]
+    #[arg(long, global = true, value_name = "f32|tf32|bf16")]
+    pub(crate) precision: Option<Precision>,
+    /// Opened at the first question: tensors of two handles to one GPU do not mix.
+    #[arg(skip)]
+    opened: OnceCell<Device>,
+}
+
+/// What `--device` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let gpu = |number: &str| number.parse().ok().map(Self::Cuda);
+        match (text, text.strip_prefix("cuda:").and_then(gpu)) {
+            ("cpu", _) => Ok(Self::Cpu),
+            ("cuda", _) => Ok(Self::Cuda(0)),
+            (_, Some(place)) => Ok(place),
+            _ => Err(format!("expected cpu, cuda or cuda:N, found `{text}`")),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl DeviceArgs {
+    /// Finds the mistakes that need no GPU to be seen.
+    pub(crate) fn check(&self) -> Result<()> {
+        let built = cfg!(feature = "cuda");
+        match self.device {
+            Some(place @ Place::Cuda(_)) if !built => Err(usage(format!(
+                "--device {place}: this build has no CUDA support: expected cpu, or a build with \
+                 --features cuda,cudnn"
+            ))),
+            Some(Place::Cpu) => self.precision_on(&Device::Cpu).map(drop),
+            None if !built => self.precision_on(&Device::Cpu).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// The device asked for.
+    pub(crate) fn open(&self) -> Result<Device> {
+        if let Some(device) = self.opened.get() {
+            return Ok(device.clone());
+        }
+        let device = match self.device {
+            Some(Place::Cpu) => Device::Cpu,
+            Some(place @ Place::Cuda(number)) => {
+                gpu(number).with_context(|| format!("--device {place}"))?
+            }
+            None => gpu(0).unwrap_or(Device::Cpu),
+        };
+        Ok(self.opened.get_or_init(|| device).clone())
+    }
+
+    /// The numbers asked for, which the device must have.
+    pub(crate) fn precision_on(&self, device: &Device) -> Result<Precision> {
+        let precision = self.precision.unwrap_or_default();
+        precision.check(device).map_err(|error| usage(format!("--{error}")))?;
+        Ok(precision)
+    }
+
+    /// A network that computes in the numbers asked for.
+    pub(crate) fn settle(&self, model: Vdvae) -> Result<Vdvae> {
+        let precision = self.precision_on(model.device())?;
+        Ok(model.with_precision(precision)?)
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn gpu(number: usize) -> Result<Device> {
+    Ok(vdvae_ops::cuda::device(number)?)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(_number: usize) -> Result<Device> {
+    anyhow::bail!("this build has no CUDA support")
+}
+
+/// A device as `--device` names it.
+pub(crate) fn name(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Whether an error says that the memory of a GPU does not suffice, wherever it was noticed.
+pub(crate) fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    // As the driver, cuBLAS and cuDNN name it; their errors reach us as text only.
+    const NAMES: [&str; 4] = [
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ];
+    error.chain().any(|cause| {
+        let text = cause.to_string();
+        NAMES.iter().any(|name| text.contains(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_round_trip() {
+        for (text, place) in [("cpu", Place::Cpu), ("cuda:0", Place::Cuda(0))] {
+            assert_eq!((text.parse(), place.to_string()), (Ok(place), text.to_owned()));
+        }
+        assert_eq!("cuda".parse(), Ok(Place::Cuda(0)));
+        for bad in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
+            bad.parse::<Place>().unwrap_err();
+        }
+    }
+
+    #[test]
+    fn memory_that_does_not_suffice_is_known_by_its_name() {
+        let driver = r#"DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
+        let error = candle_core::Error::Msg(driver.to_owned());
+        let error = anyhow::Error::new(vdvae_train::Error::Candle(error)).context("step 3");
+        assert!(is_out_of_memory(&error));
+        assert!(!is_out_of_memory(&anyhow::anyhow!("No space left on device")));
+    }
+}

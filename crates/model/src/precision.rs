@@ -1,0 +1,103 @@
+//! The numbers that a network computes in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The numbers that a network computes in. Parameters, gradients of parameters and sums are float32
+/// in any case, and so is what a network hands out: latents, likelihoods, the mixture's logits.
+///
+/// Whether products round their operands is a setting of the whole process: networks that run at
+/// the same time should have the same precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32 everywhere.
+    #[default]
+    F32,
+    /// float32, but products and convolutions round their operands to TensorFloat-32, ten bits of
+    /// mantissa, for tensor cores. On a GPU only.
+    Tf32,
+    /// Activations in bfloat16, seven bits of mantissa and half the memory; the few products that
+    /// stay in float32 as in [`Self::Tf32`]. On a GPU only.
+    Bf16,
+}
+
+impl Precision {
+    /// Every precision, the most exact first.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Tf32, Self::Bf16];
+
+    /// Fails where a device does not compute in these numbers.
+    ///
+    /// # Errors
+    /// [`Error::Precision`]: a CPU has float32 only.
+    pub fn check(self, device: &Device) -> Result<()> {
+        match self == Self::F32 || device.is_cuda() {
+            true => Ok(()),
+            false => Err(Error::Precision { found: self }),
+        }
+    }
+
+    /// The type of activations.
+    pub(crate) fn activations(self) -> DType {
+        match self {
+            Self::F32 | Self::Tf32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// Tells the operators before they are used.
+    pub(crate) fn settle(self) {
+        #[cfg(feature = "cuda")]
+        vdvae_ops::cuda::set_tf32(self != Self::F32);
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|precision| precision.to_string() == name).ok_or_else(|| {
+            Error::UnknownPrecision {
+                found: crate::error::quote(name),
+                expected: Self::ALL.map(|precision| precision.to_string()).join(", "),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_json_round_trip() {
+        for precision in Precision::ALL {
+            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+            assert_eq!(serde_json::json!(precision), precision.to_string());
+        }
+        let message = "f16".parse::<Precision>().unwrap_err().to_string();
+        assert_eq!(message, "unknown precision f16: expected one of f32, tf32, bf16");
+    }
+
+    #[test]
+    fn a_cpu_has_float32_only() {
+        Precision::F32.check(&Device::Cpu).unwrap();
+        let message = Precision::Bf16.check(&Device::Cpu).unwrap_err().to_string();
+        assert_eq!(message, "precision: expected f32 on the CPU, found bf16: it needs a GPU");
+    }
+}

@@ -1,0 +1,147 @@
+//! From a gradient to an update: norm, skip decision, clipping, AdamW and moving average.
+//!
+//! On the CPU a step is made while it is asked for. On a GPU it is queued, and what it did is
+//! collected later, so that the GPU never waits for the host.
+
+#[cfg(feature = "cuda")]
+mod device;
+mod host;
+
+use candle_core::{Tensor, Var};
+use vdvae_model::ElboTerms;
+
+#[cfg(feature = "cuda")]
+use device::GpuOptimizer;
+use host::HostOptimizer;
+#[cfg(test)]
+pub(crate) use host::{Moments, Update, apply, clip_factor};
+
+use crate::skip::Norms;
+use crate::{Result, TrainConfig};
+
+/// Added to the root of the second moment; PyTorch's default, as published.
+const EPSILON: f64 = 1e-8;
+
+/// Everything remembered between steps, for checkpoints. A vector a variable.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    /// Moving average of the weights: what is evaluated and shared.
+    pub(crate) ema: Vec<Vec<f32>>,
+    /// Moving average of the gradient.
+    pub(crate) first: Vec<Vec<f32>>,
+    /// Moving average of the squared gradient.
+    pub(crate) second: Vec<Vec<f32>>,
+    /// Updates made.
+    pub(crate) updates: u64,
+    /// Gradient norms seen last.
+    pub(crate) norms: Norms,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// Mean negative log-likelihood, nats per dimension.
+    pub(crate) distortion: f64,
+    /// Mean KL, nats per dimension.
+    pub(crate) rate: f64,
+    /// Norm of the whole gradient before clipping.
+    pub(crate) grad_norm: f64,
+    /// The norm from which on updates were skipped; infinite where there was no limit.
+    pub(crate) skip_threshold: f64,
+    /// Whether the update was left out.
+    pub(crate) skipped: bool,
+}
+
+/// The optimizer, where the network is.
+#[derive(Debug)]
+pub(crate) enum Optimizer {
+    /// On the CPU.
+    Host(HostOptimizer),
+    /// On a GPU.
+    #[cfg(feature = "cuda")]
+    Device(GpuOptimizer),
+}
+
+impl Optimizer {
+    /// For variables as they are, with zero moments and an average that starts at the weights.
+    pub(crate) fn new(config: &TrainConfig, variables: &[Var]) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if variables.iter().any(|variable| variable.device().is_cuda()) {
+            return Ok(Self::Device(GpuOptimizer::new(config, variables)?));
+        }
+        Ok(Self::Host(HostOptimizer::new(config, variables)?))
+    }
+
+    /// Puts back what [`Self::memory`] gave.
+    pub(crate) fn restore(&mut self, memory: Memory) -> Result<()> {
+        match self {
+            Self::Host(host) => host.restore(memory),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.restore(memory)?,
+        }
+        Ok(())
+    }
+
+    /// Everything remembered; waits for the steps that are queued.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        match self {
+            Self::Host(host) => Ok(host.memory()),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.memory(),
+        }
+    }
+
+    /// The moving average of the weights, a tensor a variable, beside them.
+    pub(crate) fn ema(&self) -> Result<Vec<Tensor>> {
+        match self {
+            Self::Host(host) => host.ema(),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.ema(),
+        }
+    }
+
+    /// Makes or queues a step.
+    ///
+    /// # Shapes
+    /// - `gradients`: one a variable, of its shape, where the loss reaches it
+    /// - `terms`: of each part of the batch, (N of the part)
+    pub(crate) fn step(
+        &mut self,
+        gradients: &[Option<Tensor>],
+        terms: &[ElboTerms],
+        learning_rate: f64,
+    ) -> Result<()> {
+        match self {
+            Self::Host(host) => host.step(gradients, terms, learning_rate),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.step(gradients, terms, learning_rate),
+        }
+    }
+
+    /// What the steps since the last call did, in order; waits for those that are queued.
+    pub(crate) fn collect(&mut self) -> Result<Vec<Outcome>> {
+        match self {
+            Self::Host(host) => Ok(host.collect()),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.collect(),
+        }
+    }
+
+    /// Updates made, as far as steps were collected.
+    pub(crate) fn updates(&self) -> u64 {
+        match self {
+            Self::Host(host) => host.updates,
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.updates(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn host(&self) -> &HostOptimizer {
+        match self {
+            Self::Host(host) => host,
+            #[cfg(feature = "cuda")]
+            Self::Device(_) => panic!("the network is on a GPU"),
+        }
+    }
+}

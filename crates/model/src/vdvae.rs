@@ -165,6 +165,7 @@ impl Vdvae {
     }
 
     fn encode_pixels(&self, pixels: &Tensor) -> Result<Activations> {
+        vdvae_ops::bind(&self.device)?;
         self.precision.settle();
         let x = pixels.to_dtype(DType::F32)?;
         let x = ((x + self.config.shift)? * self.config.scale)?;

@@ -86,3 +86,16 @@ pub use rate::kl_sum;
 pub use real::Real;
 pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
 pub use upsample::upsample_add;
+
+/// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which
+/// candle's own operators take for granted; a CPU needs nothing.
+///
+/// # Errors
+/// Those of the GPU's driver.
+pub fn bind(device: &candle_core::Device) -> candle_core::Result<()> {
+    match device {
+        #[cfg(feature = "cuda")]
+        candle_core::Device::Cuda(device) => cuda::gpu::Gpu::of(device).map(drop),
+        _ => Ok(()),
+    }
+}

@@ -135,6 +135,8 @@ fn gpu_blocks() {
         ("many channels", shape(1200, 8, 1200, 1, true), [1, 2, 2]),
         ("one of everything", shape(1, 1, 1, 3, true), [1, 1, 1]),
         ("one pixel", shape(16, 8, 16, 1, true), [1, 1, 1]),
+        // More channels than the threads of a block that sums columns.
+        ("a wide middle", shape(3, 515, 3, 1, true), [1, 2, 1]),
     ];
     for (name, shape, [n, h, w]) in cases {
         let inputs = [
@@ -176,8 +178,16 @@ fn gpu_recomputed_blocks_give_the_same_bits() {
 #[test]
 fn gpu_convolutions_and_projections() {
     let (_turn, device) = gpu();
-    let cases =
-        [(5, 11, 1), (5, 11, 3), (16, 24, 1), (16, 24, 3), (3, 16, 3), (1, 1, 1), (1, 1, 3)];
+    let cases = [
+        (5, 11, 1),
+        (5, 11, 3),
+        (16, 24, 1),
+        (16, 24, 3),
+        (3, 16, 3),
+        (1, 1, 1),
+        (1, 1, 3),
+        (2, 515, 1),
+    ];
     for (input, output, kernel) in cases {
         let shape = ConvShape { input, output, kernel };
         let inputs =

@@ -165,3 +165,35 @@ impl Gpu {
         Ok(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Tensor};
+    use half::bf16;
+
+    use super::*;
+    use crate::cuda::gpu::{Operand, device};
+
+    /// Also where two numbers are equally near, at the ends, and for what is no number.
+    #[test]
+    fn gpu_casts_round_to_the_nearest_even() {
+        let device = device(0).expect("this test needs a GPU");
+        let gpu = Gpu::of(device.as_cuda_device().unwrap()).unwrap();
+        let mut numbers = vec![0.0, f32::MAX, f32::MIN_POSITIVE, 1e-40, f32::INFINITY];
+        // Halfway between two neighbours, and on either side of it.
+        let middles = (0..64u32).map(|i| 0x3f80_8000 + (i << 16));
+        numbers.extend(middles.flat_map(|bits| [bits - 1, bits, bits + 1]).map(f32::from_bits));
+        numbers.extend(numbers.clone().iter().map(|x| -x));
+        let through = |numbers: &[f32]| {
+            let x = Operand::new(&Tensor::new(numbers, &device).unwrap(), "test").unwrap();
+            let narrow = gpu.converted(x.view(), Kind::Bf16).unwrap();
+            let back = gpu.converted(narrow.view(), Kind::F32).unwrap();
+            let back = back.into_tensor(numbers.len());
+            assert_eq!(back.dtype(), DType::F32);
+            back.to_vec1::<f32>().unwrap()
+        };
+        let expected: Vec<f32> = numbers.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
+        assert_eq!(through(&numbers), expected);
+        assert!(through(&[f32::NAN])[0].is_nan());
+    }
+}

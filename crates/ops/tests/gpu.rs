@@ -141,7 +141,7 @@ fn gpu_blocks() {
     for (name, shape, [n, h, w]) in cases {
         let inputs = [
             activation(&[n, h, w, shape.input], 1.5, 0.1),
-            parameters(shape.parameters(), 0.3, 2.0),
+            parameters(shape.parameters(), f64::min(0.3, 2.0 / (shape.middle as f64).sqrt()), 2.0),
         ];
         compare(&format!("block, {name}"), &device, &inputs, &|x| block(&x[0], &x[1], shape));
     }

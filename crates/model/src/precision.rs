@@ -50,10 +50,17 @@ impl Precision {
         }
     }
 
-    /// Tells the operators before they are used.
-    pub(crate) fn settle(self) {
+    /// Tells the operators before they are used, and makes a GPU that of this thread: candle finds
+    /// its kernels without.
+    pub(crate) fn settle(self, device: &Device) -> Result<()> {
         #[cfg(feature = "cuda")]
-        vdvae_ops::cuda::set_tf32(self != Self::F32);
+        if let Device::Cuda(gpu) = device {
+            vdvae_ops::cuda::set_tf32(self != Self::F32);
+            let stream = gpu.cuda_stream();
+            stream.context().bind_to_thread().map_err(candle_core::Error::wrap)?;
+        }
+        let _ = device;
+        Ok(())
     }
 }
 

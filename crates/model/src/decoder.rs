@@ -178,7 +178,6 @@ impl Decoder {
         source: LatentSource<'_>,
         mut visit: impl FnMut(BlockOutput) -> Result<ControlFlow<()>>,
     ) -> Result<Option<Tensor>> {
-        vdvae_ops::bind(&self.device)?;
         let mut states: BTreeMap<usize, Tensor> = BTreeMap::new();
         for (index, b) in self.blocks.iter().enumerate() {
             let x = self.input(b, n, &states)?;

@@ -50,10 +50,13 @@ impl Precision {
         }
     }
 
-    /// Tells the operators before they are used.
-    pub(crate) fn settle(self) {
+    /// Tells the operators before they are used, and prepares this thread for the device.
+    pub(crate) fn settle(self, device: &Device) -> Result<()> {
         #[cfg(feature = "cuda")]
-        vdvae_ops::cuda::set_tf32(self != Self::F32);
+        if device.is_cuda() {
+            vdvae_ops::cuda::set_tf32(self != Self::F32);
+        }
+        Ok(vdvae_ops::bind(device)?)
     }
 }
 

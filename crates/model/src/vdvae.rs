@@ -165,8 +165,7 @@ impl Vdvae {
     }
 
     fn encode_pixels(&self, pixels: &Tensor) -> Result<Activations> {
-        vdvae_ops::bind(&self.device)?;
-        self.precision.settle();
+        self.precision.settle(&self.device)?;
         let x = pixels.to_dtype(DType::F32)?;
         let x = ((x + self.config.shift)? * self.config.scale)?;
         self.encoder.forward(&x.to_dtype(self.precision.activations())?)
@@ -250,7 +249,7 @@ impl Vdvae {
         mode: LatentMode,
         mut visit: impl FnMut(&LayerView<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.precision.settle();
+        self.precision.settle(&self.device)?;
         let n = activations[&self.config.image_size].dim(0)?;
         let source = LatentSource::Posterior { activations, noise: mode.noise() };
         self.decoder.walk(n, source, |output| visit(&LayerView::new(&output)))?;
@@ -286,7 +285,7 @@ impl Vdvae {
         if given.len() > layers {
             return Err(Error::TooManyLayers { expected: layers, found: given.len() });
         }
-        self.precision.settle();
+        self.precision.settle(&self.device)?;
         let source = LatentSource::Prior { given, noise, temperature };
         let keep_going = |_: BlockOutput| Ok(ControlFlow::Continue(()));
         Ok(self.decoder.walk(n, source, keep_going)?.expect("the visitor never stops the walk"))

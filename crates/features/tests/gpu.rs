@@ -66,7 +66,7 @@ fn gpu_features_have_entries_of_their_own_in_the_cache() {
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::open(folder.path()).unwrap();
     let faces = ToyFaces::with_people(0, [1, 1, 1]);
-    let mut reused = |model: &Vdvae| {
+    let reused = |model: &Vdvae| {
         let sources = [("network", source(model, FeatureSpec::default()))];
         let sources = cache.sources(&sources, false).unwrap();
         sources.get_or_extract(&extraction(&faces), |_| ()).unwrap().1.reused

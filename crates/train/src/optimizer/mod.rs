@@ -59,7 +59,7 @@ pub(crate) enum Optimizer {
     Host(HostOptimizer),
     /// On a GPU.
     #[cfg(feature = "cuda")]
-    Device(GpuOptimizer),
+    Device(Box<GpuOptimizer>),
 }
 
 impl Optimizer {
@@ -67,7 +67,7 @@ impl Optimizer {
     pub(crate) fn new(config: &TrainConfig, variables: &[Var]) -> Result<Self> {
         #[cfg(feature = "cuda")]
         if variables.iter().any(|variable| variable.device().is_cuda()) {
-            return Ok(Self::Device(GpuOptimizer::new(config, variables)?));
+            return Ok(Self::Device(Box::new(GpuOptimizer::new(config, variables)?)));
         }
         Ok(Self::Host(HostOptimizer::new(config, variables)?))
     }

@@ -10,7 +10,7 @@ use crate::{
 
 /// The forms that [`open`] accepts, for help texts.
 pub const DATASETS: [&str; 12] = [
-    "toy-faces",
+    "toy-faces[:PEOPLE]",
     "celeba[:PATH]",
     "cifar10[:PATH]",
     "mnist[:PATH]",
@@ -59,6 +59,9 @@ impl OpenOptions {
 /// `tiny-imagenet` or `tiny-imagenet-fewshot` with or without `:PATH`, or `folder:PATH`, `npy:FILE`,
 /// `csv:FILE` or `hf:OWNER/REPO[@REVISION][/CONFIG]`.
 ///
+/// `toy-faces:PEOPLE` has as many people to train on as it says, 20 pictures of each; the first of
+/// them are those of `toy-faces`, and the other splits are the same.
+///
 /// Where a data set lies is decided as by [`locate`]; `folder`, `npy` and `csv` are not looked for
 /// in the collection. CelebA that is nowhere comes from the hub.
 ///
@@ -70,7 +73,8 @@ impl OpenOptions {
 /// use vdvae_datasets::{OpenOptions, Split, open};
 ///
 /// let faces = open("toy-faces", &OpenOptions::default())?;
-/// assert_eq!(faces.len(Split::Train), 8000);
+/// assert_eq!(faces.len(Split::Train), 4000);
+/// assert_eq!(open("toy-faces:2000", &OpenOptions::default())?.len(Split::Train), 40_000);
 /// assert!(open("celebb", &OpenOptions::default()).is_err());
 /// # Ok::<(), vdvae_datasets::Error>(())
 /// ```
@@ -84,7 +88,12 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
         Ok(Box::new(TinyImageNet::open(&published()?, splits, options.seed)?))
     };
     Ok(match name {
-        "toy-faces" if given.is_none() => Box::new(ToyFaces::new(options.seed)),
+        "toy-faces" => {
+            let people = given.as_deref().map_or(Some(ToyFaces::PEOPLE[0]), number_of_people);
+            let [_, valid, test] = ToyFaces::PEOPLE;
+            let people = [people.ok_or_else(unknown)?, valid, test];
+            Box::new(ToyFaces::with_people(options.seed, people))
+        }
         "celeba" => match published() {
             Ok(path) => Box::new(CelebA::open(&path, options.partition.as_deref())?),
             Err(_) => hub::open_celeba(&options.hub, &options.splits, options.seed)?,
@@ -128,6 +137,11 @@ pub fn locate(spec: &str, options: &OpenOptions) -> Result<PathBuf> {
     let found =
         given.or_else(|| options.data_root.clone()).or_else(|| in_collection(options, name));
     found.ok_or_else(|| Error::NoPath { dataset: name.to_owned() })
+}
+
+/// The number after `toy-faces:`.
+fn number_of_people(given: &Path) -> Option<usize> {
+    given.to_str()?.parse().ok().filter(|people| (1..=1_000_000).contains(people))
 }
 
 /// Name and path of `NAME:PATH`.
@@ -176,9 +190,9 @@ mod tests {
     #[test]
     fn unknown_names_list_the_valid_ones() {
         let options = OpenOptions::default();
-        for spec in ["celebb", "", "toy-faces:x", ":"] {
+        for spec in ["celebb", "", "toy-faces:x", "toy-faces:0", ":"] {
             let text = message(spec, &options);
-            assert!(text.contains("toy-faces, celeba[:PATH]"), "{text}");
+            assert!(text.contains("toy-faces[:PEOPLE], celeba[:PATH]"), "{text}");
             assert!(text.contains(&format!("`{spec}`")), "{text}");
         }
     }

@@ -24,7 +24,7 @@ fn bad_usage_of_vdvae() {
         ("--batch-size 0", "0 is not in 1.."),
         ("--shard 5/4", "expected I/N with I from 0 to N-1"),
         ("--split dev", "expected one of train, valid, test"),
-        ("--data nothing", "toy-faces, celeba[:PATH]"),
+        ("--data nothing", "toy-faces[:PEOPLE], celeba[:PATH]"),
         ("--data cifar10", "--data-root"),
         ("--out f.txt", ".npz, .npy or .safetensors"),
         ("--out .", "ends in"),

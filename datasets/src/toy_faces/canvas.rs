@@ -79,11 +79,15 @@ pub(super) struct Canvas {
     size: usize,
     pixels: Vec<Rgb>,
     frame: Frame,
+    /// Width of an edge, in units of half the picture: a pixel, or more where focus is soft.
+    edge: f32,
 }
 
 impl Canvas {
-    pub(super) fn new(size: usize) -> Self {
-        Self { size, pixels: vec![[0.0; 3]; size * size], frame: Frame::PICTURE }
+    /// Edges are `blur` wide, in units of half the picture, and never below a pixel.
+    pub(super) fn new(size: usize, blur: f32) -> Self {
+        let edge = blur.max(2.0 / size as f32);
+        Self { size, pixels: vec![[0.0; 3]; size * size], frame: Frame::PICTURE, edge }
     }
 
     /// Sets the frame of what is painted next.
@@ -91,7 +95,7 @@ impl Canvas {
         self.frame = frame;
     }
 
-    /// Paints where `distance` (negative inside) is below zero, over an edge one pixel wide.
+    /// Paints where `distance` (negative inside) is below zero, over the canvas's edge.
     pub(super) fn paint(
         &mut self,
         area: Area,
@@ -112,7 +116,7 @@ impl Canvas {
         colour: impl Fn(f32, f32) -> Rgb,
     ) {
         let pixel = 2.0 / self.size as f32;
-        let edge = (pixel / self.frame.scale).max(softness);
+        let edge = (self.edge / self.frame.scale).max(softness);
         let (x, y) = self.frame.to_picture(area.x, area.y);
         // The corners of a turned square reach further than its sides: by 1.5 at most.
         let reach = (area.radius + edge) * self.frame.scale * 1.5;
@@ -136,6 +140,11 @@ impl Canvas {
         let size = self.size as f32;
         let pixel = |position: f32| ((position + 1.0) * 0.5 * size).clamp(0.0, size) as usize;
         pixel(centre - reach)..(pixel(centre + reach) + 1).min(self.size)
+    }
+
+    /// All pixels, row by row.
+    pub(super) fn pixels_mut(&mut self) -> &mut [Rgb] {
+        &mut self.pixels
     }
 
     /// Rounds to 8 bits.

@@ -4,10 +4,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::attributes::{Attribute, Traits};
+use super::camera::Camera;
+use super::clutter::Thing;
 
 /// Uniform numbers from a ChaCha stream, made without the `rand` crate's distributions so that
 /// pictures never change with its version.
-struct Uniform(ChaCha8Rng);
+pub(super) struct Uniform(ChaCha8Rng);
 
 impl Uniform {
     /// The stream of one picture of one person, or of the person where `picture` is `u64::MAX`.
@@ -21,13 +23,20 @@ impl Uniform {
     }
 
     /// In `[0, 1)`, with 24 bits.
-    fn unit(&mut self) -> f32 {
+    pub(super) fn unit(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 
     /// In `[low, high)`.
-    fn within(&mut self, low: f32, high: f32) -> f32 {
+    pub(super) fn within(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
+    }
+
+    /// The key of a stream of its own.
+    pub(super) fn key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.0.fill_bytes(&mut key);
+        key
     }
 
     /// Sets every attribute that belongs (or not) to the person by its base rate.
@@ -86,7 +95,7 @@ impl Person {
     }
 }
 
-/// Pose, light, expression and surroundings of one picture.
+/// Pose, light, expression, surroundings and camera of one picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View {
     /// Of the head's centre, in units of half the picture.
@@ -111,14 +120,16 @@ pub(super) struct View {
     pub(super) smile: f32,
     pub(super) opening: f32,
     pub(super) brow_raise: f32,
+    pub(super) clutter: [Option<Thing>; 4],
+    pub(super) camera: Camera,
 }
 
 impl View {
     fn draw(uniform: &mut Uniform) -> Self {
         Self {
-            shift: [uniform.within(-0.07, 0.07), uniform.within(-0.07, 0.03)],
-            scale: uniform.within(0.93, 1.05),
-            roll: uniform.within(-0.06, 0.06),
+            shift: [uniform.within(-0.25, 0.25), uniform.within(-0.19, 0.17)],
+            scale: uniform.within(0.79, 1.11),
+            roll: uniform.within(-0.155, 0.155),
             turn: uniform.within(0.35, 1.0),
             light: uniform.within(0.35, 0.9),
             light_height: uniform.within(0.1, 0.6),
@@ -134,6 +145,8 @@ impl View {
             smile: uniform.within(0.55, 1.0),
             opening: uniform.within(0.06, 0.1),
             brow_raise: uniform.within(-0.02, 0.03),
+            clutter: [0; 4].map(|_| Thing::draw(uniform)),
+            camera: Camera::draw(uniform),
         }
     }
 }

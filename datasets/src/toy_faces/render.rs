@@ -1,4 +1,5 @@
-//! How a face is painted, back to front: background, hair, shoulders, head, features, hat.
+//! How a face is painted, back to front: background, what stands there, hair, shoulders, head,
+//! features, hat; then the picture is taken.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -12,9 +13,11 @@ use super::person::Face;
 
 /// Draws a face at `size`×`size` pixels.
 pub(super) fn render(face: &Face, size: usize) -> RgbImage {
-    let mut canvas = Canvas::new(size);
+    let camera = &face.view.camera;
+    let mut canvas = Canvas::new(size, camera.blur);
     let look = Look::new(face);
     look.background(&mut canvas);
+    face.view.clutter.iter().flatten().for_each(|thing| thing.paint(&mut canvas));
     canvas.enter(look.head);
     look.hair_behind(&mut canvas);
     canvas.enter(Frame::PICTURE);
@@ -28,6 +31,7 @@ pub(super) fn render(face: &Face, size: usize) -> RgbImage {
     look.mouth(&mut canvas);
     look.hair_in_front(&mut canvas);
     look.accessories(&mut canvas);
+    camera.expose(canvas.pixels_mut());
     canvas.finish()
 }
 

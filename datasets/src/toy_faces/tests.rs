@@ -23,7 +23,7 @@ fn pictures_never_change() {
     for (split, size) in [(Split::Train, 16), (Split::Valid, 64)] {
         hash.update(faces().render(split, 7, size).unwrap().into_raw());
     }
-    let expected = "432deaab99ef60724f56fb7b4287fc495c92625f1fc206450a309938a6655abf";
+    let expected = "da633a2cf135588e628d3600218180cbbbb8fe44e541533760480af36641ad80";
     assert_eq!(hex(&hash.finalize()), expected);
 }
 
@@ -40,7 +40,7 @@ fn a_picture_depends_on_seed_and_index_only() {
 #[test]
 fn splits_are_disjoint_in_identity_and_complete() {
     let sizes = Split::ALL.map(|split| faces().len(split));
-    assert_eq!(sizes, [8000, 1000, 2000]);
+    assert_eq!(sizes, [4000, 1000, 2000]);
     let mut people = HashSet::new();
     for split in Split::ALL {
         let groups = faces().groups(split).unwrap();
@@ -95,7 +95,8 @@ fn labels_are_the_attributes_drawn() {
 }
 
 /// Every attribute shows in the pixels at 32×32: in most faces it moves some value far, and global
-/// attributes move many pixels while fine ones move few.
+/// attributes move many pixels while fine ones move few. Far is more than twice the strongest noise;
+/// the darkest pictures keep less than half of the contrast of the scene.
 #[test]
 fn every_attribute_is_visible_at_32_pixels() {
     for attribute in Attribute::ALL {
@@ -112,7 +113,7 @@ fn every_attribute_is_visible_at_32_pixels() {
             };
             let (with, without) = (render(true), render(false));
             let distance = |i: usize| with[i].abs_diff(without[i]);
-            let far = (0..with.len()).filter(|&i| distance(i) >= 24).count();
+            let far = (0..with.len()).filter(|&i| distance(i) >= 12).count();
             visible += usize::from(far >= 3);
             changed += far;
         }

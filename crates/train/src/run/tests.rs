@@ -81,7 +81,7 @@ fn a_run_writes_what_it_says() {
     let lines = lines(&out);
     let steps: Vec<_> = lines.iter().map(|line| line["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
-    assert_eq!(lines[5]["epoch"], 18.0 / 8000.0);
+    assert_eq!(lines[5]["epoch"], 18.0 / 4000.0);
     assert_eq!(lines[0]["learning_rate"], 0.0);
     let evaluated: Vec<_> = lines.iter().map(|l| l["valid_nats_per_dim"].is_f64()).collect();
     assert_eq!(evaluated, [false, false, true, false, false, true]);
@@ -94,7 +94,7 @@ fn a_run_writes_what_it_says() {
     let trained = Vdvae::load(out.join("model.safetensors"), &Device::Cpu).unwrap();
     assert_eq!(*trained.config(), Preset::Tiny.config());
     assert_eq!(TrainConfig::read(out.join("config.json")).unwrap(), Some(config));
-    assert!(matches!(events[0], Event::Started { step: 0, steps: 6, images: 8000, .. }));
+    assert!(matches!(events[0], Event::Started { step: 0, steps: 6, images: 4000, .. }));
     let told = events.iter().filter(|event| matches!(event, Event::Step(_))).count();
     assert_eq!(told, 6);
 }

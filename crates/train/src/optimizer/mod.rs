@@ -56,7 +56,7 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) enum Optimizer {
     /// On the CPU.
-    Host(HostOptimizer),
+    Host(Box<HostOptimizer>),
     /// On a GPU.
     #[cfg(feature = "cuda")]
     Device(Box<GpuOptimizer>),
@@ -69,7 +69,7 @@ impl Optimizer {
         if variables.iter().any(|variable| variable.device().is_cuda()) {
             return Ok(Self::Device(Box::new(GpuOptimizer::new(config, variables)?)));
         }
-        Ok(Self::Host(HostOptimizer::new(config, variables)?))
+        Ok(Self::Host(Box::new(HostOptimizer::new(config, variables)?)))
     }
 
     /// Puts back what [`Self::memory`] gave.

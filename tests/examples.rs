@@ -133,9 +133,10 @@ fn check_lines(found: &[(String, f64)]) {
 fn few_shot_toy_faces_tells_people_apart() {
     let found = accuracies(&lines("few_shot_toy_faces", &[Path::new("--episodes=40")]));
     check_lines(&found);
-    let best = found.iter().find(|(name, _)| name == "latents 16x16").unwrap();
-    // Chance is 20; the accuracy of 40 episodes is known to about 3.
-    assert!(best.1 > 40.0, "{found:?}");
+    let all = found.iter().find(|(name, _)| name == "latents all").unwrap();
+    // Chance is 20; one picture of a person says little about others, taken elsewhere: 30 is what
+    // 600 episodes give, and the accuracy of 40 is known to about 2.
+    assert!(all.1 > 23.0, "{found:?}");
 }
 
 /// A drawing of one of several shapes that a classifier cannot miss, moved a little.

@@ -127,7 +127,7 @@ pub(crate) fn exit_with(result: Result<()>, less_memory: &str) -> ExitCode {
 /// The chain of causes on one line, without those that the one before already quotes.
 fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(|cause| cause.to_string().replace('\n', " ")) {
+    for cause in error.chain().map(|cause| one_line_of(&cause.to_string())) {
         if !text.ends_with(&cause) {
             let colon = if text.is_empty() { "" } else { ": " };
             text += colon;
@@ -135,6 +135,12 @@ fn causes(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// A cause on one line, without the backtrace that candle appends where `RUST_BACKTRACE` is set.
+fn one_line_of(cause: &str) -> String {
+    let lines = cause.lines().take_while(|line| !line.trim_start().starts_with("0: "));
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a result to stdout.
@@ -391,5 +397,18 @@ pub(crate) fn check_temperature(temperature: f64) -> Result<()> {
 pub(crate) fn report_skipped(skipped: &[(String, String)]) {
     for (key, reason) in skipped {
         eprintln!("skipped {key}: {reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_without_its_backtrace() {
+        let inner = "CUDA GPU 0: no driver\n   0: candle_core::error::Error::bt\n   1: main";
+        let error = anyhow::anyhow!(inner).context("--device cuda:0");
+        assert_eq!(causes(&error), "--device cuda:0: CUDA GPU 0: no driver");
+        assert_eq!(causes(&anyhow::anyhow!("two\nlines")), "two lines");
     }
 }

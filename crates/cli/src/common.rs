@@ -125,7 +125,7 @@ pub(crate) fn exit_with(result: Result<()>, less_memory: &str) -> ExitCode {
 }
 
 /// The chain of causes on one line, without those that the one before already quotes.
-fn causes(error: &anyhow::Error) -> String {
+pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(|cause| one_line_of(&cause.to_string())) {
         if !text.ends_with(&cause) {

@@ -1,6 +1,5 @@
 //! Where the network runs, in which numbers, and what to do where memory does not suffice.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use vdvae_model::{Precision, Vdvae};
 
-use crate::common::usage;
+use crate::common::{causes, usage};
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,9 +20,6 @@ pub(crate) struct DeviceArgs {
     /// [example: --precision bf16]
     #[arg(long, global = true, value_name = "f32|tf32|bf16")]
     pub(crate) precision: Option<Precision>,
-    /// Opened at the first question: tensors of two handles to one GPU do not mix.
-    #[arg(skip)]
-    opened: OnceCell<Device>,
 }
 
 /// What `--device` names.
@@ -72,19 +68,19 @@ impl DeviceArgs {
         }
     }
 
-    /// The device asked for.
+    /// The device asked for. Where nothing was, and a build with CUDA can use no GPU, a line says why.
     pub(crate) fn open(&self) -> Result<Device> {
-        if let Some(device) = self.opened.get() {
-            return Ok(device.clone());
-        }
-        let device = match self.device {
-            Some(Place::Cpu) => Device::Cpu,
+        match self.device {
+            Some(Place::Cpu) => Ok(Device::Cpu),
             Some(place @ Place::Cuda(number)) => {
-                gpu(number).with_context(|| format!("--device {place}"))?
+                gpu(number).with_context(|| format!("--device {place}"))
             }
-            None => gpu(0).unwrap_or(Device::Cpu),
-        };
-        Ok(self.opened.get_or_init(|| device).clone())
+            None if !cfg!(feature = "cuda") => Ok(Device::Cpu),
+            None => Ok(gpu(0).unwrap_or_else(|error| {
+                eprintln!("running on the CPU: {}", causes(&error));
+                Device::Cpu
+            })),
+        }
     }
 
     /// The numbers asked for, which the device must have.

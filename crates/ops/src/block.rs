@@ -122,7 +122,7 @@ impl BlockWeights {
     }
 
     /// Whether the gradient computes the hidden states again rather than have every call keep them:
-    /// less memory in training for about a quarter more time. The numbers stay the same.
+    /// less memory in training for about a fifth more processor time. The numbers stay the same.
     pub fn recomputed(self, recompute: bool) -> Self {
         Self { recompute, ..self }
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
-    BlockShape, BlockWeights, ConvShape, gain_bias, project_add, sample_and_kl, sample_prior,
+    BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, sample_and_kl, sample_prior,
     upsample_add,
 };
 
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub(crate) struct Decoder {
     blocks: Vec<DecoderBlock>,
-    /// Learned bias per resolution, (r, r, width).
+    /// Learned bias per resolution, (r · r · width).
     biases: BTreeMap<usize, Tensor>,
     gain_bias: Tensor,
     image_size: usize,
@@ -133,26 +133,20 @@ impl DecoderBlock {
 }
 
 impl Decoder {
-    pub(crate) fn new(
-        config: &VdvaeConfig,
-        parameters: &Parameters,
-        device: &Device,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &VdvaeConfig, parameters: &Parameters, device: &Device) -> Self {
         let blocks = config.decoder_blocks().len();
         let mut biases = BTreeMap::new();
         for (i, resolution) in config.bias_resolutions().into_iter().enumerate() {
-            let bias = parameters.unit(&format!("decoder.bias_xs.{i}"));
-            let shape = (resolution, resolution, config.width_at(resolution));
-            biases.insert(resolution, bias.reshape(shape)?);
+            biases.insert(resolution, parameters.unit(&format!("decoder.bias_xs.{i}")));
         }
-        Ok(Self {
+        Self {
             blocks: (0..blocks).map(|i| DecoderBlock::new(config, parameters, i)).collect(),
             biases,
             gain_bias: parameters.unit("decoder.gain_bias"),
             image_size: config.image_size,
             device: device.clone(),
             dtype: DType::F32,
-        })
+        }
     }
 
     /// The same decoder with activations of another type.
@@ -209,16 +203,16 @@ impl Decoder {
         match (b.mix_from, state) {
             (Some(from), None) => Ok(upsample_add(&states[&from], bias, r / from, b.width)?),
             (Some(from), Some(state)) => {
-                Ok((state + upsample_add(&states[&from], None, r / from, b.width)?)?)
+                Ok(add(state, &upsample_add(&states[&from], None, r / from, b.width)?)?)
             }
             (None, Some(state)) => Ok(state.clone()),
-            (None, None) => match bias {
-                // Spread before it is rounded: its gradient is summed in float32.
-                Some(bias) => {
-                    Ok(bias.broadcast_as((n, r, r, b.width))?.to_dtype(self.dtype)?.contiguous()?)
+            (None, None) => {
+                let zeros = Tensor::zeros((n, r, r, b.width), self.dtype, &self.device)?;
+                match bias {
+                    Some(_) => Ok(upsample_add(&zeros, bias, 1, b.width)?),
+                    None => Ok(zeros),
                 }
-                None => Ok(Tensor::zeros((n, r, r, b.width), self.dtype, &self.device)?),
-            },
+            }
         }
     }
 }

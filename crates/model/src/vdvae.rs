@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
-use vdvae_ops::{ConvShape, conv, kl_sum, mixture_nll, mixture_sample};
+use vdvae_ops::{ConvShape, add, cast, conv, kl_sum, mixture_nll, mixture_sample, scale};
 
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::VdvaeConfig;
@@ -82,7 +82,7 @@ impl Vdvae {
         let output = ConvShape { input: config.width, output: logits, kernel: 1 };
         Ok(Self {
             encoder: Encoder::new(config, &parameters),
-            decoder: Decoder::new(config, &parameters, device)?,
+            decoder: Decoder::new(config, &parameters, device),
             output: (output, parameters.unit("decoder.out_net.out_conv")),
             config: config.clone(),
             parameters,
@@ -197,7 +197,7 @@ impl Vdvae {
             let kl = kl_sum(&output.latent)?;
             layer(output.index, &kl)?;
             rate = Some(match rate.take() {
-                Some(sum) => (sum + kl)?,
+                Some(sum) => add(&sum, &kl)?,
                 None => kl,
             });
             Ok(ControlFlow::Continue(()))
@@ -206,7 +206,7 @@ impl Vdvae {
         let rate = rate.expect("a valid configuration has a layer");
         let logits = self.logits(&px)?;
         let distortion = mixture_nll(&logits, &pixels, self.config.low_bit)?;
-        let rate = (rate / self.dimensions() as f64)?;
+        let rate = scale(&rate, 1.0 / self.dimensions() as f64)?;
         Ok((ElboTerms { distortion, rate }, px))
     }
 
@@ -302,7 +302,7 @@ impl Vdvae {
     /// The mixture of every pixel, in float32: likelihoods of sharp mixtures need its means to more
     /// digits than bfloat16 has.
     fn logits(&self, px: &Tensor) -> Result<Tensor> {
-        Ok(conv(&px.to_dtype(DType::F32)?, &self.output.1, self.output.0)?)
+        Ok(conv(&cast(px, DType::F32)?, &self.output.1, self.output.0)?)
     }
 
     /// Draws pictures from the output distribution.

@@ -17,6 +17,7 @@ use candle_core::{Result, Tensor};
 
 use crate::conv::ConvShape;
 use crate::cpu::product::Packed;
+use crate::tape;
 use fused::Fused;
 
 /// Sizes of a block.
@@ -129,20 +130,17 @@ impl BlockWeights {
 
     /// See [`block`].
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let x = x.contiguous()?;
-        let op = self.op(x.track_op());
-        x.apply_op2(&self.parameters, op)
+        tape::apply2(x, &self.parameters, self.op(tape::tracked(x)))
     }
 
     /// See [`joined_block`].
     pub fn apply_joined(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        let (x, y) = (x.contiguous()?, y.contiguous()?);
-        let op = self.op(x.track_op() || y.track_op());
-        x.apply_op3(&y, &self.parameters, op)
+        let op = self.op(tape::tracked(x) || tape::tracked(y));
+        tape::apply3(x, y, &self.parameters, op)
     }
 
     fn op(&self, input_tracked: bool) -> Fused {
-        let keep = !self.recompute && (input_tracked || self.parameters.track_op());
+        let keep = !self.recompute && (input_tracked || tape::tracked(&self.parameters));
         Fused::new(self.shape, keep, self.packed.clone())
     }
 }

@@ -14,6 +14,7 @@ use crate::cuda::{
     moves,
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+use crate::tape::{self, Operator, candle_gradient};
 
 /// `x · gain + bias`, channel by channel.
 ///
@@ -22,7 +23,7 @@ use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 /// - `parameters`: (2C): gains, then biases
 /// - result: (N, H, W, C)
 pub fn gain_bias(x: &Tensor, parameters: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(parameters, GainBias)
+    tape::apply2(x, parameters, GainBias)
 }
 
 struct GainBias;
@@ -117,23 +118,26 @@ impl CustomOp2 for GainBias {
         Ok((out.into_storage(), x_layout.shape().clone()))
     }
 
-    fn bwd(
+    candle_gradient!(2);
+}
+
+impl Operator<2> for GainBias {
+    fn backward(
         &self,
-        x: &Tensor,
-        parameters: &Tensor,
-        _result: &Tensor,
+        [x, parameters]: [&Tensor; 2],
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
         let channels = Self::channels(x.shape(), parameters.shape())?;
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let gpu = Gpu::of_tensor(x, Self::NAME)?;
             let [xs, ps, us] = Operand::all([x, parameters, upstream], Self::NAME)?;
             let (dx, dp) = moves::gain_bias_backward(&gpu, (xs.view(), ps.view(), us.view()))?;
-            return Ok((
-                x.track_op().then(|| dx.into_tensor(x.shape())),
-                parameters.track_op().then(|| dp.into_tensor(parameters.shape())),
-            ));
+            return Ok([
+                wanted[0].then(|| dx.into_tensor(x.shape())),
+                wanted[1].then(|| dp.into_tensor(parameters.shape())),
+            ]);
         }
         dispatch!(x.dtype(), Self::NAME, T => {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
@@ -144,9 +148,9 @@ impl CustomOp2 for GainBias {
                 })
             })?;
             // One pass gives both; a constant's is dropped.
-            let dx = x.track_op().then(|| tensor(dx, x.shape())).transpose()?;
-            let dp = parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?;
-            Ok((dx, dp))
+            let dx = wanted[0].then(|| tensor(dx, x.shape())).transpose()?;
+            let dp = wanted[1].then(|| tensor(dp, parameters.shape())).transpose()?;
+            Ok([dx, dp])
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::cuda::{
     gpu::{Gpu, Kind, Operand, View},
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+use crate::tape::{self, Operator, candle_gradient};
 
 /// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
 /// kernel column, input), then one bias an output. For a 1×1 kernel this is PyTorch's order.
@@ -109,7 +110,7 @@ pub(crate) fn run_conv<T: Real>(
 /// - `parameters`: (`shape.parameters()`)
 /// - result: (N, H, W, `shape.output`)
 pub fn conv(x: &Tensor, parameters: &Tensor, shape: ConvShape) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(parameters, Conv { shape })
+    tape::apply2(x, parameters, Conv { shape })
 }
 
 struct Conv {
@@ -197,15 +198,18 @@ impl CustomOp2 for Conv {
         Ok((out.into_storage(), shape))
     }
 
-    fn bwd(
+    candle_gradient!(2);
+}
+
+impl Operator<2> for Conv {
+    fn backward(
         &self,
-        x: &Tensor,
-        parameters: &Tensor,
-        _result: &Tensor,
+        [x, parameters]: [&Tensor; 2],
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
         let grid = grid_of(Self::NAME, x.shape(), self.shape.input)?;
-        let wanted = (x.track_op(), parameters.track_op());
+        let wanted = (wanted[0], wanted[1]);
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let gpu = Gpu::of_tensor(x, Self::NAME)?;
@@ -213,7 +217,7 @@ impl CustomOp2 for Conv {
             let views = (xs.view(), ps.view(), us.view());
             let (dx, dp) = dense::conv_backward(&gpu, (grid, self.shape), views, wanted)?;
             let dp = dp.map(|dp| dp.into_tensor(parameters.shape()));
-            return Ok((dx.map(|dx| dx.into_tensor(x.shape())), dp));
+            return Ok([dx.map(|dx| dx.into_tensor(x.shape())), dp]);
         }
         dispatch!(x.dtype(), Self::NAME, T => {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
@@ -223,10 +227,10 @@ impl CustomOp2 for Conv {
                     })
                 })
             })?;
-            Ok((
+            Ok([
                 dx.map(|d| tensor(d, x.shape())).transpose()?,
                 dp.map(|d| tensor(d, parameters.shape())).transpose()?,
-            ))
+            ])
         })
     }
 }
@@ -249,7 +253,7 @@ pub fn project_add(
     parameters: &Tensor,
     shape: ConvShape,
 ) -> Result<Tensor> {
-    base.contiguous()?.apply_op3(&latent.contiguous()?, parameters, ProjectAdd { shape })
+    tape::apply3(base, latent, parameters, ProjectAdd { shape })
 }
 
 struct ProjectAdd {
@@ -379,14 +383,16 @@ impl CustomOp3 for ProjectAdd {
         Ok((out.into_storage(), shape))
     }
 
-    fn bwd(
+    candle_gradient!(3);
+}
+
+impl Operator<3> for ProjectAdd {
+    fn backward(
         &self,
-        base: &Tensor,
-        latent: &Tensor,
-        parameters: &Tensor,
-        _result: &Tensor,
+        [base, latent, parameters]: [&Tensor; 3],
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
         let (grid, base_width, _) = self.grid(base.shape(), latent.shape())?;
         let (pixels, output) = (grid.pixels(), self.shape.output);
         #[cfg(feature = "cuda")]
@@ -401,11 +407,11 @@ impl CustomOp3 for ProjectAdd {
                 (ls.view(), latent_width),
                 (ps.view(), us.view()),
             )?;
-            return Ok((
+            return Ok([
                 Some(db.into_tensor(base.shape())),
                 Some(dl.into_tensor(latent.shape())),
-                parameters.track_op().then(|| dp.into_tensor(parameters.shape())),
-            ));
+                wanted[2].then(|| dp.into_tensor(parameters.shape())),
+            ]);
         }
         dispatch!(base.dtype(), Self::NAME, T => {
             let (db, dl, dp) = with_slice::<T, _>(latent, Self::NAME, |ls| {
@@ -421,11 +427,11 @@ impl CustomOp3 for ProjectAdd {
                     })
                 })
             })?;
-            Ok((
+            Ok([
                 Some(tensor(db, base.shape())?),
                 Some(tensor(dl, latent.shape())?),
-                parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?,
-            ))
+                wanted[2].then(|| tensor(dp, parameters.shape())).transpose()?,
+            ])
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::cuda::{
 use crate::elementary::Elementary;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
+use crate::tape::{self, Operator, candle_gradient};
 
 /// Draws the latent of a posterior, and its KL from the prior.
 ///
@@ -38,7 +39,7 @@ use crate::shape::{nhwc, same_shape};
 /// Where the shapes do not fit.
 pub fn sample_and_kl(posterior: &Tensor, prior: &Tensor, noise: Option<Tensor>) -> Result<Tensor> {
     let noise = noise.map(|noise| noise.contiguous()).transpose()?;
-    posterior.contiguous()?.apply_op2(&prior.contiguous()?, SampleAndKl { noise })
+    tape::apply2(posterior, prior, SampleAndKl { noise })
 }
 
 /// Draws latents from a prior, its deviation scaled by `temperature`. Has no gradient.
@@ -111,12 +112,13 @@ impl SampleAndKl {
     }
 
     /// Gradients of the posterior and the prior, where they are wanted.
-    fn backward<T: Gaussian>(
+    fn cpu_backward<T: Gaussian>(
         &self,
         posterior: &Tensor,
         prior: &Tensor,
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
         let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
         with_slice::<T, _>(posterior, Self::NAME, |ms| {
             with_slice::<T, _>(prior, Self::NAME, |ps| {
@@ -129,13 +131,13 @@ impl SampleAndKl {
                             prior: ps,
                             noise,
                         };
-                        let run = |of: &Tensor, width, kernel: Kernel<T>| {
-                            let wanted = of.track_op();
+                        let run = |wanted: bool, of: &Tensor, width, kernel: Kernel<T>| {
                             wanted.then(|| tensor(gradient(pixels, gs, width, kernel), of.shape()))
                         };
-                        let dq = run(posterior, 2 * latent_channels, T::posterior_gradient);
-                        let dp = run(prior, prior_width, T::prior_gradient);
-                        Ok((dq.transpose()?, dp.transpose()?))
+                        let dq =
+                            run(wanted[0], posterior, 2 * latent_channels, T::posterior_gradient);
+                        let dp = run(wanted[1], prior, prior_width, T::prior_gradient);
+                        Ok([dq.transpose()?, dp.transpose()?])
                     })
                 })
             })
@@ -150,19 +152,24 @@ impl SampleAndKl {
         posterior: &Tensor,
         prior: &Tensor,
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
         let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
         let gpu = Gpu::of_tensor(posterior, Self::NAME)?;
         let [ms, ps, us] = Operand::all([posterior, prior, upstream], Self::NAME)?;
         let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
         let noise = noise.as_ref().map(Operand::view);
-        let (latent, wanted) = (
-            Latent { latent_channels, prior_width, posterior: ms.view(), prior: ps.view(), noise },
-            (posterior.track_op(), prior.track_op()),
-        );
-        let (dq, dp) = latent.backward(&gpu, us.view(), wanted)?;
+        let (posterior_view, prior_view) = (ms.view(), ps.view());
+        let latent = Latent {
+            latent_channels,
+            prior_width,
+            posterior: posterior_view,
+            prior: prior_view,
+            noise,
+        };
+        let (dq, dp) = latent.backward(&gpu, us.view(), wanted.into())?;
         let dq = dq.map(|dq| dq.into_tensor(posterior.shape()));
-        Ok((dq, dp.map(|dp| dp.into_tensor(prior.shape()))))
+        Ok([dq, dp.map(|dp| dp.into_tensor(prior.shape()))])
     }
 }
 
@@ -232,19 +239,22 @@ impl CustomOp2 for SampleAndKl {
         Ok((latent.forward(&gpu)?.into_storage(), shape.clone()))
     }
 
-    fn bwd(
+    candle_gradient!(2);
+}
+
+impl Operator<2> for SampleAndKl {
+    fn backward(
         &self,
-        posterior: &Tensor,
-        prior: &Tensor,
-        _result: &Tensor,
+        [posterior, prior]: [&Tensor; 2],
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
         #[cfg(feature = "cuda")]
         if posterior.device().is_cuda() {
-            return self.cuda_backward(posterior, prior, upstream);
+            return self.cuda_backward(posterior, prior, upstream, wanted);
         }
         dispatch!(posterior.dtype(), Self::NAME, T => {
-            self.backward::<T>(posterior, prior, upstream)
+            self.cpu_backward::<T>(posterior, prior, upstream, wanted)
         })
     }
 }

@@ -70,6 +70,7 @@ mod rate;
 mod real;
 mod shape;
 mod simd;
+mod tape;
 #[cfg(test)]
 mod testing;
 mod upsample;
@@ -85,6 +86,7 @@ pub use pool::avg_pool;
 pub use rate::kl_sum;
 pub use real::Real;
 pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
+pub use tape::{Gradients, Tape, add, cast, scale};
 pub use upsample::upsample_add;
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which

@@ -25,6 +25,7 @@ use crate::cuda::{
 };
 use crate::real::{dispatch, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
+use crate::tape::{self, Operator, candle_gradient};
 
 pub use self::sample::mixture_sample;
 
@@ -51,7 +52,7 @@ pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Te
     if pixels.dtype() != DType::U8 {
         candle_core::bail!("{name}: expected pixels of type U8, found {:?}", pixels.dtype());
     }
-    let keep = logits.track_op();
+    let keep = tape::tracked(logits);
     #[cfg(feature = "cuda")]
     if logits.device().is_cuda() {
         let pixels = pixels.to_device(logits.device())?.contiguous()?;
@@ -62,7 +63,7 @@ pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Te
             keep,
             gradient: Mutex::new(None),
         };
-        return logits.contiguous()?.apply_op1(op);
+        return tape::apply1(logits, op);
     }
     let pixels = pixels.flatten_all()?.to_vec1::<u8>()?;
     let op = MixtureNll {
@@ -73,7 +74,7 @@ pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Te
         keep,
         gradient: Mutex::new(None),
     };
-    logits.contiguous()?.apply_op1(op)
+    tape::apply1(logits, op)
 }
 
 /// The dimensions of logits, and M.
@@ -215,7 +216,16 @@ impl CustomOp1 for MixtureNll {
         Ok((values.into_storage(), Shape::from(layout.dims()[0])))
     }
 
-    fn bwd(&self, logits: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+    candle_gradient!(1);
+}
+
+impl Operator<1> for MixtureNll {
+    fn backward(
+        &self,
+        [logits]: [&Tensor; 1],
+        upstream: &Tensor,
+        _: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
         let kept = self.gradient.lock().expect("no panic while held").take();
         #[cfg(feature = "cuda")]
         if logits.device().is_cuda() {
@@ -231,7 +241,7 @@ impl CustomOp1 for MixtureNll {
             };
             let upstream = Operand::new(upstream, Self::NAME)?;
             device::scale_images(&gpu, gradient.view(), upstream.view())?;
-            return Ok(Some(gradient.into_tensor(logits.shape())));
+            return Ok([Some(gradient.into_tensor(logits.shape()))]);
         }
         dispatch!(logits.dtype(), Self::NAME, T => {
             // Kept for one backward pass; a further one computes it again.
@@ -245,7 +255,7 @@ impl CustomOp1 for MixtureNll {
                 scale_images(&mut gradient, upstream);
                 Ok(())
             })?;
-            Ok(Some(tensor(gradient, logits.shape())?))
+            Ok([Some(tensor(gradient, logits.shape())?)])
         })
     }
 }

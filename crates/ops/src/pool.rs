@@ -16,6 +16,7 @@ use crate::cuda::{
 };
 use crate::real::{dispatch, slice, tensor, with_slice};
 use crate::shape::nhwc;
+use crate::tape::{self, Operator, candle_gradient};
 
 /// Averages `rate`×`rate` cells, then appends channels of zeros up to `channels_out`.
 ///
@@ -29,7 +30,7 @@ pub fn avg_pool(x: &Tensor, rate: usize, channels_out: usize) -> Result<Tensor> 
     if rate == 1 && x.dims().last() == Some(&channels_out) {
         return Ok(x.clone());
     }
-    x.contiguous()?.apply_op1(AvgPool { rate, channels_out })
+    tape::apply1(x, AvgPool { rate, channels_out })
 }
 
 struct AvgPool {
@@ -114,19 +115,28 @@ impl CustomOp1 for AvgPool {
         Ok((moves::pool(&gpu, sizes.resampling(&shape), x)?.into_storage(), shape))
     }
 
-    fn bwd(&self, x: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+    candle_gradient!(1);
+}
+
+impl Operator<1> for AvgPool {
+    fn backward(
+        &self,
+        [x]: [&Tensor; 1],
+        upstream: &Tensor,
+        _: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let (sizes, shape) = self.sizes(x.shape())?;
             let gpu = Gpu::of_tensor(x, Self::NAME)?;
             let (us, n) = (Operand::new(upstream, Self::NAME)?, x.elem_count());
             let dx = moves::pool_backward(&gpu, sizes.resampling(&shape), us.view(), n)?;
-            return Ok(Some(dx.into_tensor(x.shape())));
+            return Ok([Some(dx.into_tensor(x.shape()))]);
         }
         let (sizes, _) = self.sizes(x.shape())?;
         dispatch!(x.dtype(), Self::NAME, T => {
             let dx = with_slice::<T, _>(upstream, Self::NAME, |g| Ok(backward(g, sizes)))?;
-            Ok(Some(tensor(dx, x.shape())?))
+            Ok([Some(tensor(dx, x.shape())?)])
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::cuda::{
     latent,
 };
 use crate::real::{dispatch, slice, tensor, with_slice};
+use crate::tape::{self, Operator, candle_gradient};
 
 /// Sums the KL half of what [`crate::sample_and_kl`] returns, in float64, over pixels and channels.
 ///
@@ -19,7 +20,7 @@ use crate::real::{dispatch, slice, tensor, with_slice};
 /// - `latent`: (N, r, r, 2Z): latent | KL in nats
 /// - result: (N) nats, float32 where the latents are float32 or bfloat16
 pub fn kl_sum(latent: &Tensor) -> Result<Tensor> {
-    latent.contiguous()?.apply_op1(KlSum)
+    tape::apply1(latent, KlSum)
 }
 
 struct KlSum;
@@ -63,7 +64,16 @@ impl CustomOp1 for KlSum {
         Ok((latent::kl_sum(&gpu, view, n, width / 2)?.into_storage(), Shape::from(n)))
     }
 
-    fn bwd(&self, latent: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+    candle_gradient!(1);
+}
+
+impl Operator<1> for KlSum {
+    fn backward(
+        &self,
+        [latent]: [&Tensor; 1],
+        upstream: &Tensor,
+        _: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
         let (n, width) = Self::sizes(latent.shape())?;
         #[cfg(feature = "cuda")]
         if latent.device().is_cuda() {
@@ -71,11 +81,11 @@ impl CustomOp1 for KlSum {
             let us = Operand::new(upstream, Self::NAME)?;
             let of = (Kind::of(latent.dtype(), Self::NAME)?, latent.elem_count());
             let d = latent::spread_kl(&gpu, of, us.view(), width / 2)?;
-            return Ok(Some(d.into_tensor(latent.shape())));
+            return Ok([Some(d.into_tensor(latent.shape()))]);
         }
         dispatch!(latent.dtype(), Self::NAME, T => {
             let d = with_slice::<T, _>(upstream, Self::NAME, |us| Ok(spread(us, n, width, latent.elem_count())))?;
-            Ok(Some(tensor(d, latent.shape())?))
+            Ok([Some(tensor(d, latent.shape())?)])
         })
     }
 }

@@ -17,14 +17,15 @@ use crate::cuda::{
     moves,
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
-use crate::shape::{nhwc, same_shape};
+use crate::shape::nhwc;
+use crate::tape::{self, Operator, candle_gradient};
 
 /// Repeats every pixel of `low` `rate`×`rate` times, keeps its first `channels` channels (or
 /// appends zeros where it has fewer), and adds `bias` to every image.
 ///
 /// # Shapes
 /// - `low`: (N, h, w, Cl)
-/// - `bias`: (h·rate, w·rate, `channels`); `None` is zero
+/// - `bias`: (h·rate · w·rate · `channels`) numbers in any shape; `None` is zero
 /// - result: (N, h·rate, w·rate, `channels`)
 ///
 /// # Errors
@@ -37,8 +38,8 @@ pub fn upsample_add(
 ) -> Result<Tensor> {
     let op = UpsampleAdd { rate, channels };
     match bias {
-        Some(bias) => low.contiguous()?.apply_op2(&bias.contiguous()?, op),
-        None => low.contiguous()?.apply_op1(op),
+        Some(bias) => tape::apply2(low, bias, op),
+        None => tape::apply1(low, op),
     }
 }
 
@@ -96,8 +97,13 @@ impl UpsampleAdd {
         Ok((sizes, [n, h * rate, w * rate, channels]))
     }
 
-    fn low_gradient(&self, low: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
-        if !low.track_op() {
+    fn low_gradient(
+        &self,
+        low: &Tensor,
+        upstream: &Tensor,
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        if !wanted {
             return Ok(None);
         }
         let (sizes, _) = self.sizes(low.shape())?;
@@ -137,8 +143,17 @@ impl CustomOp1 for UpsampleAdd {
         Ok((out.into_storage(), Shape::from(&shape)))
     }
 
-    fn bwd(&self, low: &Tensor, _result: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
-        self.low_gradient(low, upstream)
+    candle_gradient!(1);
+}
+
+impl Operator<1> for UpsampleAdd {
+    fn backward(
+        &self,
+        [low]: [&Tensor; 1],
+        upstream: &Tensor,
+        wanted: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
+        Ok([self.low_gradient(low, upstream, wanted[0])?])
     }
 }
 
@@ -155,7 +170,7 @@ impl CustomOp2 for UpsampleAdd {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (sizes, shape) = self.sizes(low_layout.shape())?;
-        same_shape(Self::NAME, "the bias", &shape[1..], bias_layout.shape())?;
+        check_bias(&shape, bias_layout.shape())?;
         same_dtype(Self::NAME, &[low.dtype(), bias.dtype()])?;
         dispatch!(low.dtype(), Self::NAME, T => {
             let low = slice::<T>(low, low_layout, Self::NAME)?;
@@ -174,7 +189,7 @@ impl CustomOp2 for UpsampleAdd {
         bias_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
         let (sizes, shape) = self.sizes(low_layout.shape())?;
-        same_shape(Self::NAME, "the bias", &shape[1..], bias_layout.shape())?;
+        check_bias(&shape, bias_layout.shape())?;
         let gpu = Gpu::of(&low.device)?;
         let low = View::new(low, low_layout, Self::NAME)?;
         let bias = View::new(bias, bias_layout, Self::NAME)?.expect(Kind::F32, Self::NAME)?;
@@ -182,23 +197,26 @@ impl CustomOp2 for UpsampleAdd {
         Ok((out.into_storage(), Shape::from(&shape)))
     }
 
-    fn bwd(
+    candle_gradient!(2);
+}
+
+impl Operator<2> for UpsampleAdd {
+    fn backward(
         &self,
-        low: &Tensor,
-        bias: &Tensor,
-        _result: &Tensor,
+        [low, bias]: [&Tensor; 2],
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let low_gradient = self.low_gradient(low, upstream)?;
-        if !bias.track_op() {
-            return Ok((low_gradient, None));
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let low_gradient = self.low_gradient(low, upstream, wanted[0])?;
+        if !wanted[1] {
+            return Ok([low_gradient, None]);
         }
         #[cfg(feature = "cuda")]
         if bias.device().is_cuda() {
             let gpu = Gpu::of_tensor(bias, Self::NAME)?;
             let us = Operand::new(upstream, Self::NAME)?;
             let d = moves::sum_images(&gpu, us.view(), bias.elem_count())?;
-            return Ok((low_gradient, Some(d.into_tensor(bias.shape()))));
+            return Ok([low_gradient, Some(d.into_tensor(bias.shape()))]);
         }
         let (sizes, _) = self.sizes(low.shape())?;
         let row = sizes.high_row();
@@ -206,9 +224,18 @@ impl CustomOp2 for UpsampleAdd {
             let d = with_slice::<T, _>(upstream, Self::NAME, |g| {
                 Ok(sum_images(g, bias.elem_count(), row))
             })?;
-            Ok((low_gradient, Some(tensor(d, bias.shape())?)))
+            Ok([low_gradient, Some(tensor(d, bias.shape())?)])
         })
     }
+}
+
+/// Fails where the numbers of a bias are not those of an image.
+fn check_bias(image: &[usize; 4], bias: &Shape) -> Result<()> {
+    if bias.elem_count() == image[1..].iter().product::<usize>() {
+        return Ok(());
+    }
+    let (name, dims) = (UpsampleAdd::NAME, bias.dims());
+    candle_core::bail!("{name}: expected the bias of {:?}, found {dims:?}", &image[1..])
 }
 
 fn forward<T: Real>(low: &[T], bias: Option<&[T]>, sizes: Sizes) -> Vec<T> {

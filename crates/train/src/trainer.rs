@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
+use vdvae_ops::Tape;
 
 use crate::optimizer::{Memory, Optimizer, Outcome};
 use crate::shards::Shards;
@@ -216,13 +217,12 @@ impl Trainer {
                 false => Noise::Seeded { seed, first },
             };
             let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
-            let terms = model.loss(&shard, noise)?;
-            let share = rows.len() as f64 / n as f64;
-            let mut store = (terms.mean()? * share)?.backward()?;
+            let (terms, tape) = Tape::record(|| model.loss(&shard, noise))?;
+            // The gradient of the mean over the whole batch.
+            let seed = terms.rate.ones_like()?.affine(1.0 / n as f64, 0.0)?;
+            let mut store =
+                tape.backward(&[(&terms.distortion, seed.clone()), (&terms.rate, seed)])?;
             let gradients = variables.iter().map(|variable| store.remove(variable)).collect();
-            // Without the graph, which has to be dropped here.
-            let terms =
-                ElboTerms { distortion: terms.distortion.detach(), rate: terms.rate.detach() };
             Ok::<(_, Vec<_>), Error>((terms, gradients))
         })?;
         let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();

@@ -16,6 +16,7 @@ use crate::cuda::{
     gpu::{Gpu, Kind, Operand, View},
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+use crate::tape::{Operator, candle_gradient};
 
 const NAME: &str = "residual block";
 
@@ -68,12 +69,12 @@ impl Fused {
         inputs: &[&Tensor],
         parameters: &Tensor,
         upstream: &Tensor,
-    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
-        let wanted: Vec<bool> = inputs.iter().map(|x| x.track_op()).collect();
+        wanted: &[bool],
+    ) -> Result<(Vec<Option<Tensor>>, Tensor)> {
         let run = |slices: &[(&[T], usize)]| {
             with_slice::<T, _>(parameters, NAME, |flat| {
                 with_slice::<T, _>(upstream, NAME, |us| {
-                    Ok(self.backward(grid, slices, flat, us, &wanted))
+                    Ok(self.backward(grid, slices, flat, us, wanted))
                 })
             })
         };
@@ -84,10 +85,10 @@ impl Fused {
         })?;
         let dx = dx
             .into_iter()
-            .zip(inputs)
-            .map(|(d, x)| x.track_op().then(|| tensor(d, x.shape())).transpose())
+            .zip(inputs.iter().zip(wanted))
+            .map(|(d, (x, wanted))| wanted.then(|| tensor(d, x.shape())).transpose())
             .collect::<Result<_>>()?;
-        Ok((dx, parameters.track_op().then(|| tensor(dp, parameters.shape())).transpose()?))
+        Ok((dx, tensor(dp, parameters.shape())?))
     }
 }
 
@@ -124,9 +125,9 @@ impl Fused {
         inputs: &[&Tensor],
         parameters: &Tensor,
         upstream: &Tensor,
-    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        wanted: &[bool],
+    ) -> Result<(Vec<Option<Tensor>>, Tensor)> {
         let gpu = Gpu::of_tensor(parameters, NAME)?;
-        let wanted: Vec<bool> = inputs.iter().map(|x| x.track_op()).collect();
         let operands = inputs.iter().map(|x| Operand::new(x, NAME)).collect::<Result<Vec<_>>>()?;
         let views: Vec<_> =
             operands.iter().zip(inputs).map(|(x, of)| (x.view(), of.dims()[3])).collect();
@@ -143,11 +144,10 @@ impl Fused {
             inputs: &views,
             parameters: parameters_view,
         };
-        let gradients = call.backward(hidden, us.view(), &wanted)?;
+        let gradients = call.backward(hidden, us.view(), wanted)?;
         let dx = gradients.inputs.into_iter().zip(inputs);
         let dx = dx.map(|(dx, x)| dx.map(|dx| dx.into_tensor(x.shape()))).collect();
-        let dp = gradients.parameters.into_tensor(parameters.shape());
-        Ok((dx, parameters.track_op().then_some(dp)))
+        Ok((dx, gradients.parameters.into_tensor(parameters.shape())))
     }
 }
 
@@ -182,24 +182,7 @@ impl CustomOp2 for Fused {
         })
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        parameters: &Tensor,
-        _result: &Tensor,
-        upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grid = self.check(&[x.shape()], parameters.shape())?;
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            let (mut dx, dp) = self.gpu_gradients(grid, &[x], parameters, upstream)?;
-            return Ok((dx.remove(0), dp));
-        }
-        dispatch!(x.dtype(), NAME, T => {
-            let (mut dx, dp) = self.gradients::<T>(grid, &[x], parameters, upstream)?;
-            Ok((dx.remove(0), dp))
-        })
-    }
+    candle_gradient!(2);
 }
 
 impl CustomOp3 for Fused {
@@ -240,23 +223,54 @@ impl CustomOp3 for Fused {
         })
     }
 
-    fn bwd(
+    candle_gradient!(3);
+}
+
+impl Fused {
+    /// Gradients of the inputs and the parameters, where they are wanted.
+    fn all_gradients(
         &self,
-        x: &Tensor,
-        y: &Tensor,
+        inputs: &[&Tensor],
         parameters: &Tensor,
-        _result: &Tensor,
         upstream: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grid = self.check(&[x.shape(), y.shape()], parameters.shape())?;
+        wanted: &[bool],
+    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        let shapes: Vec<&Shape> = inputs.iter().map(|x| x.shape()).collect();
+        let grid = self.check(&shapes, parameters.shape())?;
+        let (wanted_inputs, wanted_parameters) = wanted.split_at(inputs.len());
         #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            let (mut dx, dp) = self.gpu_gradients(grid, &[x, y], parameters, upstream)?;
-            return Ok((dx.remove(0), dx.remove(0), dp));
+        if parameters.device().is_cuda() {
+            let (dx, dp) = self.gpu_gradients(grid, inputs, parameters, upstream, wanted_inputs)?;
+            return Ok((dx, wanted_parameters[0].then_some(dp)));
         }
-        dispatch!(x.dtype(), NAME, T => {
-            let (mut dx, dp) = self.gradients::<T>(grid, &[x, y], parameters, upstream)?;
-            Ok((dx.remove(0), dx.remove(0), dp))
+        dispatch!(parameters.dtype(), NAME, T => {
+            let (dx, dp) =
+                self.gradients::<T>(grid, inputs, parameters, upstream, wanted_inputs)?;
+            Ok((dx, wanted_parameters[0].then_some(dp)))
         })
+    }
+}
+
+impl Operator<2> for Fused {
+    fn backward(
+        &self,
+        [x, parameters]: [&Tensor; 2],
+        upstream: &Tensor,
+        wanted: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let (mut dx, dp) = self.all_gradients(&[x], parameters, upstream, &wanted)?;
+        Ok([dx.remove(0), dp])
+    }
+}
+
+impl Operator<3> for Fused {
+    fn backward(
+        &self,
+        [x, y, parameters]: [&Tensor; 3],
+        upstream: &Tensor,
+        wanted: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let (mut dx, dp) = self.all_gradients(&[x, y], parameters, upstream, &wanted)?;
+        Ok([dx.remove(0), dx.remove(0), dp])
     }
 }

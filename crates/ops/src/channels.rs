@@ -54,7 +54,7 @@ impl GainBias {
     }
 
     /// Gradients of `x` and of the parameters.
-    fn backward<T: Real>(
+    fn gradients<T: Real>(
         channels: usize,
         (x, parameters, upstream): (&[T], &[T], &[T]),
     ) -> (Vec<T>, Vec<T>) {
@@ -143,7 +143,7 @@ impl Operator<2> for GainBias {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {
                     with_slice::<T, _>(upstream, Self::NAME, |us| {
-                        Ok(Self::backward(channels, (xs, ps, us)))
+                        Ok(Self::gradients(channels, (xs, ps, us)))
                     })
                 })
             })?;

@@ -16,6 +16,8 @@ use crate::cuda::{
     gpu::{Gpu, Kind, Operand, View},
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+#[cfg(feature = "cuda")]
+use crate::tape::added;
 use crate::tape::{self, Operator, candle_gradient};
 
 /// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
@@ -128,7 +130,7 @@ impl Conv {
         out
     }
 
-    fn backward<T: Real>(
+    fn gradients<T: Real>(
         &self,
         grid: Grid,
         (x, parameters, upstream): (&[T], &[T], &[T]),
@@ -223,7 +225,7 @@ impl Operator<2> for Conv {
             let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {
                     with_slice::<T, _>(upstream, Self::NAME, |us| {
-                        Ok(self.backward(grid, (xs, ps, us), wanted))
+                        Ok(self.gradients(grid, (xs, ps, us), wanted))
                     })
                 })
             })?;
@@ -306,7 +308,7 @@ impl ProjectAdd {
     }
 
     /// Gradients of latent and parameters.
-    fn backward<T: Real>(
+    fn gradients<T: Real>(
         &self,
         pixels: usize,
         (latent, parameters, upstream): (&[T], &[T], &[T]),
@@ -397,21 +399,8 @@ impl Operator<3> for ProjectAdd {
         let (pixels, output) = (grid.pixels(), self.shape.output);
         #[cfg(feature = "cuda")]
         if base.device().is_cuda() {
-            let (_, _, latent_width) = self.grid(base.shape(), latent.shape())?;
-            let gpu = Gpu::of_tensor(base, Self::NAME)?;
-            let [ls, ps, us] = Operand::all([latent, parameters, upstream], Self::NAME)?;
-            let [db, dl, dp] = dense::project_add_backward(
-                &gpu,
-                (pixels, self.shape),
-                base_width,
-                (ls.view(), latent_width),
-                (ps.view(), us.view()),
-            )?;
-            return Ok([
-                Some(db.into_tensor(base.shape())),
-                Some(dl.into_tensor(latent.shape())),
-                wanted[2].then(|| dp.into_tensor(parameters.shape())),
-            ]);
+            let held = [None, None, None];
+            return self.cuda_backward([base, latent, parameters], upstream, wanted, held);
         }
         dispatch!(base.dtype(), Self::NAME, T => {
             let (db, dl, dp) = with_slice::<T, _>(latent, Self::NAME, |ls| {
@@ -422,16 +411,61 @@ impl Operator<3> for ProjectAdd {
                         for (db, us) in tails.zip(us.chunks_exact(output)) {
                             db[base_width - output..].copy_from_slice(us);
                         }
-                        let (dl, dp) = self.backward(pixels, (ls, ps, us));
+                        let (dl, dp) = self.gradients(pixels, (ls, ps, us));
                         Ok((db, dl, dp))
                     })
                 })
             })?;
             Ok([
-                Some(tensor(db, base.shape())?),
-                Some(tensor(dl, latent.shape())?),
+                wanted[0].then(|| tensor(db, base.shape())).transpose()?,
+                wanted[1].then(|| tensor(dl, latent.shape())).transpose()?,
                 wanted[2].then(|| tensor(dp, parameters.shape())).transpose()?,
             ])
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn backward_onto(
+        &self,
+        inputs: [&Tensor; 3],
+        upstream: &Tensor,
+        wanted: [bool; 3],
+        held: [Option<Tensor>; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        match upstream.device().is_cuda() {
+            true => self.cuda_backward(inputs, upstream, wanted, held),
+            false => added(self.backward(inputs, upstream, wanted)?, held),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl ProjectAdd {
+    /// The latent's gradient is added in the product that computes it.
+    fn cuda_backward(
+        &self,
+        [base, latent, parameters]: [&Tensor; 3],
+        upstream: &Tensor,
+        wanted: [bool; 3],
+        [held_base, held, held_parameters]: [Option<Tensor>; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let (grid, base_width, latent_width) = self.grid(base.shape(), latent.shape())?;
+        let gpu = Gpu::of_tensor(base, Self::NAME)?;
+        let [ls, ps, us] = Operand::all([latent, parameters, upstream], Self::NAME)?;
+        let onto = held.as_ref().map(|held| Operand::new(held, Self::NAME)).transpose()?;
+        let (db, dl, dp) = dense::project_add_backward(
+            &gpu,
+            (grid.pixels(), self.shape),
+            base_width,
+            (ls.view(), latent_width),
+            (ps.view(), us.view()),
+            onto.as_ref().map(Operand::view),
+        )?;
+        let gradients = [
+            wanted[0].then(|| db.into_tensor(base.shape())),
+            wanted[1].then(|| dl.map(|dl| dl.into_tensor(latent.shape())).or(held)).flatten(),
+            wanted[2].then(|| dp.into_tensor(parameters.shape())),
+        ];
+        added(gradients, [held_base, None, held_parameters])
     }
 }

@@ -8,7 +8,9 @@ mod kernel;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{
+    CpuStorage, CustomOp2, DType, InplaceOp1, Layout, Result, Shape, Tensor, WithDType,
+};
 use rayon::prelude::*;
 
 use self::kernel::{Gaussian, Kernel, PIXELS, Pixels};
@@ -20,7 +22,7 @@ use crate::cuda::{
 use crate::elementary::Elementary;
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
 use crate::shape::{nhwc, same_shape};
-use crate::tape::{self, Operator, candle_gradient};
+use crate::tape::{self, Operator, added, candle_gradient};
 
 /// Draws the latent of a posterior, and its KL from the prior.
 ///
@@ -111,13 +113,15 @@ impl SampleAndKl {
         }
     }
 
-    /// Gradients of the posterior and the prior, where they are wanted.
+    /// Gradients of the posterior and the prior, where they are wanted; the prior's is added to the
+    /// one `held`.
     fn cpu_backward<T: Gaussian>(
         &self,
         posterior: &Tensor,
         prior: &Tensor,
         upstream: &Tensor,
         wanted: [bool; 2],
+        held: Option<Tensor>,
     ) -> Result<[Option<Tensor>; 2]> {
         let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
         with_slice::<T, _>(posterior, Self::NAME, |ms| {
@@ -131,17 +135,49 @@ impl SampleAndKl {
                             prior: ps,
                             noise,
                         };
-                        let run = |wanted: bool, of: &Tensor, width, kernel: Kernel<T>| {
-                            wanted.then(|| tensor(gradient(pixels, gs, width, kernel), of.shape()))
-                        };
-                        let dq =
-                            run(wanted[0], posterior, 2 * latent_channels, T::posterior_gradient);
-                        let dp = run(wanted[1], prior, prior_width, T::prior_gradient);
-                        Ok([dq.transpose()?, dp.transpose()?])
+                        let dq = wanted[0].then(|| {
+                            let mut dq = vec![T::zero(); ms.len()];
+                            let width = 2 * latent_channels;
+                            gradient(pixels, gs, width, T::posterior_gradient, &mut dq);
+                            tensor(dq, posterior.shape())
+                        });
+                        let dq = dq.transpose()?;
+                        let dp = wanted[1].then(|| {
+                            let Some(held) = held else {
+                                let mut dp = vec![T::zero(); ps.len()];
+                                gradient(pixels, gs, prior_width, T::prior_gradient, &mut dp);
+                                return tensor(dp, prior.shape());
+                            };
+                            held.inplace_op1(&OntoPrior { pixels, upstream: gs })?;
+                            Ok(held)
+                        });
+                        Ok([dq, dp.transpose()?])
                     })
                 })
             })
         })
+    }
+}
+
+/// Adds the gradient of the prior's statistics to a gradient.
+struct OntoPrior<'a, T> {
+    pixels: Pixels<'a, T>,
+    upstream: &'a [T],
+}
+
+impl<T: Gaussian> InplaceOp1 for OntoPrior<'_, T> {
+    fn name(&self) -> &'static str {
+        SampleAndKl::NAME
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let of_type = T::slice_mut(storage);
+        let Some((numbers, (start, end))) = of_type.zip(layout.contiguous_offsets()) else {
+            candle_core::bail!("{}: expected a contiguous {:?}", SampleAndKl::NAME, T::DTYPE);
+        };
+        let (width, out) = (self.pixels.prior_width, &mut numbers[start..end]);
+        gradient(self.pixels, self.upstream, width, T::prior_gradient, out);
+        Ok(())
     }
 }
 
@@ -153,41 +189,36 @@ impl SampleAndKl {
         prior: &Tensor,
         upstream: &Tensor,
         wanted: [bool; 2],
+        held: Option<Tensor>,
     ) -> Result<[Option<Tensor>; 2]> {
         let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
         let gpu = Gpu::of_tensor(posterior, Self::NAME)?;
         let [ms, ps, us] = Operand::all([posterior, prior, upstream], Self::NAME)?;
         let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
         let noise = noise.as_ref().map(Operand::view);
-        let (posterior_view, prior_view) = (ms.view(), ps.view());
-        let latent = Latent {
-            latent_channels,
-            prior_width,
-            posterior: posterior_view,
-            prior: prior_view,
-            noise,
-        };
-        let (dq, dp) = latent.backward(&gpu, us.view(), wanted.into())?;
-        let dq = dq.map(|dq| dq.into_tensor(posterior.shape()));
-        Ok([dq, dp.map(|dp| dp.into_tensor(prior.shape()))])
+        let latent =
+            Latent { latent_channels, prior_width, posterior: ms.view(), prior: ps.view(), noise };
+        let onto = held.as_ref().map(|held| Operand::new(held, Self::NAME)).transpose()?;
+        let onto = onto.as_ref().map(Operand::view);
+        let (dq, dp) = latent.backward(&gpu, us.view(), wanted.into(), onto)?;
+        let dp = dp.map(|dp| dp.into_tensor(prior.shape()));
+        Ok([dq.map(|dq| dq.into_tensor(posterior.shape())), dp.or(held)])
     }
 }
 
-/// Runs a gradient kernel over all chunks; `width` numbers a pixel come out.
+/// Runs a gradient kernel over all chunks of `out`, `width` numbers a pixel.
 fn gradient<T: Gaussian>(
     pixels: Pixels<'_, T>,
     upstream: &[T],
     width: usize,
     kernel: Kernel<T>,
-) -> Vec<T> {
-    let result_width = 2 * pixels.latent_channels;
-    let mut out = vec![T::zero(); upstream.len() / result_width * width];
-    let upstream = upstream.par_chunks(PIXELS * result_width);
+    out: &mut [T],
+) {
+    let upstream = upstream.par_chunks(PIXELS * 2 * pixels.latent_channels);
     out.par_chunks_mut(PIXELS * width)
         .zip(upstream)
         .enumerate()
         .for_each(|(i, (out, upstream))| kernel(pixels.chunk(i), upstream, out));
-    out
 }
 
 impl CustomOp2 for SampleAndKl {
@@ -245,17 +276,30 @@ impl CustomOp2 for SampleAndKl {
 impl Operator<2> for SampleAndKl {
     fn backward(
         &self,
-        [posterior, prior]: [&Tensor; 2],
+        inputs: [&Tensor; 2],
         upstream: &Tensor,
         wanted: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        #[cfg(feature = "cuda")]
-        if posterior.device().is_cuda() {
-            return self.cuda_backward(posterior, prior, upstream, wanted);
-        }
-        dispatch!(posterior.dtype(), Self::NAME, T => {
-            self.cpu_backward::<T>(posterior, prior, upstream, wanted)
-        })
+        self.backward_onto(inputs, upstream, wanted, [None, None])
+    }
+
+    // What a prior has so far is wider than its statistics: adding in place saves passes over that.
+    fn backward_onto(
+        &self,
+        [posterior, prior]: [&Tensor; 2],
+        upstream: &Tensor,
+        wanted: [bool; 2],
+        [other, held]: [Option<Tensor>; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let run = match posterior.dtype() {
+            #[cfg(feature = "cuda")]
+            _ if posterior.device().is_cuda() => Self::cuda_backward,
+            DType::F64 => Self::cpu_backward::<f64>,
+            _ => Self::cpu_backward::<f32>,
+        };
+        let [dq, dp] = run(self, posterior, prior, upstream, wanted, held)?;
+        let [dq] = added([dq], [other])?;
+        Ok([dq, dp])
     }
 }
 

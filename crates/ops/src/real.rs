@@ -15,10 +15,27 @@ pub trait Real:
     + Send
     + Sync
 {
+    /// The numbers of a storage of this type, to be written to.
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
-impl Real for f32 {}
-impl Real for f64 {}
+impl Real for f32 {
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+        match storage {
+            CpuStorage::F32(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+}
+
+impl Real for f64 {
+    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [f64]> {
+        match storage {
+            CpuStorage::F64(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+}
 
 /// The elements of a contiguous CPU tensor; `op` names the caller in the error.
 pub(crate) fn slice<'a, T: Real>(
@@ -32,6 +49,18 @@ pub(crate) fn slice<'a, T: Real>(
     }
 }
 
+/// As [`slice`], of any storage.
+pub(crate) fn host_slice<'a, T: Real>(
+    storage: &'a Storage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<&'a [T]> {
+    match storage {
+        Storage::Cpu(cpu) => slice(cpu, layout, op),
+        _ => candle_core::bail!("{op}: expected a tensor on the CPU"),
+    }
+}
+
 /// Runs `f` on the elements of a CPU tensor, copied first where they are not contiguous.
 pub(crate) fn with_slice<T: Real, R>(
     tensor: &Tensor,
@@ -40,10 +69,7 @@ pub(crate) fn with_slice<T: Real, R>(
 ) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(cpu) => f(slice(cpu, layout, op)?),
-        _ => candle_core::bail!("{op}: expected a tensor on the CPU"),
-    }
+    f(host_slice(&storage, layout, op)?)
 }
 
 /// A CPU tensor that owns `data`.

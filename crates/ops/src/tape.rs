@@ -13,6 +13,9 @@ use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId};
 
 /// An operator with `N` inputs and one result.
 pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
+    /// Whether the gradients it returns may be its result's own gradient, which others read too.
+    const PASSES_ON: bool = false;
+
     /// Gradients of the inputs from that of the result. Those that are not `wanted` may be given or
     /// not.
     fn backward(
@@ -21,6 +24,32 @@ pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
         upstream: &Tensor,
         wanted: [bool; N],
     ) -> Result<[Option<Tensor>; N]>;
+
+    /// The same, added to the gradients that inputs have from other uses. Those are the callee's to
+    /// write to.
+    fn backward_onto(
+        &self,
+        inputs: [&Tensor; N],
+        upstream: &Tensor,
+        wanted: [bool; N],
+        held: [Option<Tensor>; N],
+    ) -> Result<[Option<Tensor>; N]> {
+        added(self.backward(inputs, upstream, wanted)?, held)
+    }
+}
+
+/// Gradients, each added to what its input has from other uses.
+pub(crate) fn added<const N: usize>(
+    mut gradients: [Option<Tensor>; N],
+    held: [Option<Tensor>; N],
+) -> Result<[Option<Tensor>; N]> {
+    for (gradient, held) in gradients.iter_mut().zip(held) {
+        *gradient = match (gradient.take(), held) {
+            (Some(gradient), Some(held)) => Some((held + gradient)?),
+            (gradient, held) => gradient.or(held),
+        };
+    }
+    Ok(gradients)
 }
 
 /// A recording of the operators of this crate, from which gradients follow.
@@ -55,10 +84,13 @@ struct Node {
     /// `None` where no gradient is wanted.
     inputs: Vec<Option<TensorId>>,
     backward: Backward,
+    /// [`Operator::PASSES_ON`]
+    passes_on: bool,
 }
 
-/// From the gradient of the result to those of the inputs. Owns what it needs for that.
-type Backward = Box<dyn FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
+/// From the gradient of the result and what the inputs have so far to the gradients of the inputs.
+/// Owns what it needs for that.
+type Backward = Box<dyn FnOnce(&Tensor, Vec<Option<Tensor>>) -> Result<Vec<Option<Tensor>>> + Send>;
 
 thread_local! {
     /// The recordings of this thread; one may begin while another runs.
@@ -119,13 +151,17 @@ impl Tape {
                     seed.dims()
                 );
             }
-            gradients.add(result.id(), seed.clone())?;
+            gradients.add(result.id(), seed.clone(), true)?;
         }
-        for Node { result, inputs, backward } in self.nodes.into_iter().rev() {
-            let Some(upstream) = gradients.0.remove(&result) else { continue };
-            for (input, gradient) in inputs.into_iter().zip(backward(&upstream)?) {
+        for Node { result, inputs, backward, passes_on } in self.nodes.into_iter().rev() {
+            let Some(Gradient { sum: upstream, .. }) = gradients.0.remove(&result) else {
+                continue;
+            };
+            let held = inputs.iter().map(|input| gradients.take(*input));
+            let held = held.collect::<Result<_>>()?;
+            for (input, gradient) in inputs.into_iter().zip(backward(&upstream, held)?) {
                 if let (Some(input), Some(gradient)) = (input, gradient) {
-                    gradients.add(input, gradient)?;
+                    gradients.add(input, gradient, passes_on)?;
                 }
             }
         }
@@ -135,20 +171,36 @@ impl Tape {
 
 /// Gradients of variables.
 #[derive(Debug, Default)]
-pub struct Gradients(HashMap<TensorId, Tensor>);
+pub struct Gradients(HashMap<TensorId, Gradient>);
+
+#[derive(Debug)]
+struct Gradient {
+    /// Over the uses that the backward pass has seen.
+    sum: Tensor,
+    /// Whether something else reads its storage.
+    shared: bool,
+}
 
 impl Gradients {
     /// Takes out the gradient of a variable; `None` where the results do not depend on it.
     pub fn remove(&mut self, variable: &Tensor) -> Option<Tensor> {
-        self.0.remove(&variable.id())
+        self.0.remove(&variable.id()).map(|gradient| gradient.sum)
     }
 
-    fn add(&mut self, of: TensorId, gradient: Tensor) -> Result<()> {
-        let sum = match self.0.remove(&of) {
-            Some(sum) => (sum + gradient)?,
-            None => gradient,
+    /// Takes out a gradient to write to.
+    fn take(&mut self, of: Option<TensorId>) -> Result<Option<Tensor>> {
+        match of.and_then(|of| self.0.remove(&of)) {
+            Some(Gradient { sum, shared: true }) => Ok(Some(sum.copy()?)),
+            gradient => Ok(gradient.map(|gradient| gradient.sum)),
+        }
+    }
+
+    fn add(&mut self, of: TensorId, gradient: Tensor, shared: bool) -> Result<()> {
+        let gradient = match self.0.remove(&of) {
+            Some(Gradient { sum, .. }) => Gradient { sum: (sum + gradient)?, shared: false },
+            None => Gradient { sum: gradient, shared },
         };
-        self.0.insert(of, sum);
+        self.0.insert(of, gradient);
         Ok(())
     }
 }
@@ -167,8 +219,8 @@ fn recording() -> bool {
 }
 
 /// Records an operator where one of its inputs is tracked.
-fn record<const N: usize>(
-    operator: impl Operator<N>,
+fn record<const N: usize, O: Operator<N>>(
+    operator: O,
     inputs: [&Tensor; N],
     result: &Tensor,
 ) -> Result<()> {
@@ -188,9 +240,11 @@ fn record<const N: usize>(
     let node = Node {
         result: result.id(),
         inputs: ids,
-        backward: Box::new(move |upstream| {
-            Ok(operator.backward(inputs.each_ref(), upstream, wanted)?.into())
+        backward: Box::new(move |upstream, held| {
+            let held = held.try_into().expect("one for each input");
+            Ok(operator.backward_onto(inputs.each_ref(), upstream, wanted, held)?.into())
         }),
+        passes_on: O::PASSES_ON,
     };
     TAPES.with_borrow_mut(|tapes| {
         let tape = tapes.last_mut().expect("the caller looked");
@@ -302,6 +356,8 @@ fn contiguous(x: &Tensor) -> Result<Tensor> {
 struct Same;
 
 impl Operator<1> for Same {
+    const PASSES_ON: bool = true;
+
     fn backward(
         &self,
         _: [&Tensor; 1],
@@ -323,6 +379,8 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 struct Add;
 
 impl Operator<2> for Add {
+    const PASSES_ON: bool = true;
+
     fn backward(
         &self,
         _: [&Tensor; 2],
@@ -375,5 +433,148 @@ impl Operator<1> for Cast {
         _: [bool; 1],
     ) -> Result<[Option<Tensor>; 1]> {
         Ok([Some(upstream.to_dtype(x.dtype())?)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+    use crate::sample_and_kl;
+    use crate::testing::{check_gradients, message, values, waves};
+    use crate::{BlockShape, ConvShape, block, conv, gain_bias, joined_block, project_add};
+
+    const SHAPE: BlockShape =
+        BlockShape { input: 3, middle: 2, output: 3, kernel: 3, residual: true };
+
+    fn variable(shape: &[usize]) -> Var {
+        Var::from_tensor(&waves(shape, 0.5, 0.2)).unwrap()
+    }
+
+    #[test]
+    fn small_operators_have_their_gradients() {
+        let (x, y) = ([waves(&[2, 3], 1.0, 0.1)], waves(&[2, 3], 1.0, 0.9));
+        check_gradients(&x, 1e-8, |x| add(&x[0], &scale(&add(&y, &x[0])?, 0.3)?));
+        // A tensor that is added to itself, whose gradient is passed on twice.
+        check_gradients(&x, 1e-8, |x| add(&add(&x[0], &x[0])?, &x[0]));
+    }
+
+    #[test]
+    fn a_cast_carries_the_gradient_back_in_the_first_type() {
+        let x = Var::from_tensor(&waves(&[4], 1.0, 0.0)).unwrap();
+        let (y, tape) = Tape::record(|| cast(&scale(&x, 2.0)?, DType::F32)).unwrap();
+        assert_eq!(y.dtype(), DType::F32);
+        let mut gradients = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap();
+        let gradient = gradients.remove(&x).unwrap();
+        assert_eq!((gradient.dtype(), values(&gradient)), (DType::F64, vec![2.0; 4]));
+    }
+
+    #[test]
+    fn what_is_not_contiguous_is_copied_and_differentiated() {
+        let x = waves(&[1, 2, 3, 3], 1.0, 0.0);
+        let p = waves(&[6], 1.0, 0.5);
+        let strided = |x: &Tensor| x.transpose(1, 2).unwrap();
+        let expected = values(&gain_bias(&strided(&x), &p).unwrap());
+        let constant = Tape::record(|| gain_bias(&strided(&x), &p)).unwrap().0;
+        assert_eq!(values(&constant), expected);
+        let of_variable = Var::from_tensor(&x).unwrap();
+        let error = message(Tape::record(|| gain_bias(&strided(&of_variable), &p)));
+        assert!(error.contains("result of another operator on a variable"), "{error}");
+    }
+
+    /// A decoder block, every tensor of which is used more than once.
+    fn decoder(x: &[Tensor]) -> Result<Tensor> {
+        let [state, activation, prior, posterior, project, resnet] = x else { unreachable!() };
+        let shape =
+            |input, output, residual| BlockShape { input, middle: 2, output, kernel: 1, residual };
+        let p = block(state, prior, shape(3, 7, true))?;
+        let q = joined_block(state, activation, posterior, shape(6, 4, false))?;
+        let latent = sample_and_kl(&q, &p, None)?;
+        let conv = ConvShape { input: 2, output: 3, kernel: 1 };
+        let x = project_add(&p, &latent, project, conv)?;
+        let x = block(&x, resnet, shape(3, 3, true))?;
+        let again = joined_block(&x, activation, posterior, shape(6, 4, false))?;
+        let again = sample_and_kl(&again, &latent, None)?;
+        add(&x, &project_add(&x, &again, project, conv)?)
+    }
+
+    #[test]
+    fn a_decoder_block_has_its_gradients() {
+        let of = |input: usize, output: usize| {
+            BlockShape { input, middle: 2, output, kernel: 1, residual: false }.parameters()
+        };
+        let inputs = [
+            waves(&[1, 2, 2, 3], 0.8, 0.1),
+            waves(&[1, 2, 2, 3], 0.8, 0.6),
+            waves(&[of(3, 7)], 0.4, 0.2),
+            waves(&[of(6, 4)], 0.4, 0.7),
+            waves(&[9], 0.5, 0.3),
+            waves(&[of(3, 3)], 0.4, 0.9),
+        ];
+        check_gradients(&inputs, 1e-6, decoder);
+    }
+
+    #[test]
+    fn a_recording_ends_with_its_closure() {
+        let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+        let fails = Tape::record(|| {
+            block(&x, &p, SHAPE)?;
+            candle_core::bail!("no more")
+        });
+        let _: Result<((), Tape)> = fails;
+        let panics = std::panic::catch_unwind(|| {
+            Tape::record(|| -> Result<()> { panic!("no more") }).map(drop)
+        });
+        assert!(panics.is_err());
+        // Candle's graph again.
+        let gradients = block(&x, &p, SHAPE).unwrap().sum_all().unwrap().backward().unwrap();
+        assert!(gradients.get(&x).is_some());
+    }
+
+    #[test]
+    fn recordings_nest() {
+        let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+        let ((y, inner), outer) = Tape::record(|| {
+            let inner = Tape::record(|| block(&x, &p, SHAPE))?.1;
+            Ok::<_, candle_core::Error>((block(&x, &p, SHAPE)?, inner))
+        })
+        .unwrap();
+        let seed = y.ones_like().unwrap();
+        assert!(inner.backward(&[(&y, seed.clone())]).unwrap().remove(&x).is_none());
+        assert!(outer.backward(&[(&y, seed)]).unwrap().remove(&x).is_some());
+    }
+
+    #[test]
+    fn seeds_have_the_shape_of_their_results_and_stay_as_they_are() {
+        let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+        let run = || Tape::record(|| block(&x, &p, SHAPE)).unwrap();
+        let (y, tape) = run();
+        let wrong = Tensor::ones(12, DType::F64, &Device::Cpu).unwrap();
+        let error = message(tape.backward(&[(&y, wrong)]));
+        assert!(error.contains("expected a seed of [1, 2, 2, 3], found [12]"), "{error}");
+        // A result that is used further on: its seed is added to, not written to.
+        let (z, tape) = Tape::record(|| {
+            let y = block(&x, &p, SHAPE)?;
+            Ok::<_, candle_core::Error>((block(&y, &p, SHAPE)?, y))
+        })
+        .unwrap();
+        let seed = y.ones_like().unwrap();
+        tape.backward(&[(&z.0, seed.clone()), (&z.1, seed.clone())]).unwrap();
+        assert_eq!(values(&seed), vec![1.0; 12]);
+    }
+
+    #[test]
+    fn a_convolution_that_nothing_depends_on_has_no_gradient() {
+        let shape = ConvShape { input: 3, output: 2, kernel: 1 };
+        let (x, used, unused) = (waves(&[1, 1, 1, 3], 1.0, 0.0), variable(&[8]), variable(&[8]));
+        let (y, tape) = Tape::record(|| {
+            conv(&x, &unused, shape)?;
+            conv(&x, &used, shape)
+        })
+        .unwrap();
+        let mut gradients = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap();
+        assert!(gradients.remove(&unused).is_none());
+        assert!(gradients.remove(&used).is_some());
     }
 }

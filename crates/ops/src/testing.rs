@@ -2,6 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
+use crate::tape::Tape;
+
 /// Reproducible numbers that are not symmetric in any index.
 pub(crate) fn wave(n: usize, scale: f64, phase: f64) -> Vec<f64> {
     (0..n).map(|i| scale * (phase + 1.7 * i as f64 + 0.013 * (i * i % 101) as f64).sin()).collect()
@@ -18,10 +20,24 @@ pub(crate) fn values(t: &Tensor) -> Vec<f64> {
     t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
+/// Different weights for every element of `y`.
+fn weights(y: &Tensor) -> Result<Tensor> {
+    waves(&[y.elem_count()], 1.0, 0.4).to_dtype(y.dtype())?.reshape(y.shape())
+}
+
 /// A scalar that weighs every element of `y` differently.
 fn weigh(y: &Tensor) -> Result<Tensor> {
-    let weights = waves(&[y.elem_count()], 1.0, 0.4).to_dtype(y.dtype())?;
-    (y.flatten_all()? * weights)?.sum_all()
+    (y * weights(y)?)?.sum_all()
+}
+
+/// Gradients of the weighed `f` by the variables among `inputs`, by way of a tape.
+fn on_tape(
+    inputs: &[Tensor],
+    f: &dyn Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<Vec<Option<Vec<f64>>>> {
+    let (y, tape) = Tape::record(|| f(inputs))?;
+    let mut gradients = tape.backward(&[(&y, weights(&y)?)])?;
+    Ok(inputs.iter().map(|x| gradients.remove(x).map(|gradient| values(&gradient))).collect())
 }
 
 /// Gradients of the weighed `f` with respect to every input.
@@ -29,7 +45,14 @@ fn gradients(inputs: &[Tensor], f: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Vec<
     let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let store = weigh(&f(&tensors).unwrap()).unwrap().backward().unwrap();
-    vars.iter().map(|v| values(store.get(v).expect("an input has no gradient"))).collect()
+    let gradients: Vec<Vec<f64>> =
+        vars.iter().map(|v| values(store.get(v).expect("an input has no gradient"))).collect();
+    let taped = on_tape(&tensors, f).unwrap();
+    for (k, (taped, gradient)) in taped.iter().zip(&gradients).enumerate() {
+        let taped = taped.as_ref().expect("an input has no gradient on the tape");
+        close(taped, gradient, 1e-14, &format!("gradient of input {k} on the tape"));
+    }
+    gradients
 }
 
 /// Checks every gradient of `f` at float64 `inputs` against central differences, and that an input
@@ -76,6 +99,10 @@ fn only_variables_get_gradients(
     for other in (0..inputs.len()).filter(|&other| other != k) {
         assert!(store.get(&mixed[other]).is_none(), "constant {other} has a gradient");
     }
+    let taped = on_tape(&mixed, f).unwrap();
+    let alone = taped[k].as_deref().expect("the variable has no gradient on the tape");
+    close(alone, expected, 1e-14, &format!("input {k} alone on the tape"));
+    assert_eq!(taped.iter().flatten().count(), 1, "a constant has a gradient on the tape");
 }
 
 /// Checks that the values and gradients of `f` in float32 are those in float64, relative to the

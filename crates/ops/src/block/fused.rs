@@ -178,14 +178,15 @@ impl Fused {
         out
     }
 
-    /// Gradients of the inputs and of the flat parameters; those not `wanted` are empty.
+    /// Gradients of the inputs, added to those held, and of the flat parameters; those not `wanted`
+    /// are empty.
     pub(super) fn backward<T: Keep>(
         &self,
         grid: Grid,
         slices: &[(&[T], usize)],
         flat: &[T],
         upstream: &[T],
-        wanted: &[bool],
+        (wanted, held): (&[bool], &[Option<&[T]>]),
     ) -> (Vec<Vec<T>>, Vec<T>) {
         let inputs = inputs_of(slices);
         let kept = self.hidden.lock().expect("no panic while held").take().and_then(T::take);
@@ -214,13 +215,10 @@ impl Fused {
         bias_gradient(&d1, g1.1);
         let dx = inputs
             .iter()
-            .zip(wanted)
-            .map(|(input, &wanted)| {
-                if wanted {
-                    self.input_gradient(&parameters[0], input, &d1, upstream)
-                } else {
-                    vec![]
-                }
+            .zip(wanted.iter().zip(held))
+            .map(|(input, (wanted, held))| match wanted {
+                true => self.input_gradient(&parameters[0], input, (&d1, upstream), *held),
+                false => vec![],
             })
             .collect();
         (dx, gradient)
@@ -265,8 +263,8 @@ impl Fused {
         &self,
         (conv, weights, _): &Parameters<'_, T>,
         input: &Input<'_, T>,
-        d1: &[T],
-        upstream: &[T],
+        (d1, upstream): (&[T], &[T]),
+        held: Option<&[T]>,
     ) -> Vec<T> {
         let channels = input.channels;
         let weights = Matrix::new(&weights[input.offset..], conv.output, channels, conv.input);
@@ -275,6 +273,10 @@ impl Fused {
         let output = self.shape.output;
         product(&[(rows, weights)], None, channels, &mut dx, |first, block| {
             T::gelu_backward(&input.x[first * channels..][..block.len()], block);
+            if let Some(held) = held {
+                let held = &held[first * channels..];
+                block.iter_mut().zip(held).for_each(|(dx, &held)| *dx += held);
+            }
             if self.shape.residual {
                 let upstream = upstream[first * output..].chunks_exact(output);
                 for (dx, upstream) in block.chunks_exact_mut(channels).zip(upstream) {

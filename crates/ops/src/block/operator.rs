@@ -15,8 +15,8 @@ use crate::cuda::{
     block::Call,
     gpu::{Gpu, Kind, Operand, View},
 };
-use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
-use crate::tape::{Operator, candle_gradient};
+use crate::real::{dispatch, host_slice, same_dtype, slice, tensor};
+use crate::tape::{Operator, added, candle_gradient};
 
 const NAME: &str = "residual block";
 
@@ -69,20 +69,19 @@ impl Fused {
         inputs: &[&Tensor],
         parameters: &Tensor,
         upstream: &Tensor,
-        wanted: &[bool],
+        (wanted, held): (&[bool], &[Option<Tensor>]),
     ) -> Result<(Vec<Option<Tensor>>, Tensor)> {
-        let run = |slices: &[(&[T], usize)]| {
-            with_slice::<T, _>(parameters, NAME, |flat| {
-                with_slice::<T, _>(upstream, NAME, |us| {
-                    Ok(self.backward(grid, slices, flat, us, wanted))
-                })
-            })
-        };
-        let channels = |i: usize| inputs[i].dims()[3];
-        let (dx, dp) = with_slice::<T, _>(inputs[0], NAME, |x| match inputs.get(1) {
-            None => run(&[(x, channels(0))]),
-            Some(y) => with_slice::<T, _>(y, NAME, |y| run(&[(x, channels(0)), (y, channels(1))])),
-        })?;
+        let read = [parameters, upstream].into_iter().chain(inputs.iter().copied());
+        let read = read.chain(held.iter().flatten()).map(Tensor::contiguous);
+        let read = read.collect::<Result<Vec<_>>>()?;
+        let read: Vec<_> = read.iter().map(Tensor::storage_and_layout).collect();
+        let slices = read.iter().map(|(storage, layout)| host_slice::<T>(storage, layout, NAME));
+        let mut slices = slices.collect::<Result<Vec<_>>>()?.into_iter();
+        let mut next = || slices.next().expect("one for each tensor");
+        let (flat, us) = (next(), next());
+        let xs: Vec<_> = inputs.iter().map(|x| (next(), x.dims()[3])).collect();
+        let held: Vec<_> = held.iter().map(|held| held.as_ref().map(|_| next())).collect();
+        let (dx, dp) = self.backward(grid, &xs, flat, us, (wanted, &held));
         let dx = dx
             .into_iter()
             .zip(inputs.iter().zip(wanted))
@@ -125,7 +124,7 @@ impl Fused {
         inputs: &[&Tensor],
         parameters: &Tensor,
         upstream: &Tensor,
-        wanted: &[bool],
+        (wanted, held): (&[bool], &[Option<Tensor>]),
     ) -> Result<(Vec<Option<Tensor>>, Tensor)> {
         let gpu = Gpu::of_tensor(parameters, NAME)?;
         let operands = inputs.iter().map(|x| Operand::new(x, NAME)).collect::<Result<Vec<_>>>()?;
@@ -144,7 +143,10 @@ impl Fused {
             inputs: &views,
             parameters: parameters_view,
         };
-        let gradients = call.backward(hidden, us.view(), wanted)?;
+        let held = held.iter().map(|held| held.as_ref().map(|sum| Operand::new(sum, NAME)));
+        let held = held.map(Option::transpose).collect::<Result<Vec<_>>>()?;
+        let held: Vec<_> = held.iter().map(|held| held.as_ref().map(Operand::view)).collect();
+        let gradients = call.backward(hidden, us.view(), (wanted, &held))?;
         let dx = gradients.inputs.into_iter().zip(inputs);
         let dx = dx.map(|(dx, x)| dx.map(|dx| dx.into_tensor(x.shape()))).collect();
         Ok((dx, gradients.parameters.into_tensor(parameters.shape())))
@@ -227,26 +229,29 @@ impl CustomOp3 for Fused {
 }
 
 impl Fused {
-    /// Gradients of the inputs and the parameters, where they are wanted.
+    /// Gradients of the inputs and the parameters, where they are wanted, added to those held.
     fn all_gradients(
         &self,
         inputs: &[&Tensor],
         parameters: &Tensor,
         upstream: &Tensor,
         wanted: &[bool],
-    ) -> Result<(Vec<Option<Tensor>>, Option<Tensor>)> {
+        held: &[Option<Tensor>],
+    ) -> Result<Vec<Option<Tensor>>> {
         let shapes: Vec<&Shape> = inputs.iter().map(|x| x.shape()).collect();
         let grid = self.check(&shapes, parameters.shape())?;
-        let (wanted_inputs, wanted_parameters) = wanted.split_at(inputs.len());
+        let n = inputs.len();
+        let onto = (&wanted[..n], &held[..n]);
         #[cfg(feature = "cuda")]
         if parameters.device().is_cuda() {
-            let (dx, dp) = self.gpu_gradients(grid, inputs, parameters, upstream, wanted_inputs)?;
-            return Ok((dx, wanted_parameters[0].then_some(dp)));
+            let (mut dx, dp) = self.gpu_gradients(grid, inputs, parameters, upstream, onto)?;
+            dx.extend(added([wanted[n].then_some(dp)], [held[n].clone()])?);
+            return Ok(dx);
         }
         dispatch!(parameters.dtype(), NAME, T => {
-            let (dx, dp) =
-                self.gradients::<T>(grid, inputs, parameters, upstream, wanted_inputs)?;
-            Ok((dx, wanted_parameters[0].then_some(dp)))
+            let (mut dx, dp) = self.gradients::<T>(grid, inputs, parameters, upstream, onto)?;
+            dx.extend(added([wanted[n].then_some(dp)], [held[n].clone()])?);
+            Ok(dx)
         })
     }
 }
@@ -254,23 +259,43 @@ impl Fused {
 impl Operator<2> for Fused {
     fn backward(
         &self,
-        [x, parameters]: [&Tensor; 2],
+        inputs: [&Tensor; 2],
         upstream: &Tensor,
         wanted: [bool; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let (mut dx, dp) = self.all_gradients(&[x], parameters, upstream, &wanted)?;
-        Ok([dx.remove(0), dp])
+        Operator::backward_onto(self, inputs, upstream, wanted, [None, None])
+    }
+
+    fn backward_onto(
+        &self,
+        [x, parameters]: [&Tensor; 2],
+        upstream: &Tensor,
+        wanted: [bool; 2],
+        held: [Option<Tensor>; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let gradients = self.all_gradients(&[x], parameters, upstream, &wanted, &held)?;
+        Ok(gradients.try_into().expect("one for each input"))
     }
 }
 
 impl Operator<3> for Fused {
     fn backward(
         &self,
-        [x, y, parameters]: [&Tensor; 3],
+        inputs: [&Tensor; 3],
         upstream: &Tensor,
         wanted: [bool; 3],
     ) -> Result<[Option<Tensor>; 3]> {
-        let (mut dx, dp) = self.all_gradients(&[x, y], parameters, upstream, &wanted)?;
-        Ok([dx.remove(0), dx.remove(0), dp])
+        Operator::backward_onto(self, inputs, upstream, wanted, [None, None, None])
+    }
+
+    fn backward_onto(
+        &self,
+        [x, y, parameters]: [&Tensor; 3],
+        upstream: &Tensor,
+        wanted: [bool; 3],
+        held: [Option<Tensor>; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let gradients = self.all_gradients(&[x, y], parameters, upstream, &wanted, &held)?;
+        Ok(gradients.try_into().expect("one for each input"))
     }
 }

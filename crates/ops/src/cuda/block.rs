@@ -157,12 +157,12 @@ impl Call<'_> {
     }
 
     /// Gradients, from the hidden states (computed again where they were not kept) and the
-    /// gradient of the result.
+    /// gradient of the result. Those of the inputs where they are wanted, added to those held.
     pub(crate) fn backward(
         &self,
         hidden: Option<Hidden>,
         upstream: View<'_>,
-        wanted: &[bool],
+        onto: (&[bool], &[Option<View<'_>>]),
     ) -> Result<Gradients> {
         let weights = self.weights()?;
         let convolutions = weights.convolutions();
@@ -208,7 +208,7 @@ impl Call<'_> {
             Matrix::new(d1.view(), middle),
             Matrix::new(d0.view(), input),
         ))?;
-        let inputs = self.input_gradients(&d0, upstream, wanted)?;
+        let inputs = self.input_gradients(&d0, upstream, onto)?;
         // d0 holds the activated inputs now.
         let rows = Matrix::new(d1.view(), middle);
         self.weight_gradient(rows, Matrix::new(d0.view(), input), (middle, input), g1.0)?;
@@ -276,13 +276,13 @@ impl Call<'_> {
         &self,
         d0: &Buffer,
         upstream: View<'_>,
-        wanted: &[bool],
+        (wanted, held): (&[bool], &[Option<View<'_>>]),
     ) -> Result<Vec<Option<Buffer>>> {
         let BlockShape { input, output, residual, .. } = self.shape;
         let (gpu, kind, pixels) = (self.gpu, self.kind(), self.pixels());
         let mut offset = 0;
         let mut gradients = Vec::with_capacity(self.inputs.len());
-        for (&(x, channels), &wanted) in self.inputs.iter().zip(wanted) {
+        for ((&(x, channels), &wanted), &held) in self.inputs.iter().zip(wanted).zip(held) {
             let part = d0.view().from(offset);
             offset += channels;
             if !wanted {
@@ -293,14 +293,14 @@ impl Call<'_> {
             let tail = residual.then(|| upstream.from(output - input));
             let dx = self.stale(channels)?;
             let mut views = vec![x, part, dx.view()];
-            views.extend(tail);
+            views.extend(tail.into_iter().chain(held));
             let wide = is_wide(kind, &views, &[channels, input, output]);
             let packs = pixels * channels / if wide { kind.pack() } else { 1 };
             check_packs(packs)?;
             launch!(gpu, kernel!(kind, "input_backward"), (gpu.blocks(packs), 1, 1),
                 (256, 1, 1), 0;
                 x.address, part.address, input as i32, address_of(tail), output as i32,
-                dx.view().address, pixels as u64, channels as i32, i32::from(wide));
+                address_of(held), dx.view().address, pixels as u64, channels as i32, i32::from(wide));
             gradients.push(Some(dx));
         }
         Ok(gradients)
@@ -426,7 +426,7 @@ pub(crate) fn sum_partials(
 }
 
 /// Whether rows can be read and written a pack at a time.
-fn is_wide(kind: Kind, views: &[View<'_>], widths: &[usize]) -> bool {
+pub(crate) fn is_wide(kind: Kind, views: &[View<'_>], widths: &[usize]) -> bool {
     views.iter().all(|view| view.address.is_multiple_of(16))
         && widths.iter().all(|width| width.is_multiple_of(kind.pack()))
 }

@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use super::blas::{Matrix, Product};
-use super::block::{backward, bias_gradient, forward, weight_gradient};
+use super::block::{backward, bias_gradient, forward, is_wide, weight_gradient};
 use super::conv3::Conv3;
 use super::gpu::{Buffer, Gpu, Kind, View, kernel, launch};
 use super::weights::Weights;
@@ -108,14 +108,16 @@ pub(crate) fn project_add(
     Ok(out)
 }
 
-/// Gradients of base, latent and parameters.
+/// Gradients of base, latent and parameters. That of the latent is added to the one `held`, if any,
+/// instead of returned.
 pub(crate) fn project_add_backward(
     gpu: &Gpu,
     (pixels, shape): (usize, ConvShape),
     base_width: usize,
     (latent, latent_width): (View<'_>, usize),
     (parameters, upstream): (View<'_>, View<'_>),
-) -> Result<[Buffer; 3]> {
+    held: Option<View<'_>>,
+) -> Result<(Buffer, Option<Buffer>, Buffer)> {
     let ConvShape { input, output, .. } = shape;
     let kind = upstream.kind;
     let weights = Weights::new(gpu, parameters, kind, [shape])?;
@@ -123,19 +125,26 @@ pub(crate) fn project_add_backward(
     let rows = Matrix::new(upstream, output);
 
     let db = gpu.stale(kind, pixels * base_width)?;
-    launch!(gpu, kernel!(kind, "pad_front"), (gpu.blocks(pixels * base_width), 1, 1), (256, 1, 1),
-        0; upstream.address, db.view().address, pixels as u64, output as i32, base_width as i32);
+    let wide = is_wide(kind, &[upstream, db.view()], &[output, base_width]);
+    let packs = pixels * base_width / if wide { kind.pack() } else { 1 };
+    launch!(gpu, kernel!(kind, "pad_front"), (gpu.blocks(packs), 1, 1), (256, 1, 1), 0;
+        upstream.address, db.view().address, pixels as u64, output as i32, base_width as i32,
+        i32::from(wide));
 
-    let dz = gpu.stale(kind, pixels * input)?;
-    gpu.product(&backward(pixels, &convolution, rows, Matrix::new(dz.view(), input)))?;
-    let dl = gpu.stale(kind, pixels * latent_width)?;
-    launch!(gpu, kernel!(kind, "pad_back"), (gpu.blocks(pixels * latent_width), 1, 1), (256, 1, 1),
-        0; dz.view().address, dl.view().address, pixels as u64, input as i32, latent_width as i32);
+    // Zeros in what follows the latent.
+    let dl = match held {
+        Some(_) => None,
+        None => Some(gpu.zeros(kind, pixels * latent_width)?),
+    };
+    let place = held.or(dl.as_ref().map(Buffer::view)).expect("one of the two");
+    let onto = held.map(|held| Matrix::new(held, latent_width));
+    let out = Matrix::new(place, latent_width);
+    gpu.product(&Product { add: onto, ..backward(pixels, &convolution, rows, out) })?;
 
     let dp = gpu.stale(Kind::F32, shape.parameters())?;
     let x = Matrix::new(latent, latent_width);
     let dw = dp.view().part(0, shape.weights());
     weight_gradient(gpu, pixels, (rows, output), (x, input), dw)?;
     bias_gradient(gpu, upstream, (pixels, output), dp.view().from(shape.weights()))?;
-    Ok([db, dl, dp])
+    Ok((db, dl, dp))
 }

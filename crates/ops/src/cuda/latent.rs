@@ -31,22 +31,26 @@ impl Latent<'_> {
         Ok(out)
     }
 
-    /// Gradients of posterior and prior, where they are wanted.
+    /// Gradients of posterior and prior, where they are wanted. That of the prior is added to the
+    /// one `held`, if any, instead of returned.
     pub(crate) fn backward(
         &self,
         gpu: &Gpu,
         upstream: View<'_>,
         (want_posterior, want_prior): (bool, bool),
+        held: Option<View<'_>>,
     ) -> Result<(Option<Buffer>, Option<Buffer>)> {
         let kind = self.posterior.kind;
         let posterior = want_posterior.then(|| gpu.stale(kind, self.posterior.len)).transpose()?;
-        let prior = want_prior.then(|| gpu.stale(kind, self.prior.len)).transpose()?;
+        let fresh = want_prior && held.is_none();
+        // Zeros in what follows the statistics.
+        let prior = fresh.then(|| gpu.zeros(kind, self.prior.len)).transpose()?;
         let address = |buffer: &Option<Buffer>| address_of(buffer.as_ref().map(Buffer::view));
-        launch!(gpu, kernel!(kind, "latent_backward"), (gpu.blocks(self.prior.len), 1, 1),
-            (256, 1, 1), 0; self.posterior.address, self.prior.address, address_of(self.noise),
-            upstream.address, address(&posterior), address(&prior),
-            (self.prior.len / self.prior_width) as u64, self.latent_channels as i32,
-            self.prior_width as i32);
+        let onto = if want_prior { address_of(held) } else { 0 };
+        launch!(gpu, kernel!(kind, "latent_backward"), (gpu.blocks(self.n()), 1, 1), (256, 1, 1), 0;
+            self.posterior.address, self.prior.address, address_of(self.noise), upstream.address,
+            address(&posterior), address(&prior) | onto, self.n() as u64,
+            self.latent_channels as i32, self.prior_width as i32);
         Ok((posterior, prior))
     }
 }

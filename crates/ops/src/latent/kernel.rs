@@ -62,7 +62,7 @@ pub(super) trait Gaussian: Elementary {
     fn forward(pixels: Pixels<'_, Self>, out: &mut [Self]);
     /// Gradient of the posterior.
     fn posterior_gradient(pixels: Pixels<'_, Self>, upstream: &[Self], out: &mut [Self]);
-    /// Gradient of the prior; what follows its statistics is not touched.
+    /// Adds the gradient of the prior; what follows its statistics is not touched.
     fn prior_gradient(pixels: Pixels<'_, Self>, upstream: &[Self], out: &mut [Self]);
 }
 
@@ -169,9 +169,9 @@ fn prior_gradient<T: Gaussian>(pixels: Pixels<'_, T>, upstream: &[T], out: &mut 
             let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
             let distance = p.posterior_mean[i] - p.prior_mean[i];
             let precision = (-two * t).quick_exp();
-            d_mean[i] = -dkl[i] * distance * precision;
+            d_mean[i] -= dkl[i] * distance * precision;
             let ratio = (two * (s - t)).quick_exp() + distance * distance * precision;
-            d_log_std[i] = dkl[i] * (T::one() - ratio);
+            d_log_std[i] += dkl[i] * (T::one() - ratio);
         }
     }
 }

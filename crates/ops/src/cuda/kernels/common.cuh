@@ -37,6 +37,22 @@ __device__ __forceinline__ u64 first_index() {
 }
 __device__ __forceinline__ u64 index_stride() { return (u64)gridDim.x * blockDim.x; }
 
+// Row and column of element `i` of rows of `width`. Division of 64 bits takes several times the
+// instructions of one of 32.
+struct Place {
+    u64 row;
+    int column;
+    __device__ __forceinline__ Place(u64 i, int width) {
+        if (i >> 32) {
+            row = i / width;
+            column = i % width;
+        } else {
+            row = (unsigned)i / (unsigned)width;
+            column = (unsigned)i % (unsigned)width;
+        }
+    }
+};
+
 // Sum over a block of whole warps; every thread gets it. Always in the same order.
 template <class T> __device__ T block_sum(T value) {
     __shared__ T warps[32];

@@ -112,23 +112,28 @@ __device__ void column_sums_rows(const T *__restrict__ x, float *__restrict__ pa
 }
 
 // The end of a block's gradient. d: in the gradient of gelu(x), out gelu(x) itself, for the
-// weights' gradient. dx = gelu'(x) d, plus the gradient that came along the residual.
+// weights' gradient. dx = gelu'(x) d, plus the gradient that came along the residual and the one
+// that x has from other uses (each unless null).
 template <class T, int V>
 __device__ void input_backward_rows(const T *__restrict__ x, T *__restrict__ d, int d_stride,
                                     const T *__restrict__ residual, int residual_stride,
-                                    T *__restrict__ dx, u64 pixels, int channels) {
+                                    const T *__restrict__ held, T *__restrict__ dx, u64 pixels,
+                                    int channels) {
     const unsigned packs = channels / V;
     const u64 total = pixels * packs;
     for (u64 i = first_index(); i < total; i += index_stride()) {
         const unsigned pixel = (unsigned)i / packs, c = ((unsigned)i - pixel * packs) * V;
         const u64 at = (u64)pixel * channels + c, d_at = (u64)pixel * d_stride + c;
-        Pack<T, V> in = *(const Pack<T, V> *)(x + at), g = *(const Pack<T, V> *)(d + d_at), r, out;
+        Pack<T, V> in = *(const Pack<T, V> *)(x + at), g = *(const Pack<T, V> *)(d + d_at), r, h, out;
         if (residual) r = *(const Pack<T, V> *)(residual + (u64)pixel * residual_stride + c);
+        if (held) h = *(const Pack<T, V> *)(held + at);
         for (int k = 0; k < V; k++) {
             const float v = load(in.v[k]);
             const Normal n = normal(v);
-            const float gradient = load(g.v[k]) * gelu_slope(v, n);
-            out.v[k] = store<T>(gradient + (residual ? load(r.v[k]) : 0.0f));
+            float gradient = load(g.v[k]) * gelu_slope(v, n);
+            if (residual) gradient += load(r.v[k]);
+            if (held) gradient += load(h.v[k]);
+            out.v[k] = store<T>(gradient);
             g.v[k] = store<T>(v * n.cdf);
         }
         *(Pack<T, V> *)(dx + at) = out;
@@ -155,13 +160,14 @@ __device__ void input_backward_rows(const T *__restrict__ x, T *__restrict__ d, 
         else column_sums_rows<T, 1>(x, partial, pixels, channels, lanes);                          \
     }                                                                                              \
     extern "C" __global__ void input_backward_##S(const T *x, T *d, int d_stride,                  \
-                                                  const T *residual, int residual_stride, T *dx,   \
-                                                  u64 pixels, int channels, int wide) {            \
+                                                  const T *residual, int residual_stride,          \
+                                                  const T *held, T *dx, u64 pixels, int channels,  \
+                                                  int wide) {                                      \
         if (wide)                                                                                  \
-            input_backward_rows<T, Wide<T>::size>(x, d, d_stride, residual, residual_stride, dx,   \
-                                                  pixels, channels);                               \
+            input_backward_rows<T, Wide<T>::size>(x, d, d_stride, residual, residual_stride, held, \
+                                                  dx, pixels, channels);                           \
         else                                                                                       \
-            input_backward_rows<T, 1>(x, d, d_stride, residual, residual_stride, dx, pixels,       \
+            input_backward_rows<T, 1>(x, d, d_stride, residual, residual_stride, held, dx, pixels, \
                                       channels);                                                   \
     }
 GELU_KERNELS(float, f32)

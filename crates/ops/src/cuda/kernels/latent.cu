@@ -5,8 +5,9 @@ template <class T>
 __device__ void latent_rows(const T *posterior, const T *prior, const T *noise, T *out, u64 n,
                             int z, int prior_width) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const u64 pixel = i / z;
-        const int c = i % z;
+        const Place place(i, z);
+        const u64 pixel = place.row;
+        const int c = place.column;
         const float m = load(posterior[pixel * 2 * z + c]), s = load(posterior[pixel * 2 * z + z + c]);
         const float p = load(prior[pixel * prior_width + c]),
                     t = load(prior[pixel * prior_width + z + c]);
@@ -18,34 +19,32 @@ __device__ void latent_rows(const T *posterior, const T *prior, const T *noise, 
     }
 }
 
-// Gradients of the posterior (unless null) and of the prior (unless null), zeros in what follows its
-// statistics. A thread a number of the prior; those of the means do a latent's work.
+// Gradients for `n` latents: that of the posterior, and that of the prior added to d_prior (each
+// unless null).
 template <class T>
 __device__ void latent_backward_rows(const T *posterior, const T *prior, const T *noise,
-                                     const T *upstream, T *d_posterior, T *d_prior, u64 pixels,
-                                     int z, int prior_width) {
-    for (u64 i = first_index(); i < pixels * prior_width; i += index_stride()) {
-        const u64 pixel = i / prior_width;
-        const int c = i % prior_width;
-        if (c >= z) {
-            if (c >= 2 * z && d_prior) d_prior[i] = store<T>(0.0f);
-            continue;
-        }
-        const u64 at = pixel * 2 * z + c, prior_at = i;
+                                     const T *upstream, T *d_posterior, T *d_prior, u64 n, int z,
+                                     int prior_width) {
+    for (u64 i = first_index(); i < n; i += index_stride()) {
+        const Place place(i, z);
+        const u64 at = place.row * 2 * z + place.column;
+        const u64 prior_at = place.row * prior_width + place.column;
         const float m = load(posterior[at]), s = load(posterior[at + z]);
         const float p = load(prior[prior_at]), t = load(prior[prior_at + z]);
         const float dz = load(upstream[at]), dkl = load(upstream[at + z]);
         const float distance = m - p, precision = expf(-2.0f * t), ratio = expf(2.0f * (s - t));
         if (d_posterior) {
             float d_log_std = dkl * (ratio - 1.0f);
-            if (noise) d_log_std += dz * expf(s) * load(noise[pixel * z + c]);
+            if (noise) d_log_std += dz * expf(s) * load(noise[i]);
             d_posterior[at] = store<T>(dz + dkl * distance * precision);
             d_posterior[at + z] = store<T>(d_log_std);
         }
         if (d_prior) {
-            d_prior[prior_at] = store<T>(-dkl * distance * precision);
-            d_prior[prior_at + z] =
-                store<T>(dkl * (1.0f - (ratio + distance * distance * precision)));
+            const float d_mean = load(d_prior[prior_at]) - dkl * distance * precision;
+            const float d_log_std = load(d_prior[prior_at + z]) +
+                                    dkl * (1.0f - (ratio + distance * distance * precision));
+            d_prior[prior_at] = store<T>(d_mean);
+            d_prior[prior_at + z] = store<T>(d_log_std);
         }
     }
 }
@@ -56,7 +55,8 @@ __device__ void kl_partial(const T *latent, double *partial, u64 pixels, int z) 
     const T *image = latent + (u64)blockIdx.y * pixels * 2 * z;
     double sum = 0;
     for (u64 i = first_index(); i < pixels * z; i += index_stride()) {
-        sum += load(image[i / z * 2 * z + z + i % z]);
+        const Place place(i, z);
+        sum += load(image[place.row * 2 * z + z + place.column]);
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) partial[blockIdx.y * gridDim.x + blockIdx.x] = sum;
@@ -77,7 +77,8 @@ extern "C" __global__ void finish_sums(const double *partial, float *out, int co
 template <class T>
 __device__ void spread_kl_rows(const float *upstream, T *d, u64 n, u64 image, int z) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        d[i] = store<T>(i % (2 * z) < z ? 0.0f : upstream[i / image]);
+        const bool kl = Place(i, 2 * z).column >= z;
+        d[i] = store<T>(kl ? upstream[i / image] : 0.0f);
     }
 }
 

@@ -10,7 +10,7 @@ extern "C" __global__ void cast_bf16_f32(const bf16 *x, float *y, u64 n) {
 // x[row][c] += bias[c]
 template <class T> __device__ void add_bias_rows(T *x, const float *bias, u64 n, int channels) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        x[i] = store<T>(load(x[i]) + bias[i % channels]);
+        x[i] = store<T>(load(x[i]) + bias[Place(i, channels).column]);
     }
 }
 
@@ -21,10 +21,12 @@ __device__ void patches_rows(const T *x, T *rows, u64 first, u64 count, int heig
                              int channels) {
     const int row = 9 * channels;
     for (u64 i = first_index(); i < count * row; i += index_stride()) {
-        const u64 pixel = first + i / row;
-        const int at = i % row, c = at % channels, dx = at / channels % 3 - 1,
+        const Place place(i, row);
+        const u64 pixel = first + place.row;
+        const int at = place.column, c = at % channels, dx = at / channels % 3 - 1,
                   dy = at / channels / 3 - 1;
-        const int px = pixel % width + dx, py = (int)(pixel / width % height) + dy;
+        const Place line(pixel, width);
+        const int px = line.column + dx, py = Place(line.row, height).column + dy;
         const bool inside = px >= 0 && px < width && py >= 0 && py < height;
         rows[i] = inside ? x[((long long)pixel + (long long)dy * width + dx) * channels + c]
                          : store<T>(0.0f);
@@ -43,20 +45,18 @@ __device__ void flip_weights(const T *weights, T *flipped, int output, int input
 }
 
 // Zeros in the first `width - tail` channels, then x.
-template <class T>
+template <class T, int V>
 __device__ void pad_front_rows(const T *x, T *y, u64 pixels, int tail, int width) {
-    for (u64 i = first_index(); i < pixels * width; i += index_stride()) {
-        const int c = (int)(i % width) - (width - tail);
-        y[i] = c < 0 ? store<T>(0.0f) : x[i / width * tail + c];
-    }
-}
-
-// x, then zeros in the last `width - head` channels.
-template <class T>
-__device__ void pad_back_rows(const T *x, T *y, u64 pixels, int head, int width) {
-    for (u64 i = first_index(); i < pixels * width; i += index_stride()) {
-        const int c = i % width;
-        y[i] = c < head ? x[i / width * head + c] : store<T>(0.0f);
+    const int packs = width / V, zeros = (width - tail) / V;
+    for (u64 i = first_index(); i < pixels * packs; i += index_stride()) {
+        const Place place(i, packs);
+        Pack<T, V> out;
+        if (place.column < zeros) {
+            for (int k = 0; k < V; k++) out.v[k] = store<T>(0.0f);
+        } else {
+            out = *(const Pack<T, V> *)(x + place.row * tail + (place.column - zeros) * V);
+        }
+        *(Pack<T, V> *)(y + i * V) = out;
     }
 }
 
@@ -65,14 +65,13 @@ template <class T>
 __device__ void pool_rows(const T *x, T *y, u64 n, int height, int width, int channels,
                           int channels_out, int rate) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const int c = i % channels_out;
-        const u64 pixel = i / channels_out, image = pixel / ((u64)height * width);
-        const int px = pixel % width, py = pixel / width % height;
+        const Place place(i, channels_out), line(place.row, width), image(line.row, height);
+        const int c = place.column, px = line.column, py = image.column;
         float sum = 0;
         for (int dy = 0; c < channels && dy < rate; dy++) {
             for (int dx = 0; dx < rate; dx++) {
-                const u64 line = (image * height + py) * rate + dy;
-                sum += load(x[(line * width * rate + px * rate + dx) * channels + c]);
+                const u64 from = (image.row * height + py) * rate + dy;
+                sum += load(x[(from * width * rate + px * rate + dx) * channels + c]);
             }
         }
         y[i] = store<T>(sum / (rate * rate));
@@ -85,10 +84,10 @@ __device__ void pool_backward_rows(const T *dy, T *dx, u64 n, int height, int wi
                                    int channels_out, int rate) {
     const float weight = 1.0f / (rate * rate);
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const int c = i % channels;
-        const u64 pixel = i / channels, line = pixel / ((u64)width * rate);
-        const int px = pixel % ((u64)width * rate) / rate;
-        dx[i] = store<T>(weight * load(dy[(line / rate * width + px) * channels_out + c]));
+        const Place place(i, channels), line(place.row, width * rate);
+        const int px = line.column / rate;
+        const u64 from = Place(line.row, rate).row * width + px;
+        dx[i] = store<T>(weight * load(dy[from * channels_out + place.column]));
     }
 }
 
@@ -98,12 +97,13 @@ template <class T>
 __device__ void upsample_rows(const T *low, const float *bias, T *y, u64 n, int height, int width,
                               int low_channels, int channels, int rate) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const int c = i % channels;
-        const u64 pixel = i / channels, line = pixel / width;
-        const int px = pixel % width;
-        float value = bias ? bias[i % ((u64)height * width * channels)] : 0.0f;
+        const Place place(i, channels), line(place.row, width), image(line.row, height);
+        const int c = place.column, px = line.column;
+        float value = 0.0f;
+        if (bias) value = bias[((u64)image.column * width + px) * channels + c];
         if (c < low_channels) {
-            value += load(low[(line / rate * (width / rate) + px / rate) * low_channels + c]);
+            const u64 from = Place(line.row, rate).row * (width / rate) + px / rate;
+            value += load(low[from * low_channels + c]);
         }
         y[i] = store<T>(value);
     }
@@ -115,13 +115,12 @@ __device__ void upsample_backward_rows(const T *dy, T *d, u64 n, int width, int 
                                        int channels, int rate) {
     const int low_width = width / rate;
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const int c = i % low_channels;
-        const u64 pixel = i / low_channels, line = pixel / low_width;
-        const int px = pixel % low_width;
+        const Place place(i, low_channels), line(place.row, low_width);
+        const int c = place.column, px = line.column;
         float sum = 0;
         for (int y = 0; c < channels && y < rate; y++) {
             for (int x = 0; x < rate; x++) {
-                sum += load(dy[((line * rate + y) * width + px * rate + x) * channels + c]);
+                sum += load(dy[((line.row * rate + y) * width + px * rate + x) * channels + c]);
             }
         }
         d[i] = store<T>(sum);
@@ -141,7 +140,7 @@ template <class T> __device__ void sum_images_rows(const T *x, float *y, u64 ima
 template <class T>
 __device__ void gain_bias_rows(const T *x, const float *gains, T *y, u64 n, int channels) {
     for (u64 i = first_index(); i < n; i += index_stride()) {
-        const int c = i % channels;
+        const int c = Place(i, channels).column;
         y[i] = store<T>(load(x[i]) * gains[c] + gains[channels + c]);
     }
 }
@@ -176,11 +175,10 @@ __device__ void gain_bias_backward_rows(const T *x, const float *gains, const T 
                                                 int input) {                                       \
         flip_weights(weights, flipped, output, input);                                             \
     }                                                                                              \
-    extern "C" __global__ void pad_front_##S(const T *x, T *y, u64 pixels, int tail, int width) {  \
-        pad_front_rows(x, y, pixels, tail, width);                                                 \
-    }                                                                                              \
-    extern "C" __global__ void pad_back_##S(const T *x, T *y, u64 pixels, int head, int width) {   \
-        pad_back_rows(x, y, pixels, head, width);                                                  \
+    extern "C" __global__ void pad_front_##S(const T *x, T *y, u64 pixels, int tail, int width,    \
+                                             int wide) {                                           \
+        if (wide) pad_front_rows<T, Wide<T>::size>(x, y, pixels, tail, width);                     \
+        else pad_front_rows<T, 1>(x, y, pixels, tail, width);                                      \
     }                                                                                              \
     extern "C" __global__ void pool_##S(const T *x, T *y, u64 n, int height, int width,            \
                                         int channels, int channels_out, int rate) {                \

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
-use vdvae_ops::{ConvShape, add, cast, conv, kl_sum, mixture_nll, mixture_sample, scale};
+use vdvae_ops::{ConvShape, Tape, add, cast, conv, kl_sum, mixture_nll, mixture_sample, scale};
 
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::VdvaeConfig;
@@ -179,6 +179,27 @@ impl Vdvae {
     pub fn loss(&self, images: &(impl Images + ?Sized), noise: Noise) -> Result<ElboTerms> {
         let (terms, _) = self.loss_with(images, noise, |_, _| Ok(()))?;
         Ok(terms)
+    }
+
+    /// The evidence lower bound of a batch and the gradient of `weight · Σ (distortion + rate)`, a
+    /// tensor for each of [`Parameters::tensors`] that is a variable: with a weight of `1 / N`, that
+    /// of the mean. Takes less memory and time than candle's backward pass from [`Self::loss`].
+    ///
+    /// # Shapes
+    /// - `images`: N pictures, or u8 (N, H, W, 3)
+    /// - result: terms as of [`Self::loss`]; gradients as the parameters, float32
+    pub fn loss_and_gradients(
+        &self,
+        images: &(impl Images + ?Sized),
+        noise: Noise,
+        weight: f64,
+    ) -> Result<(ElboTerms, Vec<Option<Tensor>>)> {
+        let (terms, tape) = Tape::record(|| self.loss(images, noise))?;
+        let seed = Tensor::full(weight as f32, terms.rate.shape(), &self.device)?;
+        let seeds = [(&terms.distortion, seed.clone()), (&terms.rate, seed)];
+        let mut gradients = tape.backward(&seeds)?;
+        let tensors = self.parameters.tensors().iter();
+        Ok((terms, tensors.map(|tensor| gradients.remove(tensor)).collect()))
     }
 
     /// As [`Self::loss`], handing each layer's KL to `layer(index, kl)` as it is computed:

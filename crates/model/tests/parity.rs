@@ -35,6 +35,11 @@ fn gradients_of_every_parameter() {
 }
 
 #[test]
+fn the_graph_of_candle_gives_the_same_gradients() {
+    Case::all().iter().for_each(Case::check_graph);
+}
+
+#[test]
 fn parameters_round_trip_through_their_layout() {
     for case in Case::all() {
         let back = case.model(&Device::Cpu).parameters().to_weights().unwrap();

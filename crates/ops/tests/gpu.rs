@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use vdvae_ops::cuda::{self, DeviceAdamW, DeviceOptimizer, DeviceSkip};
 use vdvae_ops::{
-    AdamW, AdamWState, BlockShape, BlockWeights, ConvShape, avg_pool, block, conv, gain_bias,
-    joined_block, kl_sum, mixture_nll, project_add, sample_and_kl, sample_prior, upsample_add,
+    AdamW, AdamWState, BlockShape, BlockWeights, ConvShape, Tape, add, avg_pool, block, conv,
+    gain_bias, joined_block, kl_sum, mixture_nll, project_add, sample_and_kl, sample_prior, scale,
+    upsample_add,
 };
 
 /// One test at a time: TensorFloat-32 is a setting of the process.
@@ -57,7 +58,8 @@ fn parameters(n: usize, scale: f64, phase: f64) -> Input {
     Input(wave(&[n], scale, phase), true)
 }
 
-/// Value and gradients on one device, weighted so that no two results count alike.
+/// Value and gradients on one device, weighted so that no two results count alike: on the CPU by
+/// candle's backward pass, on a GPU by the tape, which has to agree with it.
 fn run(
     inputs: &[Input],
     device: &Device,
@@ -75,10 +77,23 @@ fn run(
     let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let y = f(&tensors).unwrap();
     let weight = wave(y.dims(), 1.0, 0.3).to_device(device).unwrap();
-    let sum = (y.to_dtype(DType::F32).unwrap() * weight).unwrap().sum_all().unwrap();
+    let sum = (y.to_dtype(DType::F32).unwrap() * &weight).unwrap().sum_all().unwrap();
     let store = sum.backward().unwrap();
-    let gradients = variables.iter().map(|v| store.get(v).expect("every input has one").clone());
-    std::iter::once(y.clone()).chain(gradients).collect()
+    let of_graph = variables.iter().map(|v| store.get(v).expect("every input has one").clone());
+    let of_graph: Vec<Tensor> = of_graph.collect();
+    if device.is_cpu() {
+        return std::iter::once(y).chain(of_graph).collect();
+    }
+    let (y, tape) = Tape::record(|| f(&tensors)).unwrap();
+    let mut store = tape.backward(&[(&y, weight.to_dtype(y.dtype()).unwrap())]).unwrap();
+    let of_tape: Vec<Tensor> = variables.iter().map(|v| store.remove(v).unwrap()).collect();
+    // Sums of bfloat16 are rounded at other places.
+    let tolerance = if dtype == DType::BF16 { 4e-2 } else { 2e-5 };
+    for (tape, graph) in of_tape.iter().zip(&of_graph) {
+        let d = difference(tape, graph);
+        assert!(d < tolerance, "the tape's gradient and candle's differ by {d:.2e}");
+    }
+    std::iter::once(y).chain(of_tape).collect()
 }
 
 /// Inputs as bfloat16 holds them.
@@ -157,6 +172,44 @@ fn gpu_blocks() {
         ];
         let f = |x: &[Tensor]| joined_block(&x[0], &x[1], &x[2], shape);
         compare(&format!("joined block, {name}"), &device, &inputs, &f);
+    }
+}
+
+/// Tensors that are used several times, whose gradients are added where they are computed.
+#[test]
+fn gpu_decoder_blocks() {
+    let (_turn, device) = gpu();
+    for (name, width, z, side) in [("packs", 32, 8, 4), ("odd", 6, 3, 3)] {
+        let prior = shape(width, 4, 2 * z + width, 3, true);
+        let posterior = shape(2 * width, 4, 2 * z, 3, false);
+        let resnet = shape(width, 4, width, 3, true);
+        let project = ConvShape { input: z, output: width, kernel: 1 };
+        let inputs = [
+            activation(&[2, side, side, width], 1.0, 0.1),
+            activation(&[2, side, side, width], 1.0, 0.8),
+            parameters(prior.parameters(), 0.2, 2.0),
+            parameters(posterior.parameters(), 0.2, 1.0),
+            parameters(project.parameters(), 0.2, 0.5),
+            parameters(resnet.parameters(), 0.2, 1.5),
+        ];
+        let f = |x: &[Tensor]| {
+            let (mut state, activation) = (x[0].clone(), &x[1]);
+            let mut rate = None;
+            for _ in 0..2 {
+                let p = block(&state, &x[2], prior)?;
+                let q = joined_block(&state, activation, &x[3], posterior)?;
+                let latent = sample_and_kl(&q, &p, None)?;
+                state = block(&project_add(&p, &latent, &x[4], project)?, &x[5], resnet)?;
+                let kl = scale(&kl_sum(&latent)?, 0.1)?;
+                rate = Some(match rate {
+                    Some(sum) => add(&sum, &kl)?,
+                    None => kl,
+                });
+            }
+            // Half of the state's channels, summed.
+            add(&kl_sum(&state)?, &rate.expect("two blocks"))
+        };
+        compare(&format!("decoder blocks, {name}"), &device, &inputs, &f);
     }
 }
 

@@ -105,10 +105,8 @@ pub enum Error {
     },
 
     /// The operating system refused to start a thread.
-    #[error("cannot start a thread with a stack of {stack_bytes} bytes: {source}")]
+    #[error("cannot start a thread: {source}")]
     Threads {
-        /// Stack asked for.
-        stack_bytes: usize,
         /// What the operating system said.
         source: rayon::ThreadPoolBuildError,
     },

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
-use vdvae_ops::Tape;
 
 use crate::optimizer::{Memory, Optimizer, Outcome};
 use crate::shards::Shards;
@@ -41,7 +40,6 @@ pub struct Trainer {
     config: TrainConfig,
     /// Reads the variables, so that it changes with them.
     model: Vdvae,
-    variables: Vec<Var>,
     optimizer: Optimizer,
     /// Steps made or queued.
     steps: u64,
@@ -133,12 +131,11 @@ impl Trainer {
             config: config.clone(),
             model,
             optimizer: Optimizer::new(config, &variables)?,
-            variables,
             steps: 0,
             queued: VecDeque::new(),
             made: Vec::new(),
             host_noise: false,
-            shards: if device.is_cpu() { Shards::new()? } else { Shards::single()? },
+            shards: if device.is_cpu() { Shards::new()? } else { Shards::none() },
         })
     }
 
@@ -209,7 +206,7 @@ impl Trainer {
         let (config, n) = (&self.config, images.dim(0)?);
         // The noise of a picture follows from its place in the row of all pictures seen.
         let (seed, first) = (config.seed, self.steps * config.batch_size as u64);
-        let (model, variables, host_noise) = (&self.model, &self.variables, self.host_noise);
+        let (model, host_noise) = (&self.model, self.host_noise);
         let parts = self.shards.run(n, |rows| {
             let first = first + rows.start as u64;
             let noise = match host_noise {
@@ -217,13 +214,8 @@ impl Trainer {
                 false => Noise::Seeded { seed, first },
             };
             let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
-            let (terms, tape) = Tape::record(|| model.loss(&shard, noise))?;
-            // The gradient of the mean over the whole batch.
-            let seed = terms.rate.ones_like()?.affine(1.0 / n as f64, 0.0)?;
-            let mut store =
-                tape.backward(&[(&terms.distortion, seed.clone()), (&terms.rate, seed)])?;
-            let gradients = variables.iter().map(|variable| store.remove(variable)).collect();
-            Ok::<(_, Vec<_>), Error>((terms, gradients))
+            // Each part's share of the gradient of the mean over the whole batch.
+            Ok::<_, Error>(model.loss_and_gradients(&shard, noise, 1.0 / n as f64)?)
         })?;
         let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         self.update(&terms, &sum(gradients)?)

@@ -153,15 +153,20 @@ impl Case {
         device: &Device,
         change: impl FnOnce(Vdvae) -> Vdvae,
     ) -> (Parameters, Vec<Tensor>) {
-        let frozen = self.model(device);
-        let variables: Vec<Var> =
-            frozen.parameters().tensors().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
-        let tensors = variables.iter().map(|v| v.as_tensor().clone()).collect();
-        let parameters = frozen.parameters().with_tensors(tensors).unwrap();
-        let model = Vdvae::from_parameters(&self.config, parameters.clone(), device).unwrap();
+        let (_, model) = self.trainable(device);
         let (model, images) = (change(model), self.images());
+        let weight = 1.0 / images.dim(0).unwrap() as f64;
+        let (_, gradients) = model.loss_and_gradients(&images, Noise::Zero, weight).unwrap();
+        let host = |t: Option<Tensor>| t.unwrap().to_device(&Device::Cpu).unwrap();
+        (model.parameters().clone(), gradients.into_iter().map(host).collect())
+    }
+
+    /// Candle's own backward pass gives the gradients of the tape.
+    pub(crate) fn check_graph(&self) {
+        let (variables, model) = self.trainable(&Device::Cpu);
+        let images = self.images();
         // The walk back through 79 layers recurses.
-        let gradients = std::thread::Builder::new()
+        let graph = std::thread::Builder::new()
             .stack_size(64 << 20)
             .spawn(move || {
                 let loss = model.loss(&images, Noise::Zero).unwrap().mean().unwrap();
@@ -170,8 +175,20 @@ impl Case {
             .unwrap()
             .join()
             .unwrap();
-        let gradient = |v: &Var| gradients.get(v).unwrap().to_device(&Device::Cpu).unwrap();
-        (parameters, variables.iter().map(gradient).collect())
+        let (_, taped) = self.gradients(&Device::Cpu, |model| model);
+        for (variable, taped) in variables.iter().zip(&taped) {
+            assert_close(self.name, graph.get(variable).unwrap(), taped, 1e-5);
+        }
+    }
+
+    /// The network with variables for parameters.
+    fn trainable(&self, device: &Device) -> (Vec<Var>, Vdvae) {
+        let frozen = self.model(device);
+        let variables: Vec<Var> =
+            frozen.parameters().tensors().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+        let tensors = variables.iter().map(|v| v.as_tensor().clone()).collect();
+        let parameters = frozen.parameters().with_tensors(tensors).unwrap();
+        (variables, Vdvae::from_parameters(&self.config, parameters, device).unwrap())
     }
 
     /// What was found, and what is expected, in the same layout and on the CPU.

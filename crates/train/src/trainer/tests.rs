@@ -83,10 +83,14 @@ fn what_is_not_finite_is_skipped_without_a_threshold() {
     let mut trainer = trainer(&TrainConfig { skip: Skip::None, ..config() });
     let before = hashes(&trainer);
     let mut gradients: Vec<Option<Tensor>> =
-        trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
+        trainer.model.parameters().tensors().iter().map(|v| Some(v.ones_like().unwrap())).collect();
     assert!(update(&mut trainer, f32::NAN, &gradients).skipped);
     let last = gradients.len() - 1;
-    let poison = Tensor::full(f32::INFINITY, trainer.variables[last].dims(), &Device::Cpu);
+    let poison = Tensor::full(
+        f32::INFINITY,
+        trainer.model.parameters().tensors()[last].dims(),
+        &Device::Cpu,
+    );
     let healthy = gradients[last].replace(poison.unwrap());
     let stats = update(&mut trainer, 2.0, &gradients);
     assert!(stats.skipped && !stats.grad_norm.is_finite());
@@ -102,7 +106,9 @@ fn the_adaptive_rule_skips_a_jump() {
     let mut trainer = trainer(&TrainConfig { skip: Skip::Adaptive(4.0), ..config() });
     let mut step = |scale: f64| {
         let gradients: Vec<_> = trainer
-            .variables
+            .model
+            .parameters()
+            .tensors()
             .iter()
             .map(|v| Some((v.ones_like().unwrap() * scale).unwrap()))
             .collect();
@@ -117,8 +123,8 @@ fn the_adaptive_rule_skips_a_jump() {
 fn clipping_scales_the_gradient_to_the_limit() {
     let mut trainer = trainer(&TrainConfig { grad_clip: 0.5, ..config() });
     let gradients: Vec<_> =
-        trainer.variables.iter().map(|v| Some(v.ones_like().unwrap())).collect();
-    let count: usize = trainer.variables.iter().map(|v| v.elem_count()).sum();
+        trainer.model.parameters().tensors().iter().map(|v| Some(v.ones_like().unwrap())).collect();
+    let count: usize = trainer.model.parameters().tensors().iter().map(|v| v.elem_count()).sum();
     let stats = update(&mut trainer, 2.0, &gradients);
     assert_eq!((count, stats.grad_norm), (46_084, (46_084f64).sqrt()));
     // The first moment after one update is (1 − 0.9) times the clipped gradient.

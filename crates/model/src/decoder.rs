@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
-    BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, sample_and_kl, sample_prior,
-    upsample_add,
+    BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, recomputed, sample_and_kl,
+    sample_prior, upsample_add,
 };
 
 use crate::config::VdvaeConfig;
@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     device: Device,
     /// Type of activations.
     dtype: DType,
+    /// See [`Decoder::recomputed`].
+    recompute: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -95,41 +97,50 @@ impl DecoderBlock {
         }
     }
 
-    /// (posterior, latent) of this block.
-    fn latent(
+    /// What a picture makes of the block: prior, posterior, latent and state.
+    fn with_posterior(
         &self,
-        index: usize,
-        state: &Tensor,
-        prior: &Tensor,
-        source: LatentSource<'_>,
-    ) -> Result<(Option<Tensor>, Tensor)> {
-        let shape = (state.dim(0)?, self.resolution, self.latent_channels);
-        match source {
-            LatentSource::Posterior { activations, noise } => {
-                let activation = &activations[&self.resolution];
-                let posterior = self.posterior.apply_joined(state, activation)?;
-                let noise = noise.draw(index, shape, state.dtype(), state.device())?;
-                let latent = sample_and_kl(&posterior, prior, noise)?;
-                Ok((Some(posterior), latent))
-            }
-            LatentSource::Prior { given, .. } if index < given.len() => {
-                let (n, r, z) = shape;
-                if given[index].dims() != [n, r, r, z] {
-                    return Err(Error::GivenLatent {
-                        layer: index,
-                        expected: vec![n, r, r, z],
-                        found: given[index].dims().to_vec(),
-                    });
-                }
-                let given = given[index].to_device(state.device())?.to_dtype(state.dtype())?;
-                Ok((None, given))
-            }
-            LatentSource::Prior { noise, temperature, .. } => {
-                let noise = noise.draw(index, shape, state.dtype(), state.device())?;
-                Ok((None, sample_prior(prior, self.latent_channels, noise, temperature)?))
-            }
-        }
+        x: &Tensor,
+        activation: &Tensor,
+        noise: Option<Tensor>,
+    ) -> candle_core::Result<[Tensor; 4]> {
+        let prior = self.prior.apply(x)?;
+        let posterior = self.posterior.apply_joined(x, activation)?;
+        let latent = sample_and_kl(&posterior, &prior, noise)?;
+        let state = self.state(&prior, &latent)?;
+        Ok([prior, posterior, latent, state])
     }
+
+    /// The same, computed again for the gradient rather than kept.
+    fn with_posterior_recomputed(
+        &self,
+        x: &Tensor,
+        activation: &Tensor,
+        noise: Option<Tensor>,
+    ) -> candle_core::Result<[Tensor; 4]> {
+        let of_blocks = [&self.prior, &self.posterior, &self.resnet].map(BlockWeights::parameters);
+        let [prior, posterior, resnet] = of_blocks;
+        let inputs = [x, activation, prior, posterior, &self.project.1, resnet];
+        let (block, x, activation) = (self.clone(), x.clone(), activation.clone());
+        recomputed(&inputs, move || block.with_posterior(&x, &activation, noise.clone()))
+    }
+
+    /// The state that a latent makes.
+    fn state(&self, prior: &Tensor, latent: &Tensor) -> candle_core::Result<Tensor> {
+        self.resnet.apply(&project_add(prior, latent, &self.project.1, self.project.0)?)
+    }
+}
+
+/// The latents of a layer as they were given, if they have its shape.
+fn given_latent(given: &Tensor, index: usize, shape: [usize; 4], x: &Tensor) -> Result<Tensor> {
+    if given.dims() != shape {
+        return Err(Error::GivenLatent {
+            layer: index,
+            expected: shape.to_vec(),
+            found: given.dims().to_vec(),
+        });
+    }
+    Ok(given.to_device(x.device())?.to_dtype(x.dtype())?)
 }
 
 impl Decoder {
@@ -146,6 +157,7 @@ impl Decoder {
             image_size: config.image_size,
             device: device.clone(),
             dtype: DType::F32,
+            recompute: false,
         }
     }
 
@@ -154,14 +166,9 @@ impl Decoder {
         Self { dtype, ..self }
     }
 
-    /// The same decoder, its blocks as [`BlockWeights::recomputed`] says.
-    pub(crate) fn recomputed(mut self, recompute: bool) -> Self {
-        for block in &mut self.blocks {
-            for weights in [&mut block.prior, &mut block.posterior, &mut block.resnet] {
-                *weights = weights.clone().recomputed(recompute);
-            }
-        }
-        self
+    /// The same decoder, which a tape holds the state between blocks of and nothing inside them.
+    pub(crate) fn recomputed(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     /// Walks down the decoder for `n` pictures, calling `visit` after each block; stops where it
@@ -174,14 +181,33 @@ impl Decoder {
     ) -> Result<Option<Tensor>> {
         let mut states: BTreeMap<usize, Tensor> = BTreeMap::new();
         for (index, b) in self.blocks.iter().enumerate() {
-            let x = self.input(b, n, &states)?;
-            let prior = b.prior.apply(&x)?;
-            let (posterior, latent) = b.latent(index, &x, &prior, source)?;
+            let (x, resolution) = (self.input(b, n, &states)?, b.resolution);
+            let shape = (n, resolution, b.latent_channels);
+            let draw = |noise: Noise| noise.draw(index, shape, x.dtype(), x.device());
+            let (prior, posterior, latent, state) = match source {
+                LatentSource::Posterior { activations, noise } => {
+                    let (activation, noise) = (&activations[&resolution], draw(noise)?);
+                    let [prior, posterior, latent, state] = match self.recompute {
+                        true => b.with_posterior_recomputed(&x, activation, noise)?,
+                        false => b.with_posterior(&x, activation, noise)?,
+                    };
+                    (prior, Some(posterior), latent, state)
+                }
+                LatentSource::Prior { given, noise, temperature } => {
+                    let prior = b.prior.apply(&x)?;
+                    let z = b.latent_channels;
+                    let latent = match given.get(index) {
+                        Some(given) => {
+                            given_latent(given, index, [n, resolution, resolution, z], &x)?
+                        }
+                        None => sample_prior(&prior, z, draw(noise)?, temperature)?,
+                    };
+                    let state = b.state(&prior, &latent)?;
+                    (prior, None, latent, state)
+                }
+            };
             drop(x);
-            let x = project_add(&prior, &latent, &b.project.1, b.project.0)?;
-            let state = b.resnet.apply(&x)?;
-            states.insert(b.resolution, state.clone());
-            let resolution = b.resolution;
+            states.insert(resolution, state.clone());
             let output = BlockOutput { index, resolution, prior, posterior, latent, state };
             if visit(output)?.is_break() {
                 return Ok(None);

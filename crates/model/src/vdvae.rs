@@ -101,8 +101,9 @@ impl Vdvae {
         Ok(Self { precision, decoder, ..self })
     }
 
-    /// The same network, whose blocks keep their hidden states for the gradient, or compute them
-    /// again: less memory in training for more time. The numbers are the same.
+    /// The same network, with gradients that take less memory and more time:
+    /// [`Self::loss_and_gradients`] keeps the input of every block and computes the rest again. The
+    /// numbers are the same.
     pub fn with_recompute(self, recompute: bool) -> Self {
         let (encoder, decoder) =
             (self.encoder.recomputed(recompute), self.decoder.recomputed(recompute));

@@ -122,6 +122,11 @@ impl BlockWeights {
         Self { shape, parameters, packed: Some(Arc::default()), recompute: false }
     }
 
+    /// Shape (`shape.parameters()`).
+    pub fn parameters(&self) -> &Tensor {
+        &self.parameters
+    }
+
     /// Whether the gradient computes the hidden states again rather than have every call keep them:
     /// less memory in training for about a fifth more processor time. The numbers stay the same.
     pub fn recomputed(self, recompute: bool) -> Self {

@@ -86,7 +86,7 @@ pub use pool::avg_pool;
 pub use rate::kl_sum;
 pub use real::Real;
 pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
-pub use tape::{Gradients, Tape, add, cast, scale};
+pub use tape::{Gradients, Tape, add, cast, recomputed, scale};
 pub use upsample::upsample_add;
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which

@@ -78,9 +78,9 @@ pub struct Tape {
     known: HashSet<TensorId>,
 }
 
-/// One application of an operator.
+/// One application of an operator, or of several that are computed again.
 struct Node {
-    result: TensorId,
+    results: Vec<TensorId>,
     /// `None` where no gradient is wanted.
     inputs: Vec<Option<TensorId>>,
     backward: Backward,
@@ -88,21 +88,23 @@ struct Node {
     passes_on: bool,
 }
 
-/// From the gradient of the result and what the inputs have so far to the gradients of the inputs.
-/// Owns what it needs for that.
-type Backward = Box<dyn FnOnce(&Tensor, Vec<Option<Tensor>>) -> Result<Vec<Option<Tensor>>> + Send>;
+/// From the gradients of the results, of which there is one at least, and what the inputs have so
+/// far to the gradients of the inputs. Owns what it needs for that.
+type Backward =
+    Box<dyn FnOnce(Vec<Option<Tensor>>, Vec<Option<Tensor>>) -> Result<Vec<Option<Tensor>>> + Send>;
 
 thread_local! {
-    /// The recordings of this thread; one may begin while another runs.
-    static TAPES: RefCell<Vec<Tape>> = const { RefCell::new(Vec::new()) };
+    /// The recordings of this thread; one may begin while another runs. `None` where nothing is
+    /// recorded and nothing kept.
+    static TAPES: RefCell<Vec<Option<Tape>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Ends a recording, also where it panics or fails.
 struct Recording;
 
 impl Recording {
-    fn start() -> Self {
-        TAPES.with_borrow_mut(|tapes| tapes.push(Tape::default()));
+    fn start(tape: Option<Tape>) -> Self {
+        TAPES.with_borrow_mut(|tapes| tapes.push(tape));
         Self
     }
 }
@@ -127,9 +129,17 @@ impl Tape {
     pub fn record<R, E>(
         f: impl FnOnce() -> std::result::Result<R, E>,
     ) -> std::result::Result<(R, Self), E> {
-        let recording = Recording::start();
+        Self::default().continued(f)
+    }
+
+    /// Records further.
+    fn continued<R, E>(
+        self,
+        f: impl FnOnce() -> std::result::Result<R, E>,
+    ) -> std::result::Result<(R, Self), E> {
+        let recording = Recording::start(Some(self));
         let result = f()?;
-        let tape = TAPES.with_borrow_mut(|tapes| tapes.last_mut().map(std::mem::take));
+        let tape = TAPES.with_borrow_mut(|tapes| tapes.last_mut().and_then(Option::take));
         drop(recording);
         Ok((result, tape.expect("started above")))
     }
@@ -153,19 +163,27 @@ impl Tape {
             }
             gradients.add(result.id(), seed.clone(), true)?;
         }
-        for Node { result, inputs, backward, passes_on } in self.nodes.into_iter().rev() {
-            let Some(Gradient { sum: upstream, .. }) = gradients.0.remove(&result) else {
+        self.walk(&mut gradients)?;
+        Ok(gradients)
+    }
+
+    /// Replaces the gradients of results by those of what they were computed from.
+    fn walk(self, gradients: &mut Gradients) -> Result<()> {
+        for Node { results, inputs, backward, passes_on } in self.nodes.into_iter().rev() {
+            let upstream: Vec<_> =
+                results.iter().map(|result| gradients.remove_id(*result)).collect();
+            if upstream.iter().all(Option::is_none) {
                 continue;
-            };
+            }
             let held = inputs.iter().map(|input| gradients.take(*input));
             let held = held.collect::<Result<_>>()?;
-            for (input, gradient) in inputs.into_iter().zip(backward(&upstream, held)?) {
+            for (input, gradient) in inputs.into_iter().zip(backward(upstream, held)?) {
                 if let (Some(input), Some(gradient)) = (input, gradient) {
                     gradients.add(input, gradient, passes_on)?;
                 }
             }
         }
-        Ok(gradients)
+        Ok(())
     }
 }
 
@@ -184,7 +202,11 @@ struct Gradient {
 impl Gradients {
     /// Takes out the gradient of a variable; `None` where the results do not depend on it.
     pub fn remove(&mut self, variable: &Tensor) -> Option<Tensor> {
-        self.0.remove(&variable.id()).map(|gradient| gradient.sum)
+        self.remove_id(variable.id())
+    }
+
+    fn remove_id(&mut self, of: TensorId) -> Option<Tensor> {
+        self.0.remove(&of).map(|gradient| gradient.sum)
     }
 
     /// Takes out a gradient to write to.
@@ -209,7 +231,8 @@ impl Gradients {
 /// candle.
 pub(crate) fn tracked(tensor: &Tensor) -> bool {
     TAPES.with_borrow(|tapes| match tapes.last() {
-        Some(tape) => tensor.is_variable() || tape.known.contains(&tensor.id()),
+        Some(Some(tape)) => tensor.is_variable() || tape.known.contains(&tensor.id()),
+        Some(None) => false,
         None => tensor.track_op(),
     })
 }
@@ -234,24 +257,85 @@ fn record<const N: usize, O: Operator<N>>(
     if !wanted.contains(&true) {
         return Ok(());
     }
-    let ids = inputs.iter().zip(wanted).map(|(input, wanted)| wanted.then(|| input.id()));
-    let ids = ids.collect();
+    let ids = ids_of(inputs);
     let inputs = inputs.map(Tensor::clone);
-    let node = Node {
-        result: result.id(),
+    push(Node {
+        results: vec![result.id()],
         inputs: ids,
         backward: Box::new(move |upstream, held| {
+            let [Some(upstream)] = &upstream[..] else { unreachable!("the only one is there") };
             let held = held.try_into().expect("one for each input");
             Ok(operator.backward_onto(inputs.each_ref(), upstream, wanted, held)?.into())
         }),
         passes_on: O::PASSES_ON,
-    };
-    TAPES.with_borrow_mut(|tapes| {
-        let tape = tapes.last_mut().expect("the caller looked");
-        tape.known.insert(node.result);
-        tape.nodes.push(node);
     });
     Ok(())
+}
+
+/// The inputs whose gradients are wanted.
+fn ids_of<'a>(inputs: impl IntoIterator<Item = &'a Tensor>) -> Vec<Option<TensorId>> {
+    inputs.into_iter().map(|input| tracked(input).then(|| input.id())).collect()
+}
+
+fn push(node: Node) {
+    TAPES.with_borrow_mut(|tapes| {
+        let tape = tapes.last_mut().and_then(Option::as_mut).expect("something is tracked");
+        tape.known.extend(&node.results);
+        tape.nodes.push(node);
+    });
+}
+
+/// Results of `f`, which a tape does not look into: the backward pass calls `f` again and keeps what
+/// it computed no longer than it takes to go back through it. Less memory, for one more forward
+/// pass. Without a recording `f` is called, and nothing else.
+///
+/// `f` has to compute the same again. `inputs` are the tensors whose gradients it takes part in,
+/// variables included.
+///
+/// # Errors
+/// Those of `f`, there and in the backward pass; in the latter also where `f` uses a variable that
+/// is not among the inputs.
+pub fn recomputed<const N: usize>(
+    inputs: &[&Tensor],
+    f: impl Fn() -> Result<[Tensor; N]> + Send + 'static,
+) -> Result<[Tensor; N]> {
+    let ids = ids_of(inputs.iter().copied());
+    if !recording() || ids.iter().all(Option::is_none) {
+        return f();
+    }
+    let pause = Recording::start(None);
+    let results = f()?;
+    drop(pause);
+    let known = ids.clone();
+    push(Node {
+        results: results.iter().map(Tensor::id).collect(),
+        inputs: ids,
+        backward: Box::new(move |upstream, held| {
+            let mut gradients = Gradients::default();
+            for (of, held) in known.iter().zip(held) {
+                if let (Some(of), Some(held)) = (of, held) {
+                    gradients.add(*of, held, false)?;
+                }
+            }
+            let tape = Tape { nodes: vec![], known: known.iter().flatten().copied().collect() };
+            let (results, tape) = tape.continued(f)?;
+            for (result, upstream) in results.iter().zip(upstream) {
+                if let Some(upstream) = upstream {
+                    gradients.add(result.id(), upstream, true)?;
+                }
+            }
+            drop(results);
+            tape.walk(&mut gradients)?;
+            let of_inputs = known.iter().map(|of| of.and_then(|of| gradients.remove_id(of)));
+            let of_inputs = of_inputs.collect();
+            if !gradients.0.is_empty() {
+                candle_core::bail!("tape: what is recomputed uses a variable that is not an input");
+            }
+            Ok(of_inputs)
+        }),
+        passes_on: false,
+    });
+    Ok(results)
 }
 
 /// The gradient that candle asks an operator of one, two or three inputs for: that of [`Operator`].
@@ -438,6 +522,9 @@ impl Operator<1> for Cast {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use candle_core::{DType, Device, Var};
 
     use super::*;
@@ -576,5 +663,58 @@ mod tests {
         let mut gradients = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap();
         assert!(gradients.remove(&unused).is_none());
         assert!(gradients.remove(&used).is_some());
+    }
+
+    #[test]
+    fn what_is_recomputed_has_the_same_gradients() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let inputs = [waves(&[1, 2, 2, 3], 1.0, 0.1), waves(&[SHAPE.parameters()], 0.4, 0.2)];
+        let twice = |x: &Tensor, p: &Tensor| block(&block(x, p, SHAPE)?, p, SHAPE);
+        // The input is used once more outside, before and after.
+        check_gradients(&inputs, 1e-6, |x| {
+            let before = block(&x[0], &x[1], SHAPE)?;
+            let (again, calls) = ([x[0].clone(), before.clone(), x[1].clone()], calls.clone());
+            let [y, z] = recomputed(&[&x[0], &before, &x[1]], move || {
+                calls.fetch_add(1, Ordering::Relaxed);
+                let [x, before, p] = &again;
+                let y = twice(x, p)?;
+                Ok([block(&y, p, SHAPE)?, add(&y, before)?])
+            })?;
+            add(&add(&y, &z)?, &block(&before, &x[1], SHAPE)?)
+        });
+        assert!(calls.load(Ordering::Relaxed) > 2);
+    }
+
+    #[test]
+    fn what_is_recomputed_may_have_results_that_nothing_uses() {
+        let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+        let run = |used: usize| {
+            let again = [x.as_tensor().clone(), p.as_tensor().clone()];
+            let (results, tape) = Tape::record(|| {
+                recomputed(&[&x, &p], move || {
+                    let y = block(&again[0], &again[1], SHAPE)?;
+                    Ok([block(&y, &again[1], SHAPE)?, y])
+                })
+            })
+            .unwrap();
+            let y = &results[used];
+            let mut gradients = tape.backward(&[(y, y.ones_like().unwrap())]).unwrap();
+            values(&gradients.remove(&x).unwrap())
+        };
+        let (y, tape) = Tape::record(|| block(&x, &p, SHAPE)).unwrap();
+        let expected = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap().remove(&x).unwrap();
+        assert_eq!(run(1), values(&expected));
+        assert_ne!(run(0), values(&expected));
+    }
+
+    #[test]
+    fn what_is_recomputed_names_its_variables() {
+        let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+        let again = [x.as_tensor().clone(), p.as_tensor().clone()];
+        let (y, tape) =
+            Tape::record(|| recomputed(&[&x], move || Ok([block(&again[0], &again[1], SHAPE)?])))
+                .unwrap();
+        let error = message(tape.backward(&[(&y[0], y[0].ones_like().unwrap())]));
+        assert!(error.contains("a variable that is not an input"), "{error}");
     }
 }

@@ -352,7 +352,8 @@ fn gpu_optimizer() {
         weight_decay: 0.01,
         grad_clip: 30.0,
         ema_rate: 0.5,
-        skip: DeviceSkip::Adaptive { factor: 3.0, window: 4, fewest: 2 },
+        skip: DeviceSkip::Adaptive { factor: 3.0, fewest: 2 },
+        window: 4,
     };
     let variables: Vec<Var> =
         weights.iter().map(|t| Var::from_tensor(&t.to_device(&device).unwrap()).unwrap()).collect();

@@ -76,6 +76,39 @@ fn gpu_training_follows_that_on_the_cpu() {
     }
 }
 
+/// Numbers that are rounded in other ways drift apart one by one, and their means must not. Takes
+/// `VDVAE_GPU_STEPS` steps, 500 if unset.
+#[test]
+fn gpu_training_curves_overlap() {
+    let gpu = gpu();
+    let steps = std::env::var("VDVAE_GPU_STEPS").map_or(500, |text| text.parse().unwrap());
+    let images = faces(64);
+    let curve = |device: &Device, precision| {
+        let config = TrainConfig { precision, batch_size: 8, warmup_steps: 20, ..config() };
+        let mut trainer = trainer(&config, device);
+        for step in 0..steps {
+            trainer.enqueue(&images.narrow(0, step % 8 * 8, 8).unwrap()).unwrap();
+        }
+        let made = trainer.collect().unwrap();
+        assert!(made.iter().all(|step| !step.skipped), "{precision}");
+        let means = made
+            .chunks(steps.div_ceil(10))
+            .map(|part| part.iter().map(|step| step.nats_per_dim).sum::<f64>() / part.len() as f64);
+        means.collect::<Vec<f64>>()
+    };
+    let expected = curve(&Device::Cpu, Precision::F32);
+    println!("CPU, f32: {expected:.3?}");
+    assert!(expected[9] < expected[0], "nothing is learned");
+    for precision in Precision::ALL {
+        let found = curve(&gpu.device, precision);
+        println!("GPU, {precision}: {found:.3?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            let off = (found / expected - 1.0).abs();
+            assert!(off < 0.02, "{precision}: {found} nats where the CPU has {expected}");
+        }
+    }
+}
+
 #[test]
 fn gpu_queued_steps_are_the_steps() {
     let gpu = gpu();

@@ -25,6 +25,8 @@ pub struct DeviceAdamW {
     pub ema_rate: f64,
     /// Which updates are left out.
     pub skip: DeviceSkip,
+    /// Gradient norms that are remembered, finite ones.
+    pub window: usize,
 }
 
 /// Which updates are left out, beside those that are not finite.
@@ -34,13 +36,11 @@ pub enum DeviceSkip {
     None,
     /// Those whose gradient norm is this or more.
     Fixed(f64),
-    /// Those whose norm is `factor` times the median of the last `window` norms or more, once there
-    /// are `fewest`.
+    /// Those whose norm is `factor` times the median of the remembered norms or more, once there are
+    /// `fewest`.
     Adaptive {
         /// Times the median.
         factor: f64,
-        /// Norms that are remembered.
-        window: usize,
         /// Norms before the rule says anything.
         fewest: usize,
     },
@@ -72,7 +72,7 @@ pub struct DeviceMemory {
     pub second: Vec<Vec<f32>>,
     /// Updates made so far.
     pub updates: u64,
-    /// Finite gradient norms seen last, oldest first; at most the window of the skip rule.
+    /// Finite gradient norms seen last, oldest first; at most [`DeviceAdamW::window`].
     pub norms: Vec<f64>,
 }
 
@@ -101,15 +101,15 @@ unsafe impl DeviceRepr for Rule {}
 
 impl Rule {
     fn new(adamw: &DeviceAdamW) -> Self {
-        let (kind, value, window, fewest) = match adamw.skip {
-            DeviceSkip::None => (0, 0.0, 1, 0),
-            DeviceSkip::Fixed(norm) => (1, norm, 1, 0),
-            DeviceSkip::Adaptive { factor, window, fewest } => (2, factor, window, fewest),
+        let (kind, value, fewest) = match adamw.skip {
+            DeviceSkip::None => (0, 0.0, 0),
+            DeviceSkip::Fixed(norm) => (1, norm, 0),
+            DeviceSkip::Adaptive { factor, fewest } => (2, factor, fewest),
         };
         Self {
             kind,
             value,
-            window: window.max(1) as i32,
+            window: adamw.window.max(1) as i32,
             fewest: fewest.max(1) as i32,
             clip: adamw.grad_clip,
             beta1: adamw.beta1,

@@ -73,10 +73,9 @@ fn adamw(config: &TrainConfig) -> DeviceAdamW {
         skip: match config.skip {
             Skip::None => DeviceSkip::None,
             Skip::Fixed(norm) => DeviceSkip::Fixed(norm),
-            Skip::Adaptive(factor) => {
-                DeviceSkip::Adaptive { factor, window: WINDOW, fewest: FEWEST }
-            }
+            Skip::Adaptive(factor) => DeviceSkip::Adaptive { factor, fewest: FEWEST },
         },
+        window: WINDOW,
     }
 }
 

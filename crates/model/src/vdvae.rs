@@ -3,6 +3,7 @@
 //! Child, "Very Deep VAEs Generalize Autoregressive Models and Can Outperform Them on Images",
 //! arXiv 2011.10650; the network is that of the published code.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -182,25 +183,31 @@ impl Vdvae {
         Ok(terms)
     }
 
-    /// The evidence lower bound of a batch and the gradient of `weight · Σ (distortion + rate)`, a
-    /// tensor for each of [`Parameters::tensors`] that is a variable: with a weight of `1 / N`, that
-    /// of the mean. Takes less memory and time than candle's backward pass from [`Self::loss`].
+    /// The evidence lower bound of a batch and the gradient of `weight · Σ (distortion + rate)`: with
+    /// a weight of `1 / N`, that of the mean. Takes less memory and time than candle's backward pass
+    /// from [`Self::loss`].
+    ///
+    /// Hands over one gradient for each of [`Parameters::tensors`] that is a variable, with its
+    /// number: as soon as it is finished, the last layers' first.
     ///
     /// # Shapes
     /// - `images`: N pictures, or u8 (N, H, W, 3)
-    /// - result: terms as of [`Self::loss`]; gradients as the parameters, float32
+    /// - gradients: as the parameters, float32
+    /// - result: as of [`Self::loss`]
     pub fn loss_and_gradients(
         &self,
         images: &(impl Images + ?Sized),
         noise: Noise,
         weight: f64,
-    ) -> Result<(ElboTerms, Vec<Option<Tensor>>)> {
+        mut gradient: impl FnMut(usize, Tensor) -> candle_core::Result<()>,
+    ) -> Result<ElboTerms> {
         let (terms, tape) = Tape::record(|| self.loss(images, noise))?;
         let seed = Tensor::full(weight as f32, terms.rate.shape(), &self.device)?;
         let seeds = [(&terms.distortion, seed.clone()), (&terms.rate, seed)];
-        let mut gradients = tape.backward(&seeds)?;
-        let tensors = self.parameters.tensors().iter();
-        Ok((terms, tensors.map(|tensor| gradients.remove(tensor)).collect()))
+        let tensors = self.parameters.tensors().iter().enumerate();
+        let numbers: HashMap<_, _> = tensors.map(|(i, tensor)| (tensor.id(), i)).collect();
+        tape.backward_with(&seeds, |variable, of| gradient(numbers[&variable], of))?;
+        Ok(terms)
     }
 
     /// As [`Self::loss`], handing each layer's KL to `layer(index, kl)` as it is computed:

@@ -40,6 +40,11 @@
 //! sample and its KL are one pass ([`sample_and_kl`]), as are the mixture's likelihood and gradient
 //! ([`mixture_nll`]), and AdamW, the moving average and the gradient norm ([`AdamW`]).
 //!
+//! **Gradients.** Every operator is differentiable by candle's graph. Training takes a [`Tape`]
+//! instead: gradients are moved rather than added to zeros, blocks and latents add to what a tensor
+//! has from other uses while they compute their own part, and every activation is let go of as soon
+//! as it was passed. [`recomputed`] keeps nothing of what is inside it.
+//!
 //! **Weights that never change** ([`BlockWeights::frozen`]) are packed and transformed at their first
 //! use only.
 //!

@@ -152,35 +152,66 @@ impl Tape {
     /// # Errors
     /// Where a seed's shape is not that of its result; those of the operators.
     pub fn backward(self, seeds: &[(&Tensor, Tensor)]) -> Result<Gradients> {
-        let mut gradients = Gradients::default();
-        for (result, seed) in seeds {
-            if result.shape() != seed.shape() {
-                candle_core::bail!(
-                    "tape: expected a seed of {:?}, found {:?}",
-                    result.dims(),
-                    seed.dims()
-                );
-            }
-            gradients.add(result.id(), seed.clone(), true)?;
-        }
-        self.walk(&mut gradients)?;
+        let mut gradients = Gradients::of_seeds(seeds)?;
+        self.walk(&mut gradients, |_, _| Ok(()))?;
         Ok(gradients)
     }
 
-    /// Replaces the gradients of results by those of what they were computed from.
-    fn walk(self, gradients: &mut Gradients) -> Result<()> {
-        for Node { results, inputs, backward, passes_on } in self.nodes.into_iter().rev() {
-            let upstream: Vec<_> =
-                results.iter().map(|result| gradients.remove_id(*result)).collect();
-            if upstream.iter().all(Option::is_none) {
-                continue;
+    /// As [`Self::backward`], handing each variable's gradient to `finished` as soon as nothing more
+    /// is added to it: the variables that were used last come first.
+    ///
+    /// # Errors
+    /// Those of [`Self::backward`] and of `finished`.
+    pub fn backward_with(
+        self,
+        seeds: &[(&Tensor, Tensor)],
+        mut finished: impl FnMut(TensorId, Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let mut first_use = HashMap::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            for input in node.inputs.iter().flatten().filter(|input| !self.known.contains(input)) {
+                first_use.entry(*input).or_insert(i);
             }
-            let held = inputs.iter().map(|input| gradients.take(*input));
-            let held = held.collect::<Result<_>>()?;
-            for (input, gradient) in inputs.into_iter().zip(backward(upstream, held)?) {
-                if let (Some(input), Some(gradient)) = (input, gradient) {
-                    gradients.add(input, gradient, passes_on)?;
+        }
+        let mut variables: Vec<Vec<TensorId>> = vec![vec![]; self.nodes.len()];
+        first_use.into_iter().for_each(|(variable, i)| variables[i].push(variable));
+        self.walk(&mut Gradients::of_seeds(seeds)?, |i, gradients| {
+            for variable in &variables[i] {
+                if let Some(gradient) = gradients.remove_id(*variable) {
+                    finished(*variable, gradient)?;
                 }
+            }
+            Ok(())
+        })
+    }
+
+    /// Replaces the gradients of results by those of what they were computed from; calls `passed`
+    /// with the number of each node once it is done.
+    fn walk(
+        self,
+        gradients: &mut Gradients,
+        mut passed: impl FnMut(usize, &mut Gradients) -> Result<()>,
+    ) -> Result<()> {
+        for (i, node) in self.nodes.into_iter().enumerate().rev() {
+            node.pass(gradients)?;
+            passed(i, gradients)?;
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn pass(self, gradients: &mut Gradients) -> Result<()> {
+        let Self { results, inputs, backward, passes_on } = self;
+        let upstream: Vec<_> = results.iter().map(|result| gradients.remove_id(*result)).collect();
+        if upstream.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let held = inputs.iter().map(|input| gradients.take(*input));
+        let held = held.collect::<Result<_>>()?;
+        for (input, gradient) in inputs.into_iter().zip(backward(upstream, held)?) {
+            if let (Some(input), Some(gradient)) = (input, gradient) {
+                gradients.add(input, gradient, passes_on)?;
             }
         }
         Ok(())
@@ -200,6 +231,21 @@ struct Gradient {
 }
 
 impl Gradients {
+    fn of_seeds(seeds: &[(&Tensor, Tensor)]) -> Result<Self> {
+        let mut gradients = Self::default();
+        for (result, seed) in seeds {
+            if result.shape() != seed.shape() {
+                candle_core::bail!(
+                    "tape: expected a seed of {:?}, found {:?}",
+                    result.dims(),
+                    seed.dims()
+                );
+            }
+            gradients.add(result.id(), seed.clone(), true)?;
+        }
+        Ok(gradients)
+    }
+
     /// Takes out the gradient of a variable; `None` where the results do not depend on it.
     pub fn remove(&mut self, variable: &Tensor) -> Option<Tensor> {
         self.remove_id(variable.id())
@@ -325,7 +371,7 @@ pub fn recomputed<const N: usize>(
                 }
             }
             drop(results);
-            tape.walk(&mut gradients)?;
+            tape.walk(&mut gradients, |_, _| Ok(()))?;
             let of_inputs = known.iter().map(|of| of.and_then(|of| gradients.remove_id(of)));
             let of_inputs = of_inputs.collect();
             if !gradients.0.is_empty() {
@@ -617,6 +663,36 @@ mod tests {
         // Candle's graph again.
         let gradients = block(&x, &p, SHAPE).unwrap().sum_all().unwrap().backward().unwrap();
         assert!(gradients.get(&x).is_some());
+    }
+
+    #[test]
+    fn gradients_are_handed_over_when_they_are_finished() {
+        let (x, p, q) = (
+            variable(&[1, 2, 2, 3]),
+            variable(&[SHAPE.parameters()]),
+            variable(&[SHAPE.parameters()]),
+        );
+        // p is used twice, first and last; q in between; x first alone.
+        let run = || {
+            Tape::record(|| block(&block(&block(&x, &p, SHAPE)?, &q, SHAPE)?, &p, SHAPE)).unwrap()
+        };
+        let (y, tape) = run();
+        let seeds = [(&y, y.ones_like().unwrap())];
+        let mut expected = tape.backward(&seeds).unwrap();
+        let (y, tape) = run();
+        let seeds = [(&y, y.ones_like().unwrap())];
+        let mut order = vec![];
+        tape.backward_with(&seeds, |variable, gradient| {
+            order.push((variable, values(&gradient)));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(order.len(), 3);
+        assert_eq!(order[0].0, q.id());
+        for variable in [&x, &p, &q] {
+            let found = order.iter().find(|(id, _)| *id == variable.id()).unwrap();
+            assert_eq!(found.1, values(&expected.remove(variable).unwrap()));
+        }
     }
 
     #[test]

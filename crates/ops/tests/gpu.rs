@@ -372,9 +372,11 @@ fn gpu_optimizer() {
             .enumerate()
             .map(|(i, &n)| (i != 2).then(|| wave(&[n], scale, step as f64)))
             .collect();
-        let on_gpu: Vec<_> =
-            gradients.iter().map(|g| g.as_ref().map(|g| g.to_device(&device).unwrap())).collect();
-        optimizer.step(&on_gpu, &terms, &terms, learning_rate).unwrap();
+        for (i, gradient) in gradients.iter().enumerate() {
+            let Some(gradient) = gradient else { continue };
+            optimizer.put(i, &gradient.to_device(&device).unwrap()).unwrap();
+        }
+        optimizer.step(&terms, &terms, learning_rate).unwrap();
 
         let squares = |g: &Tensor| host(g).iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
         let norm = gradients.iter().flatten().map(squares).sum::<f64>().sqrt();
@@ -455,14 +457,16 @@ fn gpu_steps_that_are_not_finite_change_nothing() {
         grad_clip: 1.0,
         ema_rate: 0.5,
         skip: DeviceSkip::None,
+        window: 4,
     };
     let p = Var::new(&[1f32, 2.0], &device).unwrap();
     let mut optimizer = DeviceOptimizer::new(&[p.as_tensor().clone()], settings).unwrap();
     let (good, bad) = (Tensor::new(&[1f32], &device).unwrap(), f32::NAN);
     let bad_loss = Tensor::new(&[bad], &device).unwrap();
-    let gradient = |a: f32| Some(Tensor::new(&[a, 1.0], &device).unwrap());
-    optimizer.step(&[gradient(bad)], &good, &good, 0.1).unwrap();
-    optimizer.step(&[gradient(1.0)], &bad_loss, &good, 0.1).unwrap();
+    for (first, distortion) in [(bad, &good), (1.0, &bad_loss)] {
+        optimizer.put(0, &Tensor::new(&[first, 1.0], &device).unwrap()).unwrap();
+        optimizer.step(distortion, &good, 0.1).unwrap();
+    }
     let steps = optimizer.collect().unwrap();
     assert!(steps.iter().all(|step| step.skipped) && steps.len() == 2);
     assert_eq!(p.as_tensor().to_vec1::<f32>().unwrap(), [1.0, 2.0]);

@@ -31,11 +31,6 @@ impl Shards {
         Ok(Self { pools: Arc::new(pools) })
     }
 
-    /// None, for a device that takes a batch whole: it runs on the calling thread.
-    pub(crate) fn none() -> Self {
-        Self { pools: Arc::default() }
-    }
-
     /// Calls `work` with consecutive ranges that cover `0..rows`, at the same time, and returns
     /// the results in order.
     pub(crate) fn run<T: Send, E: Send>(
@@ -43,9 +38,6 @@ impl Shards {
         rows: usize,
         work: impl Fn(Range<usize>) -> Result<T, E> + Sync,
     ) -> Result<Vec<T>, E> {
-        if self.pools.is_empty() {
-            return Ok(vec![work(0..rows)?]);
-        }
         let count = self.pools.len().min(rows).max(1);
         let range = |i: usize| rows * i / count..rows * (i + 1) / count;
         let work = &work;

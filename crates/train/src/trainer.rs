@@ -48,7 +48,8 @@ pub struct Trainer {
     /// Steps that were collected and not yet taken.
     made: Vec<StepStats>,
     host_noise: bool,
-    shards: Shards,
+    /// `None` for a device that takes a batch whole.
+    shards: Option<Shards>,
 }
 
 /// What a run knows beside the numbers of its tensors.
@@ -135,7 +136,7 @@ impl Trainer {
             queued: VecDeque::new(),
             made: Vec::new(),
             host_noise: false,
-            shards: if device.is_cpu() { Shards::new()? } else { Shards::none() },
+            shards: device.is_cpu().then(Shards::new).transpose()?,
         })
     }
 
@@ -207,18 +208,38 @@ impl Trainer {
         // The noise of a picture follows from its place in the row of all pictures seen.
         let (seed, first) = (config.seed, self.steps * config.batch_size as u64);
         let (model, host_noise) = (&self.model, self.host_noise);
-        let parts = self.shards.run(n, |rows| {
-            let first = first + rows.start as u64;
-            let noise = match host_noise {
-                true => Noise::SeededOnHost { seed, first },
-                false => Noise::Seeded { seed, first },
-            };
-            let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
-            // Each part's share of the gradient of the mean over the whole batch.
-            Ok::<_, Error>(model.loss_and_gradients(&shard, noise, 1.0 / n as f64)?)
-        })?;
-        let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        self.update(&terms, &sum(gradients)?)
+        let noise = |first| match host_noise {
+            true => Noise::SeededOnHost { seed, first },
+            false => Noise::Seeded { seed, first },
+        };
+        // Of the mean over the whole batch, whatever part of it is looked at.
+        let weight = 1.0 / n as f64;
+        let terms = match &self.shards {
+            None => {
+                let optimizer = &mut self.optimizer;
+                let put = |i, gradient| optimizer.put(i, gradient);
+                vec![model.loss_and_gradients(images, noise(first), weight, put)?]
+            }
+            Some(shards) => {
+                let parts = shards.run(n, |rows| {
+                    let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
+                    let mut gradients = vec![None; model.parameters().tensors().len()];
+                    let put = |i: usize, gradient| {
+                        gradients[i] = Some(gradient);
+                        Ok(())
+                    };
+                    let noise = noise(first + rows.start as u64);
+                    let terms = model.loss_and_gradients(&shard, noise, weight, put)?;
+                    Ok::<_, Error>((terms, gradients))
+                })?;
+                let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+                for (i, gradient) in sum(gradients)?.into_iter().enumerate() {
+                    gradient.map_or(Ok(()), |gradient| self.optimizer.put(i, gradient))?;
+                }
+                terms
+            }
+        };
+        self.update(&terms)
     }
 
     /// What the steps since the last call did, in order; waits for those that are queued.
@@ -228,9 +249,9 @@ impl Trainer {
     }
 
     /// The second half of a step, from a gradient to an update.
-    fn update(&mut self, terms: &[ElboTerms], gradients: &[Option<Tensor>]) -> Result<()> {
+    fn update(&mut self, terms: &[ElboTerms]) -> Result<()> {
         let learning_rate = self.config.learning_rate_at(self.steps);
-        self.optimizer.step(gradients, terms, learning_rate)?;
+        self.optimizer.step(terms, learning_rate)?;
         self.queued.push_back(learning_rate);
         self.steps += 1;
         Ok(())

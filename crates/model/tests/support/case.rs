@@ -156,9 +156,13 @@ impl Case {
         let (_, model) = self.trainable(device);
         let (model, images) = (change(model), self.images());
         let weight = 1.0 / images.dim(0).unwrap() as f64;
-        let (_, gradients) = model.loss_and_gradients(&images, Noise::Zero, weight).unwrap();
-        let host = |t: Option<Tensor>| t.unwrap().to_device(&Device::Cpu).unwrap();
-        (model.parameters().clone(), gradients.into_iter().map(host).collect())
+        let mut gradients = vec![None; model.parameters().tensors().len()];
+        let put = |i: usize, gradient: Tensor| {
+            assert!(gradients[i].replace(gradient.to_device(&Device::Cpu)?).is_none());
+            Ok(())
+        };
+        model.loss_and_gradients(&images, Noise::Zero, weight, put).unwrap();
+        (model.parameters().clone(), gradients.into_iter().map(Option::unwrap).collect())
     }
 
     /// Candle's own backward pass gives the gradients of the tape.

@@ -42,14 +42,14 @@ impl Latent<'_> {
     ) -> Result<(Option<Buffer>, Option<Buffer>)> {
         let kind = self.posterior.kind;
         let posterior = want_posterior.then(|| gpu.stale(kind, self.posterior.len)).transpose()?;
-        let fresh = want_prior && held.is_none();
         // Zeros in what follows the statistics.
+        let fresh = want_prior && held.is_none();
         let prior = fresh.then(|| gpu.zeros(kind, self.prior.len)).transpose()?;
-        let address = |buffer: &Option<Buffer>| address_of(buffer.as_ref().map(Buffer::view));
-        let onto = if want_prior { address_of(held) } else { 0 };
+        let of_posterior = posterior.as_ref().map(Buffer::view);
+        let of_prior = prior.as_ref().map(Buffer::view).or(held.filter(|_| want_prior));
         launch!(gpu, kernel!(kind, "latent_backward"), (gpu.blocks(self.n()), 1, 1), (256, 1, 1), 0;
             self.posterior.address, self.prior.address, address_of(self.noise), upstream.address,
-            address(&posterior), address(&prior) | onto, self.n() as u64,
+            address_of(of_posterior), address_of(of_prior), self.n() as u64,
             self.latent_channels as i32, self.prior_width as i32);
         Ok((posterior, prior))
     }

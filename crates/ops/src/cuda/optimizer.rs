@@ -127,6 +127,10 @@ pub struct DeviceOptimizer {
     adamw: DeviceAdamW,
     rule: Rule,
     parameters: Vec<Tensor>,
+    /// Offset and length of each parameter tensor in the flat buffers.
+    places: Vec<(usize, usize)>,
+    /// Which have a gradient for the next step.
+    present: Vec<bool>,
     gradient: Buffer,
     ema: Buffer,
     first: Buffer,
@@ -174,13 +178,22 @@ impl DeviceOptimizer {
                 candle_core::bail!("{}: expected contiguous parameters", Self::NAME);
             }
         }
-        let len = parameters.iter().map(Tensor::elem_count).sum();
+        let lengths = parameters.iter().map(Tensor::elem_count);
+        let places = lengths.scan(0, |end, len| {
+            let offset = *end;
+            *end += len;
+            Some((offset, len))
+        });
+        let places: Vec<(usize, usize)> = places.collect();
+        let len = places.iter().map(|(_, len)| len).sum();
         let zeros = || gpu.zeros(Kind::F32, len);
         let (rule, device) = (Rule::new(&adamw), &gpu.device);
         let new = Self {
             adamw,
             rule,
             parameters: parameters.to_vec(),
+            places,
+            present: vec![false; parameters.len()],
             gradient: zeros()?,
             ema: zeros()?,
             first: zeros()?,
@@ -194,34 +207,24 @@ impl DeviceOptimizer {
             pieces: None,
             gpu: gpu.clone(),
         };
-        new.gather(&new.ema, parameters.iter().map(Some))?;
+        for (i, parameter) in parameters.iter().enumerate() {
+            new.place(&new.ema, i, parameter)?;
+        }
         Ok(new)
     }
 
-    /// Copies tensors into a flat buffer, each to its place.
-    fn gather<'a>(
-        &self,
-        to: &Buffer,
-        tensors: impl Iterator<Item = Option<&'a Tensor>>,
-    ) -> Result<()> {
-        let mut offset = 0;
-        for (tensor, parameter) in tensors.zip(&self.parameters) {
-            let len = parameter.elem_count();
-            if let Some(tensor) = tensor {
-                if tensor.elem_count() != len {
-                    candle_core::bail!(
-                        "{}: expected {len} numbers, found {}",
-                        Self::NAME,
-                        tensor.elem_count()
-                    );
-                }
-                let from = Operand::new(tensor, Self::NAME)?;
-                let from = from.view().expect(Kind::F32, Self::NAME)?;
-                self.gpu.copy(from.address, to.view().from(offset).address, 4 * len)?;
-            }
-            offset += len;
+    /// Copies a tensor to the place of parameter tensor number `i` in a flat buffer.
+    fn place(&self, to: &Buffer, i: usize, tensor: &Tensor) -> Result<()> {
+        let Some(&(offset, len)) = self.places.get(i) else {
+            candle_core::bail!("{}: expected one of {} tensors", Self::NAME, self.places.len());
+        };
+        if tensor.elem_count() != len {
+            let found = tensor.elem_count();
+            candle_core::bail!("{}: expected {len} numbers, found {found}", Self::NAME);
         }
-        Ok(())
+        let from = Operand::new(tensor, Self::NAME)?;
+        let from = from.view().expect(Kind::F32, Self::NAME)?;
+        self.gpu.copy(from.address, to.view().from(offset).address, 4 * len)
     }
 
     /// Puts back what [`Self::memory`] gave.
@@ -244,11 +247,10 @@ impl DeviceOptimizer {
                     vectors.len()
                 );
             }
-            let tensors = vectors
-                .iter()
-                .map(|vector| Tensor::from_slice(vector, vector.len(), &device))
-                .collect::<Result<Vec<_>>>()?;
-            self.gather(buffer, tensors.iter().map(Some))?;
+            for (i, vector) in vectors.iter().enumerate() {
+                let tensor = Tensor::from_slice(vector, vector.len(), &device)?;
+                self.place(buffer, i, &tensor)?;
+            }
         }
         let window = self.rule.window as usize;
         let newest = &memory.norms[memory.norms.len().saturating_sub(window)..];
@@ -299,47 +301,40 @@ impl DeviceOptimizer {
     }
 
     fn split(&self, buffer: &Buffer) -> Result<Vec<Tensor>> {
-        let mut offset = 0;
-        self.parameters
-            .iter()
-            .map(|parameter| {
-                let len = parameter.elem_count();
-                let copy = self.gpu.converted(buffer.view().part(offset, len), Kind::F32)?;
-                offset += len;
-                Ok(copy.into_tensor(Shape::from(parameter.dims())))
-            })
-            .collect()
+        let parts = self.parameters.iter().zip(&self.places).map(|(parameter, &(offset, len))| {
+            let copy = self.gpu.converted(buffer.view().part(offset, len), Kind::F32)?;
+            Ok(copy.into_tensor(Shape::from(parameter.dims())))
+        });
+        parts.collect()
+    }
+
+    /// Takes the gradient of parameter tensor number `i` for the next step, into its place in the
+    /// flat gradient.
+    ///
+    /// # Shapes
+    /// - `gradient`: float32, as the parameter
+    ///
+    /// # Errors
+    /// Where there is no such parameter, or its shape or type is another.
+    pub fn put(&mut self, i: usize, gradient: &Tensor) -> Result<()> {
+        self.place(&self.gradient, i, gradient)?;
+        self.present[i] = true;
+        Ok(())
     }
 
     /// Queues an update; nothing waits, but for the log to be emptied every few hundred steps.
-    /// Parameters without a gradient keep their value.
+    /// Parameters that were [put](Self::put) no gradient keep their value.
     ///
     /// # Shapes
-    /// - `gradients`: float32, as the parameters
     /// - `distortion`, `rate`: float32 (N), nats per dimension
     ///
     /// # Errors
     /// Where shapes or types do not fit.
-    pub fn step(
-        &mut self,
-        gradients: &[Option<Tensor>],
-        distortion: &Tensor,
-        rate: &Tensor,
-        learning_rate: f64,
-    ) -> Result<()> {
-        if gradients.len() != self.parameters.len() {
-            candle_core::bail!(
-                "{}: expected {} gradients, found {}",
-                Self::NAME,
-                self.parameters.len(),
-                gradients.len()
-            );
-        }
+    pub fn step(&mut self, distortion: &Tensor, rate: &Tensor, learning_rate: f64) -> Result<()> {
         if self.logged == LOG {
             self.drain()?;
         }
-        self.gather(&self.gradient, gradients.iter().map(Option::as_ref))?;
-        let present: Vec<bool> = gradients.iter().map(Option::is_some).collect();
+        let present = std::mem::replace(&mut self.present, vec![false; self.parameters.len()]);
         if self.pieces.as_ref().is_none_or(|(of, _, _)| *of != present) {
             self.cut(present)?;
         }
@@ -378,9 +373,9 @@ impl DeviceOptimizer {
     /// Cuts the parameters that have a gradient into pieces. Those without one have zeros in the
     /// flat gradient from now on, which add nothing to its norm.
     fn cut(&mut self, present: Vec<bool>) -> Result<()> {
-        let (mut table, mut offset) = (vec![], 0);
-        for (parameter, &present) in self.parameters.iter().zip(&present) {
-            let len = parameter.elem_count();
+        let mut table = vec![];
+        let places = self.places.iter().zip(&present);
+        for (parameter, (&(offset, len), &present)) in self.parameters.iter().zip(places) {
             let view = Operand::new(parameter, Self::NAME)?;
             if !present {
                 let zeros = self.gpu.zeros(Kind::F32, len)?;
@@ -392,7 +387,6 @@ impl DeviceOptimizer {
                 let length = PIECE.min(len - start);
                 table.extend([address, (offset + start) as u64, length as u64]);
             }
-            offset += len;
         }
         let count = (table.len() / 3) as u32;
         if table.is_empty() {

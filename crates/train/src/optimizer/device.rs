@@ -39,16 +39,15 @@ impl GpuOptimizer {
         Ok(self.inner.ema()?)
     }
 
-    pub(crate) fn step(
-        &mut self,
-        gradients: &[Option<Tensor>],
-        terms: &[ElboTerms],
-        learning_rate: f64,
-    ) -> Result<()> {
+    pub(crate) fn put(&mut self, i: usize, gradient: &Tensor) -> candle_core::Result<()> {
+        self.inner.put(i, gradient)
+    }
+
+    pub(crate) fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
         let [ElboTerms { distortion, rate }] = terms else {
             unreachable!("a batch on a GPU is one part");
         };
-        Ok(self.inner.step(gradients, distortion, rate, learning_rate)?)
+        Ok(self.inner.step(distortion, rate, learning_rate)?)
     }
 
     pub(crate) fn collect(&mut self) -> Result<Vec<Outcome>> {

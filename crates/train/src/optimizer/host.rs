@@ -42,6 +42,8 @@ pub(crate) struct HostOptimizer {
     config: TrainConfig,
     pub(crate) variables: Vec<Var>,
     pub(crate) moments: Vec<Moments>,
+    /// Of the next step.
+    gradients: Vec<Option<Tensor>>,
     pub(crate) updates: u64,
     norms: Norms,
     made: Vec<Outcome>,
@@ -53,6 +55,7 @@ impl HostOptimizer {
         Ok(Self {
             config: config.clone(),
             variables: variables.to_vec(),
+            gradients: vec![None; variables.len()],
             moments: moments.collect::<Result<_>>()?,
             updates: 0,
             norms: Norms::default(),
@@ -92,14 +95,16 @@ impl HostOptimizer {
         self.moments.iter().map(tensor).collect()
     }
 
-    pub(crate) fn step(
-        &mut self,
-        gradients: &[Option<Tensor>],
-        terms: &[ElboTerms],
-        learning_rate: f64,
-    ) -> Result<()> {
+    pub(crate) fn put(&mut self, i: usize, gradient: Tensor) -> candle_core::Result<()> {
+        self.gradients[i] = Some(gradient);
+        Ok(())
+    }
+
+    pub(crate) fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
+        let none = vec![None; self.variables.len()];
+        let gradients = std::mem::replace(&mut self.gradients, none);
         let Likelihood { nats_per_dim, distortion, rate } = Likelihood::of(terms)?;
-        let grad_norm = gradient_norm(gradients)?;
+        let grad_norm = gradient_norm(&gradients)?;
         let skip_threshold = self.norms.threshold(self.config.skip);
         let finite = nats_per_dim.is_finite() && grad_norm.is_finite();
         let skipped = !(finite && grad_norm < skip_threshold);
@@ -108,7 +113,7 @@ impl HostOptimizer {
             let clip = clip_factor(grad_norm, self.config.grad_clip);
             let update = Update { learning_rate, clip, number: self.updates };
             for ((variable, gradient), moments) in
-                self.variables.iter().zip(gradients).zip(&mut self.moments)
+                self.variables.iter().zip(&gradients).zip(&mut self.moments)
             {
                 // A variable that the loss does not reach keeps its value, as in PyTorch.
                 if let Some(gradient) = gradient {

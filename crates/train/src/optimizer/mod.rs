@@ -100,21 +100,25 @@ impl Optimizer {
         }
     }
 
+    /// Takes the gradient of variable number `i` for the next step. Variables without one keep their
+    /// value.
+    pub(crate) fn put(&mut self, i: usize, gradient: Tensor) -> candle_core::Result<()> {
+        match self {
+            Self::Host(host) => host.put(i, gradient),
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.put(i, &gradient),
+        }
+    }
+
     /// Makes or queues a step.
     ///
     /// # Shapes
-    /// - `gradients`: one a variable, of its shape, where the loss reaches it
     /// - `terms`: of each part of the batch, (N of the part)
-    pub(crate) fn step(
-        &mut self,
-        gradients: &[Option<Tensor>],
-        terms: &[ElboTerms],
-        learning_rate: f64,
-    ) -> Result<()> {
+    pub(crate) fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
         match self {
-            Self::Host(host) => host.step(gradients, terms, learning_rate),
+            Self::Host(host) => host.step(terms, learning_rate),
             #[cfg(feature = "cuda")]
-            Self::Device(device) => device.step(gradients, terms, learning_rate),
+            Self::Device(device) => device.step(terms, learning_rate),
         }
     }
 

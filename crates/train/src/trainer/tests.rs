@@ -27,7 +27,10 @@ fn trainer(config: &TrainConfig) -> Trainer {
 fn update(trainer: &mut Trainer, distortion: f32, gradients: &[Option<Tensor>]) -> StepStats {
     let term = |nats: f32| Tensor::new(&[nats], &Device::Cpu).unwrap();
     let terms = [ElboTerms { distortion: term(distortion), rate: term(1.0) }];
-    trainer.update(&terms, gradients).unwrap();
+    for (i, gradient) in gradients.iter().enumerate() {
+        trainer.optimizer.put(i, gradient.clone().unwrap()).unwrap();
+    }
+    trainer.update(&terms).unwrap();
     trainer.collect().unwrap().pop().unwrap()
 }
 

@@ -126,30 +126,11 @@ fn extract(preset: Preset, pictures: Tensor, precision: Precision) -> Result<Run
     }))
 }
 
-#[cfg(not(feature = "cuda"))]
-fn memory(_device: &Device) -> Result<f64> {
-    Ok(0.0)
-}
-
-/// The high-water mark of the driver's pool, from which everything is taken; set back to what is in
-/// use now.
-#[cfg(feature = "cuda")]
+/// In MiB.
 fn memory(device: &Device) -> Result<f64> {
-    use candle_core::cuda_backend::WrapErr;
-    use candle_core::cuda_backend::cudarc::driver::sys;
-
-    let Device::Cuda(device) = device else { return Ok(0.0) };
-    let stream = device.cuda_stream();
-    let context = stream.context();
-    context.bind_to_thread().w()?;
-    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
-    let mut pool = std::ptr::null_mut();
-    let (mut bytes, mut zero) = (0u64, 0u64);
-    // SAFETY: the context lives; the attribute is a 64-bit number, and zero sets the mark back.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()).result().w()?;
-        sys::cuMemPoolGetAttribute(pool, attribute, (&raw mut bytes).cast()).result().w()?;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut zero).cast()).result().w()?;
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => Ok(vdvae_ops::cuda::peak_memory(device)? as f64 / f64::from(1 << 20)),
+        _ => Ok(0.0),
     }
-    Ok(bytes as f64 / f64::from(1 << 20))
 }

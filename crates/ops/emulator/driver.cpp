@@ -378,7 +378,15 @@ CUresult cuDeviceGetMemPool(CUmemoryPool *p, CUdevice) {
 CUresult cuMemPoolSetAttribute(CUmemoryPool p, CUmemPool_attribute attribute, void *value) {
     CALL;
     if (p != &pool) return CUDA_ERROR_INVALID_VALUE;
-    if (attribute == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD) memcpy(&pool.release_threshold, value, 8);
+    switch (attribute) {
+    case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: memcpy(&pool.release_threshold, value, 8); break;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+        if (*static_cast<uint64_t *>(value)) return CUDA_ERROR_INVALID_VALUE;
+        forget_memory_peak();
+        break;
+    default: break;
+    }
     return CUDA_SUCCESS;
 }
 

@@ -50,6 +50,7 @@ size_t memory_total() {
 }
 size_t memory_used() { return used; }
 size_t memory_peak() { return peak; }
+void forget_memory_peak() { peak = used; }
 
 void *allocate(size_t bytes) {
     std::lock_guard guard(lock);

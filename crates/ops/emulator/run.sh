@@ -102,6 +102,6 @@ fi
 [ -z "${BUILD_ONLY:-}" ] || exit 0
 [ $# -gt 0 ] || set -- -p vdvae-ops --test gpu
 # Steps of training that are compared; 500 on a GPU.
-export VDVAE_GPU_STEPS=${VDVAE_GPU_STEPS:-20}
+export VDVAE_GPU_STEPS=${VDVAE_GPU_STEPS:-10}
 exec env LD_LIBRARY_PATH="$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
   cargo test --features "${FEATURES:-vdvae-ops/cuda,vdvae-ops/cudnn}" "$@"

@@ -53,6 +53,7 @@ void release(void *pointer);
 size_t memory_total();
 size_t memory_used();
 size_t memory_peak();
+void forget_memory_peak();
 
 // The live allocation that holds the address, or null.
 const Allocation *find(const void *address);

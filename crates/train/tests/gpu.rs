@@ -14,6 +14,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use vdvae_datasets::{OnBadImage, Preparation, Split, ToyFaces, load_batch};
 use vdvae_model::{Precision, Preset, Weights};
+use vdvae_ops::cuda::peak_memory;
 use vdvae_train::{Event, Run, Skip, StepStats, Summary, TrainConfig, Trainer, train};
 
 use gpu::gpu;
@@ -107,6 +108,26 @@ fn gpu_training_curves_overlap() {
             assert!(off < 0.02, "{precision}: {found} nats where the CPU has {expected}");
         }
     }
+}
+
+/// What a step takes beside the network, its gradient and the optimizer.
+#[test]
+fn gpu_recomputation_takes_less_memory() {
+    let gpu = gpu();
+    let images = faces(16);
+    let memory = |recompute| {
+        let config = TrainConfig { precision: Precision::Bf16, recompute, ..config() };
+        let mut trainer = trainer(&config, &gpu.device);
+        // Algorithms are tried in the first step.
+        trainer.step(&images).unwrap();
+        peak_memory(&gpu.device).unwrap();
+        let before = peak_memory(&gpu.device).unwrap();
+        trainer.step(&images).unwrap();
+        (peak_memory(&gpu.device).unwrap() - before) as f64 / f64::from(1 << 20)
+    };
+    let (kept, recomputed) = (memory(false), memory(true));
+    println!("a step of 16 pictures: {kept:.2} MiB, recomputed {recomputed:.2} MiB");
+    assert!(recomputed < 0.6 * kept, "{recomputed} of {kept} MiB");
 }
 
 #[test]

@@ -391,14 +391,40 @@ fn first_line(error: &candle_core::Error) -> String {
 
 /// By default the pool gives its memory back at every synchronisation.
 fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
-    let context = device.cuda_stream().context().clone();
-    context.bind_to_thread().w()?;
-    let mut pool: sys::CUmemoryPool = std::ptr::null_mut();
     let mut threshold = u64::MAX;
     let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: both pointers are to locals of the types that these functions document.
+    let pool = memory_pool(device)?;
+    // SAFETY: the attribute is a 64-bit number.
+    unsafe { sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()) }.result().w()
+}
+
+/// What all memory of a device is taken from. The device's context becomes the thread's.
+fn memory_pool(device: &CudaDevice) -> Result<sys::CUmemoryPool> {
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    context.bind_to_thread().w()?;
+    let mut pool: sys::CUmemoryPool = std::ptr::null_mut();
+    // SAFETY: the pointer is to a local of that type.
+    unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()) }.result().w()?;
+    Ok(pool)
+}
+
+/// The most memory of a GPU, in bytes, that tensors and scratch took at once since this was asked
+/// before; what the driver and the libraries take for themselves is not part of it.
+///
+/// # Errors
+/// Where the device is no GPU; those of the driver.
+pub fn peak_memory(device: &Device) -> Result<u64> {
+    let Device::Cuda(device) = device else {
+        candle_core::bail!("peak_memory: expected a GPU");
+    };
+    let pool = memory_pool(device)?;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    let (mut bytes, mut zero) = (0u64, 0u64);
+    // SAFETY: the attribute is a 64-bit number; zero sets the mark back to what is in use.
     unsafe {
-        sys::cuDeviceGetDefaultMemPool(&mut pool, context.cu_device()).result().w()?;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().w()
+        sys::cuMemPoolGetAttribute(pool, attribute, (&raw mut bytes).cast()).result().w()?;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut zero).cast()).result().w()?;
     }
+    Ok(bytes)
 }

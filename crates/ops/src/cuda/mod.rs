@@ -32,7 +32,7 @@ mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use gpu::device;
+pub use gpu::{device, peak_memory};
 pub use noise::normal;
 pub use optimizer::{DeviceAdamW, DeviceMemory, DeviceOptimizer, DeviceSkip, DeviceStep};
 pub use upload::Uploader;

@@ -73,8 +73,8 @@ struct Values {
     /// Mirror every picture with probability one half [default: no] [example: --flip]
     #[arg(long)]
     flip: bool,
-    /// Compute the hidden states of blocks again in the gradient instead of keeping them: less
-    /// memory for more time, and the same numbers [default: no] [example: --recompute]
+    /// Compute what is inside blocks again in the gradient instead of keeping it: less memory
+    /// for more time, and the same numbers [default: no] [example: --recompute]
     #[arg(long)]
     recompute: bool,
     /// Steps between checkpoints; 0 writes one at the end only [default: 500 for toy-faces, 1000

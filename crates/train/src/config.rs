@@ -57,8 +57,8 @@ pub struct TrainConfig {
     /// The numbers the network computes in.
     #[serde(default)]
     pub precision: Precision,
-    /// Whether the gradient computes the hidden states of blocks again instead of having them kept:
-    /// less memory for more time, and the same numbers.
+    /// Whether the gradient computes what is inside blocks again instead of having it kept: less
+    /// memory for more time, and the same numbers.
     #[serde(default)]
     pub recompute: bool,
     /// Steps between checkpoints; 0 writes one at the end only.

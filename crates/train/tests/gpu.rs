@@ -127,7 +127,7 @@ fn gpu_recomputation_takes_less_memory() {
     };
     let (kept, recomputed) = (memory(false), memory(true));
     println!("a step of 16 pictures: {kept:.2} MiB, recomputed {recomputed:.2} MiB");
-    assert!(recomputed < 0.6 * kept, "{recomputed} of {kept} MiB");
+    assert!(recomputed < 0.7 * kept, "{recomputed} of {kept} MiB");
 }
 
 #[test]

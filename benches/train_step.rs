@@ -1,9 +1,12 @@
-//! One training step: loss, gradients, AdamW and the moving average. Throughput counts pictures.
+//! One training step: loss, gradients, AdamW and the moving average; and its gradient alone, by the
+//! tape and by candle's graph. Throughput counts pictures.
 
 use std::error::Error;
 
+use candle_core::Var;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use vdvae::datasets::{OnBadImage, Preparation, Split, ToyFaces, load_batch};
+use vdvae::model::{Noise, Vdvae, Weights};
 use vdvae::train::{TrainConfig, Trainer};
 use vdvae::{Device, Preset, Tensor};
 
@@ -24,6 +27,44 @@ fn steps(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The gradient of a batch by the tape, which training takes, and by candle's graph.
+fn gradients(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
+    let mut group = criterion.benchmark_group("gradients");
+    group.sample_size(10);
+    for (preset, n) in [(Preset::ToyFaces, 8), (Preset::Cifar10, 2)] {
+        let (config, device) = (preset.config(), Device::Cpu);
+        let frozen = Vdvae::new(&config, &Weights::initialise(&config, 0), &device)?;
+        let tensors = frozen.parameters().tensors().iter();
+        let variables: Vec<Var> = tensors.map(Var::from_tensor).collect::<Result<_, _>>()?;
+        let tensors = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+        let parameters = frozen.parameters().with_tensors(tensors)?;
+        let model = Vdvae::from_parameters(&config, parameters, &device)?;
+        let pictures = faces(config.image_size, n)?;
+        let noise = Noise::Seeded { seed: 0, first: 0 };
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::new(preset.name(), "tape"), |bencher| {
+            bencher.iter(|| {
+                let mut gradients = Vec::with_capacity(variables.len());
+                let put = |_, gradient| {
+                    gradients.push(gradient);
+                    Ok(())
+                };
+                let terms = model.loss_and_gradients(&pictures, noise, 1.0 / n as f64, put);
+                terms.map(|_| gradients).expect("the pictures have the network's size")
+            });
+        });
+        group.bench_function(BenchmarkId::new(preset.name(), "graph"), |bencher| {
+            bencher.iter(|| {
+                let loss = model.loss(&pictures, noise).and_then(|terms| terms.mean());
+                let loss = loss.expect("the pictures have the network's size");
+                loss.backward().expect("every operator has a gradient")
+            });
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
 /// One toy face each of `n` people, u8 (n, size, size, 3).
 fn faces(size: usize, n: usize) -> Result<Tensor, Box<dyn Error>> {
     let indices: Vec<usize> = (0..n).map(|person| 20 * person).collect();
@@ -35,6 +76,7 @@ fn faces(size: usize, n: usize) -> Result<Tensor, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = Criterion::default().configure_from_args();
     steps(&mut criterion)?;
+    gradients(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }

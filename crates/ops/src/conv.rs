@@ -16,9 +16,7 @@ use crate::cuda::{
     gpu::{Gpu, Kind, Operand, View},
 };
 use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
-#[cfg(feature = "cuda")]
-use crate::tape::added;
-use crate::tape::{self, Operator, candle_gradient};
+use crate::tape::{self, Operator, added, candle_gradient};
 
 /// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
 /// kernel column, input), then one bias an output. For a 1×1 kernel this is PyTorch's order.
@@ -389,19 +387,19 @@ impl CustomOp3 for ProjectAdd {
 }
 
 impl Operator<3> for ProjectAdd {
-    fn backward(
+    fn backward_onto(
         &self,
         [base, latent, parameters]: [&Tensor; 3],
         upstream: &Tensor,
         wanted: [bool; 3],
+        held: [Option<Tensor>; 3],
     ) -> Result<[Option<Tensor>; 3]> {
-        let (grid, base_width, _) = self.grid(base.shape(), latent.shape())?;
-        let (pixels, output) = (grid.pixels(), self.shape.output);
         #[cfg(feature = "cuda")]
         if base.device().is_cuda() {
-            let held = [None, None, None];
             return self.cuda_backward([base, latent, parameters], upstream, wanted, held);
         }
+        let (grid, base_width, _) = self.grid(base.shape(), latent.shape())?;
+        let (pixels, output) = (grid.pixels(), self.shape.output);
         dispatch!(base.dtype(), Self::NAME, T => {
             let (db, dl, dp) = with_slice::<T, _>(latent, Self::NAME, |ls| {
                 with_slice::<T, _>(parameters, Self::NAME, |ps| {
@@ -416,26 +414,13 @@ impl Operator<3> for ProjectAdd {
                     })
                 })
             })?;
-            Ok([
+            let gradients = [
                 wanted[0].then(|| tensor(db, base.shape())).transpose()?,
                 wanted[1].then(|| tensor(dl, latent.shape())).transpose()?,
                 wanted[2].then(|| tensor(dp, parameters.shape())).transpose()?,
-            ])
+            ];
+            added(gradients, held)
         })
-    }
-
-    #[cfg(feature = "cuda")]
-    fn backward_onto(
-        &self,
-        inputs: [&Tensor; 3],
-        upstream: &Tensor,
-        wanted: [bool; 3],
-        held: [Option<Tensor>; 3],
-    ) -> Result<[Option<Tensor>; 3]> {
-        match upstream.device().is_cuda() {
-            true => self.cuda_backward(inputs, upstream, wanted, held),
-            false => added(self.backward(inputs, upstream, wanted)?, held),
-        }
     }
 }
 

@@ -274,15 +274,6 @@ impl CustomOp2 for SampleAndKl {
 }
 
 impl Operator<2> for SampleAndKl {
-    fn backward(
-        &self,
-        inputs: [&Tensor; 2],
-        upstream: &Tensor,
-        wanted: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        self.backward_onto(inputs, upstream, wanted, [None, None])
-    }
-
     // What a prior has so far is wider than its statistics: adding in place saves passes over that.
     fn backward_onto(
         &self,
@@ -291,15 +282,15 @@ impl Operator<2> for SampleAndKl {
         wanted: [bool; 2],
         [other, held]: [Option<Tensor>; 2],
     ) -> Result<[Option<Tensor>; 2]> {
-        let run = match posterior.dtype() {
-            #[cfg(feature = "cuda")]
-            _ if posterior.device().is_cuda() => Self::cuda_backward,
-            DType::F64 => Self::cpu_backward::<f64>,
-            _ => Self::cpu_backward::<f32>,
-        };
-        let [dq, dp] = run(self, posterior, prior, upstream, wanted, held)?;
-        let [dq] = added([dq], [other])?;
-        Ok([dq, dp])
+        #[cfg(feature = "cuda")]
+        if posterior.device().is_cuda() {
+            let gradients = self.cuda_backward(posterior, prior, upstream, wanted, held)?;
+            return added(gradients, [other, None]);
+        }
+        dispatch!(posterior.dtype(), Self::NAME, T => {
+            let gradients = self.cpu_backward::<T>(posterior, prior, upstream, wanted, held)?;
+            added(gradients, [other, None])
+        })
     }
 }
 

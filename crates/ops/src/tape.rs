@@ -16,7 +16,8 @@ use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId};
 use stock::contiguous;
 pub use stock::{add, cast, scale};
 
-/// An operator with `N` inputs and one result.
+/// An operator with `N` inputs and one result. It has one of the two methods: the second where it
+/// can add to a gradient while it computes its own.
 pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
     /// Whether the gradients it returns may be its result's own gradient, which others read too.
     const PASSES_ON: bool = false;
@@ -28,7 +29,9 @@ pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
         inputs: [&Tensor; N],
         upstream: &Tensor,
         wanted: [bool; N],
-    ) -> Result<[Option<Tensor>; N]>;
+    ) -> Result<[Option<Tensor>; N]> {
+        self.backward_onto(inputs, upstream, wanted, [const { None }; N])
+    }
 
     /// The same, added to the gradients that inputs have from other uses. Those are the callee's to
     /// write to.

@@ -257,15 +257,6 @@ impl Fused {
 }
 
 impl Operator<2> for Fused {
-    fn backward(
-        &self,
-        inputs: [&Tensor; 2],
-        upstream: &Tensor,
-        wanted: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        Operator::backward_onto(self, inputs, upstream, wanted, [None, None])
-    }
-
     fn backward_onto(
         &self,
         [x, parameters]: [&Tensor; 2],
@@ -279,15 +270,6 @@ impl Operator<2> for Fused {
 }
 
 impl Operator<3> for Fused {
-    fn backward(
-        &self,
-        inputs: [&Tensor; 3],
-        upstream: &Tensor,
-        wanted: [bool; 3],
-    ) -> Result<[Option<Tensor>; 3]> {
-        Operator::backward_onto(self, inputs, upstream, wanted, [None, None, None])
-    }
-
     fn backward_onto(
         &self,
         [x, y, parameters]: [&Tensor; 3],

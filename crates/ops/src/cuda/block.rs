@@ -300,7 +300,8 @@ impl Call<'_> {
             launch!(gpu, kernel!(kind, "input_backward"), (gpu.blocks(packs), 1, 1),
                 (256, 1, 1), 0;
                 x.address, part.address, input as i32, address_of(tail), output as i32,
-                address_of(held), dx.view().address, pixels as u64, channels as i32, i32::from(wide));
+                address_of(held), dx.view().address, pixels as u64, channels as i32,
+                i32::from(wide));
             gradients.push(Some(dx));
         }
         Ok(gradients)

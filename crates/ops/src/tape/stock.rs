@@ -4,18 +4,38 @@ use candle_core::{DType, Result, Tensor};
 
 use super::{Operator, record, recording};
 
+/// An operator whose inputs all have the same gradient, a function of its result's.
+struct Stock<G>(G);
+
+impl<const N: usize, G> Operator<N> for Stock<G>
+where
+    G: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+{
+    const PASSES_ON: bool = true;
+
+    fn backward(
+        &self,
+        _: [&Tensor; N],
+        upstream: &Tensor,
+        _: [bool; N],
+    ) -> Result<[Option<Tensor>; N]> {
+        let gradient = (self.0)(upstream)?;
+        Ok(std::array::from_fn(|_| Some(gradient.clone())))
+    }
+}
+
 /// Applies some of candle's own operators, whose gradients are right there too.
 fn stock<const N: usize>(
     inputs: [&Tensor; N],
-    operator: impl Operator<N>,
     forward: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
+    gradient: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Result<Tensor> {
     if !recording() {
         return forward(inputs);
     }
     let detached = inputs.map(Tensor::detach);
     let result = forward(detached.each_ref())?;
-    record(operator, inputs, &result)?;
+    record(Stock(gradient), inputs, &result)?;
     Ok(result)
 }
 
@@ -23,23 +43,7 @@ fn stock<const N: usize>(
 pub(super) fn contiguous(x: &Tensor) -> Result<Tensor> {
     match x.is_contiguous() {
         true => Ok(x.clone()),
-        false => stock([x], Same, |[x]| x.contiguous()),
-    }
-}
-
-/// Its gradient is that of its result.
-struct Same;
-
-impl Operator<1> for Same {
-    const PASSES_ON: bool = true;
-
-    fn backward(
-        &self,
-        _: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        Ok([Some(upstream.clone())])
+        false => stock([x], |[x]| x.contiguous(), |upstream| Ok(upstream.clone())),
     }
 }
 
@@ -48,22 +52,7 @@ impl Operator<1> for Same {
 /// # Errors
 /// Where the shapes or number types differ.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    stock([x, y], Add, |[x, y]| x + y)
-}
-
-struct Add;
-
-impl Operator<2> for Add {
-    const PASSES_ON: bool = true;
-
-    fn backward(
-        &self,
-        _: [&Tensor; 2],
-        upstream: &Tensor,
-        _: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        Ok([Some(upstream.clone()), Some(upstream.clone())])
-    }
+    stock([x, y], |[x, y]| x + y, |upstream| Ok(upstream.clone()))
 }
 
 /// `x · factor`
@@ -71,20 +60,7 @@ impl Operator<2> for Add {
 /// # Errors
 /// Where candle does not multiply numbers of this type.
 pub fn scale(x: &Tensor, factor: f64) -> Result<Tensor> {
-    stock([x], Scale(factor), |[x]| x * factor)
-}
-
-struct Scale(f64);
-
-impl Operator<1> for Scale {
-    fn backward(
-        &self,
-        _: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        Ok([Some((upstream * self.0)?)])
-    }
+    stock([x], |[x]| x * factor, move |upstream| upstream * factor)
 }
 
 /// The same numbers in another type; the tensor itself where it has that type.
@@ -92,21 +68,9 @@ impl Operator<1> for Scale {
 /// # Errors
 /// Where candle does not convert between the types.
 pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
-    if x.dtype() == dtype {
+    let from = x.dtype();
+    if from == dtype {
         return Ok(x.clone());
     }
-    stock([x], Cast, |[x]| x.to_dtype(dtype))
-}
-
-struct Cast;
-
-impl Operator<1> for Cast {
-    fn backward(
-        &self,
-        [x]: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        Ok([Some(upstream.to_dtype(x.dtype())?)])
-    }
+    stock([x], |[x]| x.to_dtype(dtype), move |upstream| upstream.to_dtype(from))
 }

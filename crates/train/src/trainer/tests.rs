@@ -24,11 +24,17 @@ fn trainer(config: &TrainConfig) -> Trainer {
 }
 
 /// The second half of a step, with a batch of one picture.
-fn update(trainer: &mut Trainer, distortion: f32, gradients: &[Option<Tensor>]) -> StepStats {
+/// A gradient of one number throughout.
+fn constant(trainer: &Trainer, number: f64) -> Vec<Tensor> {
+    let tensors = trainer.model.parameters().tensors().iter();
+    tensors.map(|tensor| (tensor.ones_like().unwrap() * number).unwrap()).collect()
+}
+
+fn update(trainer: &mut Trainer, distortion: f32, gradients: &[Tensor]) -> StepStats {
     let term = |nats: f32| Tensor::new(&[nats], &Device::Cpu).unwrap();
     let terms = [ElboTerms { distortion: term(distortion), rate: term(1.0) }];
     for (i, gradient) in gradients.iter().enumerate() {
-        trainer.optimizer.put(i, gradient.clone().unwrap()).unwrap();
+        trainer.optimizer.put(i, gradient.clone()).unwrap();
     }
     trainer.update(&terms).unwrap();
     trainer.collect().unwrap().pop().unwrap()
@@ -85,16 +91,11 @@ fn a_skipped_step_changes_nothing_but_counts_for_the_warm_up() {
 fn what_is_not_finite_is_skipped_without_a_threshold() {
     let mut trainer = trainer(&TrainConfig { skip: Skip::None, ..config() });
     let before = hashes(&trainer);
-    let mut gradients: Vec<Option<Tensor>> =
-        trainer.model.parameters().tensors().iter().map(|v| Some(v.ones_like().unwrap())).collect();
+    let mut gradients = constant(&trainer, 1.0);
     assert!(update(&mut trainer, f32::NAN, &gradients).skipped);
     let last = gradients.len() - 1;
-    let poison = Tensor::full(
-        f32::INFINITY,
-        trainer.model.parameters().tensors()[last].dims(),
-        &Device::Cpu,
-    );
-    let healthy = gradients[last].replace(poison.unwrap());
+    let poison = (&gradients[last] * f64::INFINITY).unwrap();
+    let healthy = std::mem::replace(&mut gradients[last], poison);
     let stats = update(&mut trainer, 2.0, &gradients);
     assert!(stats.skipped && !stats.grad_norm.is_finite());
     assert_eq!((hashes(&trainer), trainer.steps()), (before.clone(), 2));
@@ -108,13 +109,7 @@ fn what_is_not_finite_is_skipped_without_a_threshold() {
 fn the_adaptive_rule_skips_a_jump() {
     let mut trainer = trainer(&TrainConfig { skip: Skip::Adaptive(4.0), ..config() });
     let mut step = |scale: f64| {
-        let gradients: Vec<_> = trainer
-            .model
-            .parameters()
-            .tensors()
-            .iter()
-            .map(|v| Some((v.ones_like().unwrap() * scale).unwrap()))
-            .collect();
+        let gradients = constant(&trainer, scale);
         update(&mut trainer, 2.0, &gradients).skipped
     };
     assert!((0..20).all(|_| !step(1.0)));
@@ -125,9 +120,8 @@ fn the_adaptive_rule_skips_a_jump() {
 #[test]
 fn clipping_scales_the_gradient_to_the_limit() {
     let mut trainer = trainer(&TrainConfig { grad_clip: 0.5, ..config() });
-    let gradients: Vec<_> =
-        trainer.model.parameters().tensors().iter().map(|v| Some(v.ones_like().unwrap())).collect();
-    let count: usize = trainer.model.parameters().tensors().iter().map(|v| v.elem_count()).sum();
+    let gradients = constant(&trainer, 1.0);
+    let count: usize = gradients.iter().map(Tensor::elem_count).sum();
     let stats = update(&mut trainer, 2.0, &gradients);
     assert_eq!((count, stats.grad_norm), (46_084, (46_084f64).sqrt()));
     // The first moment after one update is (1 − 0.9) times the clipped gradient.

@@ -122,6 +122,9 @@ impl Gpu {
         let plan = blas.plans[&key].as_ref().expect("looked at above");
         let (one, zero) = (1.0f32, 0.0f32);
         let added = product.add.unwrap_or(product.out);
+        // In place, the library asks for one description of both.
+        let in_place = added.view.address == product.out.view.address;
+        let added_layout = if in_place { plan.d } else { plan.c };
         // SAFETY: the plan was made for these sizes, strides and alignments, and every view covers
         // its matrix. alpha and beta are read before the call returns.
         unsafe {
@@ -141,7 +144,7 @@ impl Gpu {
                 product.a.view.address as *const _,
                 plan.b,
                 added.view.address as *const _,
-                plan.c,
+                added_layout,
                 product.out.view.address as *mut _,
                 plan.d,
                 &plan.algorithm,

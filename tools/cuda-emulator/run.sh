@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds the emulator and runs the CUDA tests of this checkout on the CPU:
 #
-#   run.sh TOOLKIT [ARGUMENTS OF cargo test]     e.g. run.sh ~/cuda -p vdvae-ops --test gpu
+#   run.sh TOOLKIT                               the operators' GPU tests
+#   run.sh TOOLKIT ARGUMENTS OF cargo test       others, with the features they need
 #   run.sh TOOLKIT --selftest                    the emulator's own tests
 #   BUILD_ONLY=1 run.sh TOOLKIT                  only the libraries
-#   FEATURES=vdvae-ops/cuda run.sh TOOLKIT ...   other features than cuda and cudnn
 #
 # TOOLKIT holds bin/nvcc, include/ and import libraries in lib/ that open the CUDA libraries at the
 # first call, with an env.sh that points the build there. What the emulator checks, and settings:
@@ -14,7 +14,7 @@ set -euo pipefail
 toolkit=$(cd "${1:?usage: run.sh TOOLKIT [cargo test arguments]}" && pwd)
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../../.." && pwd)
+root=$(cd "$here/../.." && pwd)
 # shellcheck disable=SC1091
 source "$toolkit/env.sh"
 cd "$root"
@@ -95,13 +95,10 @@ for family in affine binary cast conv fill indexing reduce sort ternary unary; d
   kernels "candle_$family" "$candle/src/$family.cu" "$candle"/src/*.cuh
 done
 ours=$root/crates/ops/src/cuda/kernels
-if [ -e "$ours/kernels.cu" ]; then
-  kernels vdvae "$ours/kernels.cu" "$ours"/*
-fi
+kernels vdvae "$ours/kernels.cu" "$ours"/*
 
 [ -z "${BUILD_ONLY:-}" ] || exit 0
-[ $# -gt 0 ] || set -- -p vdvae-ops --test gpu
+[ $# -gt 0 ] || set -- -p vdvae-ops --features cuda,cudnn --test gpu
 # Steps of training that are compared; 500 on a GPU.
 export VDVAE_GPU_STEPS=${VDVAE_GPU_STEPS:-10}
-exec env LD_LIBRARY_PATH="$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
-  cargo test --features "${FEATURES:-vdvae-ops/cuda,vdvae-ops/cudnn}" "$@"
+exec env LD_LIBRARY_PATH="$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" cargo test "$@"

@@ -74,11 +74,6 @@ impl Fingerprint {
     }
 
     pub(crate) fn hex(self) -> String {
-        hex(&self.0.finalize())
+        vdvae_io::hex(self.0.finalize())
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

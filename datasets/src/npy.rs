@@ -1,20 +1,19 @@
 //! Pictures in one `.npy` file: uint8, `(N, H, W, 3)`, C order; every split is the whole file.
 //!
-//! Format: numpy's NEP 1, versions 1 to 3. The header is read strictly and its shape checked
+//! The header is read strictly and its shape checked
 //! against the length of the file before anything is allocated; pictures are read where they lie.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use vdvae_io::{Fault, NpyHeader};
 
 use crate::fingerprint::Fingerprint;
 use crate::store::read_exact_at;
 use crate::{Dataset, Error, Labels, Result, Split};
 
 const NAME: &str = "npy";
-/// Longest header, in bytes; numpy writes 118 for our shapes.
-const MAX_HEADER: usize = 1 << 16;
 /// Largest side of a picture, in pixels.
 const MAX_SIDE: u64 = 16_384;
 
@@ -41,10 +40,10 @@ impl Npy {
         let file = File::open(path).map_err(Error::io(path))?;
         let metadata = file.metadata().map_err(Error::io(path))?;
         let length = metadata.len();
-        let (header, data) = read_header(path, &file, length)?;
-        let fail = |(expected, found): (String, String)| header_error(path, expected, found);
-        let shape = parse_header(&header).map_err(fail)?;
-        let [n, h, w] = checked_shape(&shape, length - data).map_err(fail)?;
+        let NpyHeader { shape, data, .. } = read_header(path, &file, length)?;
+        let data = data as u64;
+        let [n, h, w] = checked_shape(&shape, length - data)
+            .map_err(|(expected, found)| header_error(path, expected, found))?;
         let name = format!("{NAME}:{}", path.display());
         let fingerprint = fingerprint(&file, [n, h, w], data).map_err(Error::io(path))?;
         let stamp = Fingerprint::new(&fingerprint).file(&metadata).hex();
@@ -70,87 +69,23 @@ fn fingerprint(file: &File, shape: [usize; 3], data: u64) -> std::io::Result<Str
     Ok(hash.hex())
 }
 
-fn header_error(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Error {
-    let found: String = found.into();
-    let found = found.escape_default().take(200).collect();
-    Error::Header { path: path.to_owned(), expected: expected.into(), found }
+fn header_error(path: &Path, expected: String, found: String) -> Error {
+    Error::Header { path: path.to_owned(), expected, found }
 }
 
-/// Reads the text of the header and the offset of the data.
-fn read_header(path: &Path, file: &File, length: u64) -> Result<(String, u64)> {
-    let short = || header_error(path, "a .npy header", format!("a file of {length} bytes"));
-    let mut start = [0; 12];
-    let known = (length as usize).min(12);
-    if known < 10 {
-        return Err(short());
+/// Reads the header of a file of so many bytes.
+fn read_header(path: &Path, file: &File, length: u64) -> Result<NpyHeader> {
+    let mut start = vec![0; length.min(NpyHeader::MAX_BYTES as u64) as usize];
+    read_exact_at(file, &mut start, 0).map_err(Error::io(path))?;
+    let fail = |fault: Fault| header_error(path, fault.expected, fault.found);
+    let header = NpyHeader::parse(&start).map_err(fail)?;
+    match header.descr.as_str() {
+        "|u1" | "<u1" | ">u1" | "u1" => Ok(header),
+        _ => Err(header_error(path, "descr '|u1' (uint8)".to_owned(), header.descr)),
     }
-    read_exact_at(file, &mut start[..known], 0).map_err(Error::io(path))?;
-    if start[..6] != *b"\x93NUMPY" {
-        return Err(header_error(path, "the bytes \\x93NUMPY", format!("{:02x?}", &start[..6])));
-    }
-    let (offset, size) = match start[6] {
-        1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
-        2 | 3 => (12, u32::from_le_bytes([start[8], start[9], start[10], start[11]]) as usize),
-        version => return Err(header_error(path, ".npy version 1, 2 or 3", version.to_string())),
-    };
-    if size > MAX_HEADER {
-        let expected = format!("a header of at most {MAX_HEADER} bytes");
-        return Err(header_error(path, expected, size.to_string()));
-    }
-    if (offset + size) as u64 > length {
-        return Err(short());
-    }
-    let mut header = vec![0; size];
-    read_exact_at(file, &mut header, offset as u64).map_err(Error::io(path))?;
-    let header = String::from_utf8(header)
-        .map_err(|_| header_error(path, "a header in ASCII", "other bytes"))?;
-    Ok((header, (offset + size) as u64))
 }
 
 type Mismatch = (String, String);
-
-/// Reads `{'descr': '|u1', 'fortran_order': False, 'shape': (N, H, W, 3), }`, keys in any order.
-fn parse_header(header: &str) -> Result<Vec<u64>, Mismatch> {
-    let wrong = |expected: &str| (expected.to_owned(), header.trim().to_owned());
-    let dict = header.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-    let mut rest = dict.ok_or_else(|| wrong("a header {…}"))?.trim();
-    let (mut descr, mut order, mut shape) = (None, None, None);
-    while !rest.is_empty() {
-        let (key, value) = rest.split_once(':').ok_or_else(|| wrong("'key': value"))?;
-        let value = value.trim_start();
-        let end = if value.starts_with('(') { value.find(')').map(|i| i + 1) } else { None };
-        let end = end.or_else(|| value.find(',')).unwrap_or(value.len());
-        let (slot, value, after) = (key.trim(), value[..end].trim(), value[end..].trim_start());
-        let slot = match slot.trim_matches(['\'', '"']) {
-            "descr" => &mut descr,
-            "fortran_order" => &mut order,
-            "shape" => &mut shape,
-            _ => return Err(wrong("only descr, fortran_order and shape")),
-        };
-        if slot.replace(value).is_some() {
-            return Err(wrong("each key once"));
-        }
-        rest = after.strip_prefix(',').unwrap_or(after).trim_start();
-        if rest.len() == after.len() && !rest.is_empty() {
-            return Err(wrong("a comma between entries"));
-        }
-    }
-    match descr.map(|descr| descr.trim_matches(['\'', '"'])) {
-        Some("|u1" | "<u1" | ">u1" | "u1") => {}
-        found => {
-            let found = found.unwrap_or("none").escape_debug().take(80).collect();
-            return Err(("descr '|u1' (uint8)".to_owned(), found));
-        }
-    }
-    if order != Some("False") {
-        return Err(wrong("fortran_order False (C order)"));
-    }
-    let shape = shape.and_then(|text| text.strip_prefix('(')?.strip_suffix(')'));
-    let shape = shape.ok_or_else(|| wrong("a shape (N, H, W, 3)"))?;
-    let fields = shape.split(',').map(str::trim).filter(|field| !field.is_empty());
-    let numbers: Result<Vec<u64>, _> = fields.map(str::parse).collect();
-    numbers.map_err(|_| wrong("a shape (N, H, W, 3)"))
-}
 
 /// Checks a shape against limits and against the bytes that follow the header.
 fn checked_shape(shape: &[u64], bytes: u64) -> Result<[usize; 3], Mismatch> {
@@ -257,15 +192,12 @@ mod tests {
             (header("'|u1'", "True", "(1, 2, 2, 3)"), "C order"),
             (header("'|u1'", "False", "(1, 2, 2)"), "[1, 2, 2]"),
             (header("'|u1'", "False", "(1, 2, 2, 4)"), "(N, H, W, 3)"),
-            (header("'|u1'", "False", "(-1, 2, 2, 3)"), "(N, H, W, 3)"),
+            (header("'|u1'", "False", "(-1, 2, 2, 3)"), "natural numbers"),
             (header("'|u1'", "False", "(1, 0, 2, 3)"), "0x2"),
             (header("'|u1'", "False", "(1, 99999999999, 2, 3)"), "99999999999x2"),
-            (header("'|u1'", "False", "(99999999999999999999, 2, 2, 3)"), "(N, H, W, 3)"),
+            (header("'|u1'", "False", "(99999999999999999999, 2, 2, 3)"), "natural numbers"),
             (header("'|u1'", "False", "(18446744073709551615, 2, 2, 3)"), "fewer pictures"),
             (header("'|u1'", "False", "(2, 2, 2, 3)"), "24 bytes"),
-            ("{'descr': '|u1', 'descr': '|u1'}".to_owned(), "each key once"),
-            ("{'pickle': 1}".to_owned(), "only descr"),
-            ("{'shape': (1, 2".to_owned(), "{…}"),
             ("[]".to_owned(), "{…}"),
         ];
         for (header, expected) in cases {
@@ -310,7 +242,5 @@ mod tests {
         long.push(0);
         assert!(open(&long).unwrap_err().to_string().contains("37 bytes"));
         assert!(open(b"\x93NUMPX\x01\x00\x00\x00").unwrap_err().to_string().contains("NUMPY"));
-        let huge = b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec();
-        assert!(open(&huge).unwrap_err().to_string().contains("at most 65536"));
     }
 }

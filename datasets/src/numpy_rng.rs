@@ -83,10 +83,7 @@ pub(crate) fn train_test_split(seed: u32, n: usize, held_out: usize) -> (Vec<usi
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::*;
-    use crate::fingerprint::hex;
 
     // numpy 2.4.6: np.random.RandomState(42).permutation(20).tolist()
     const SEED_42: [usize; 20] =
@@ -106,7 +103,7 @@ mod tests {
         assert_eq!(order[..8], [6628, 2777, 7414, 63950, 44249, 21506, 62844, 12260]);
         let bytes: Vec<u8> = order.iter().flat_map(|&i| (i as u32).to_le_bytes()).collect();
         let expected = "33be8e3c398c303f5407f07229f4be8f1303aa65efeeff828044e9b545c9c11d";
-        assert_eq!(hex(&Sha256::digest(bytes)), expected);
+        assert_eq!(vdvae_io::sha256(bytes), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What every verb shares: flags, exit codes, the model, and the way results are printed.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::Parser;
 use clap::error::ErrorKind;
-use image::{ImageFormat, RgbImage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, Split, TargetColumn};
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
@@ -353,36 +352,17 @@ fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
 
 /// Fails where a file cannot be written, before the work whose result it is to hold.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    let context = || format!("{}: cannot write", path.display());
-    if path.is_dir() {
-        return Err(usage(format!("{}: expected a file's name, found a folder", path.display())));
-    }
-    let probe = temporary_beside(path);
-    std::fs::File::create_new(&probe).with_context(context)?;
-    std::fs::remove_file(&probe).with_context(context)
-}
-
-/// A hidden name beside `path` that no other process uses.
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.partial", std::process::id()));
-    path.with_file_name(name)
-}
-
-/// Writes a PNG as a whole: beside its place, flushed to disk, renamed.
-pub(crate) fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let write = || -> Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(&temporary)?);
-        picture.write_to(&mut file, ImageFormat::Png)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        Ok(std::fs::rename(&temporary, path)?)
-    };
-    write().with_context(|| format!("{}: cannot write", path.display())).inspect_err(|_| {
-        // It may not exist; the first error is the one to tell.
-        let _ = std::fs::remove_file(&temporary);
+    vdvae_io::check_writable(path).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            usage(format!("{}: expected a file's name, found a folder", path.display()))
+        }
+        _ => anyhow::Error::new(error).context(cannot_write(path)),
     })
+}
+
+/// What is said of a file that cannot be written.
+pub(crate) fn cannot_write(path: &Path) -> String {
+    format!("{}: cannot write", path.display())
 }
 
 /// Fails unless a temperature is a number from 0 up.

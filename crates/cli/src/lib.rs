@@ -3,7 +3,6 @@
 mod common;
 mod device;
 mod download;
-mod grid;
 mod probe;
 mod process;
 mod train;

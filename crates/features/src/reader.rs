@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use vdvae_io::NpyHeader;
 use vdvae_model::VdvaeConfig;
 
 use crate::writer::FileFormat;
@@ -79,37 +80,29 @@ fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|e| invalid(path, &name, &e.to_string()))?;
-        let array = read_npy(&bytes).ok_or_else(|| {
-            invalid(path, &format!("{name}: float32 in C order"), "another .npy header or length")
-        })?;
-        arrays.insert(name, array?);
+        let array = read_npy(path, &name, &bytes)?;
+        arrays.insert(name, array);
     }
     Ok(arrays)
 }
 
-/// A version 1.0 .npy file of '<f4' in C order.
-fn read_npy(bytes: &[u8]) -> Option<Result<Tensor>> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00")?;
-    let length = usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?));
-    let header = std::str::from_utf8(rest.get(2..2 + length)?).ok()?;
-    let data = &rest[2 + length..];
-    if !header.contains("'descr': '<f4'") || !header.contains("'fortran_order': False") {
-        return None;
+/// One array of an .npz file.
+fn read_npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Tensor> {
+    let header = NpyHeader::parse(bytes)
+        .map_err(|fault| invalid(path, &format!("{name}: {}", fault.expected), &fault.found))?;
+    if header.descr != "<f4" {
+        return Err(invalid(path, &format!("{name}: float32 ('<f4')"), &header.descr));
     }
-    let sizes = header.split_once("'shape': (")?.1.split_once(')')?.0;
-    let shape: Vec<usize> = sizes
-        .split(',')
-        .map(str::trim)
-        .filter(|s| !s.is_empty())
-        .map(|s| s.parse().ok())
-        .collect::<Option<_>>()?;
-    let count = shape.iter().try_fold(1usize, |n, &s| n.checked_mul(s))?;
-    if data.len() != count.checked_mul(4)? {
-        return None;
+    let data = &bytes[header.data..];
+    let count = header.shape.iter().try_fold(4u64, |n, &size| n.checked_mul(size));
+    if count != Some(data.len() as u64) {
+        let expected = format!("{name}: numbers of shape {:?}", header.shape);
+        return Err(invalid(path, &expected, &format!("{} bytes", data.len())));
     }
-    let numbers: Vec<f32> =
-        data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Some(Tensor::from_vec(numbers, shape, &Device::Cpu).map_err(Error::from))
+    let (numbers, _) = data.as_chunks();
+    let numbers: Vec<f32> = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    let shape: Vec<usize> = header.shape.iter().map(|&size| size as usize).collect();
+    Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vdvae_io::npy_header;
 
 use crate::{Error, LayerFeatures, Result};
 
@@ -214,7 +215,7 @@ impl FeatureWriter {
     fn write_npz(&self, file: &mut (impl Write + Seek)) -> io::Result<()> {
         let mut zip = zip::ZipWriter::new(file);
         for part in &self.parts {
-            let header = npy_header(&self.shape(part));
+            let header = npy_header("<f4", &self.shape(part));
             let bytes = header.len() + self.progress.rows * part.columns() * 4;
             let options = zip::write::SimpleFileOptions::default()
                 .compression_method(zip::CompressionMethod::Stored)
@@ -230,7 +231,7 @@ impl FeatureWriter {
 
     fn write_npy(&self, file: &mut impl Write) -> io::Result<()> {
         let columns = self.parts.iter().map(Part::columns).sum();
-        file.write_all(&npy_header(&[self.progress.rows, columns]))?;
+        file.write_all(&npy_header("<f4", &[self.progress.rows, columns]))?;
         let mut readers =
             self.parts.iter().map(|part| self.reader(part)).collect::<io::Result<Vec<_>>>()?;
         let mut row = Vec::new();
@@ -306,37 +307,9 @@ fn read_progress(folder: &Path, parts: &[Part], request: &str) -> Progress {
     if complete { progress } else { fresh }
 }
 
-/// Writes a file beside its place, flushes it to disk and renames it.
-fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
-    let temporary = beside(path, &format!(".{}.partial", std::process::id()));
-    let run = || {
-        let mut file = BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
-        write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    run().map_err(|error| {
-        // It may not exist; the first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        io_error(path, "write")(error)
-    })
-}
-
-/// Header of a version 1.0 .npy file of little-endian float32 in C order.
-fn npy_header(shape: &[usize]) -> Vec<u8> {
-    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    let comma = if sizes.len() == 1 { "," } else { "" };
-    let sizes = sizes.join(", ");
-    let mut dict =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}{comma}), }}");
-    // Magic, version and length take ten bytes; numbers begin at a multiple of 64.
-    let padding = (10 + dict.len() + 1).next_multiple_of(64) - (10 + dict.len() + 1);
-    dict.push_str(&" ".repeat(padding));
-    dict.push('\n');
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend_from_slice(&(dict.len() as u16).to_le_bytes());
-    header.extend_from_slice(dict.as_bytes());
-    header
+/// Replaces a file as a whole.
+fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<()> {
+    vdvae_io::replace(path, write).map_err(io_error(path, "write"))
 }
 
 #[cfg(test)]

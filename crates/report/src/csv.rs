@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vdvae_probes::{ProbeReport, ProbeResult, TargetResult};
 
-use crate::{Result, atomic};
+use crate::{Result, error::write};
 
 /// The columns, in order.
 const HEADER: [&str; 39] = [
@@ -73,7 +73,7 @@ pub fn results_csv(report: &ProbeReport) -> Result<String> {
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) and those of [`results_csv`].
 pub fn write_csv(path: &Path, report: &ProbeReport) -> Result<()> {
-    atomic::write(path, results_csv(report)?.as_bytes())
+    write(path, results_csv(report)?.as_bytes())
 }
 
 /// A number or nothing.

@@ -1,6 +1,6 @@
 //! What can go wrong while a report is written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -24,3 +24,8 @@ pub enum Error {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Replaces a file as a whole.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    vdvae_io::write(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vdvae_probes::ProbeReport;
 
-use crate::{Result, atomic};
+use crate::{Result, error::write};
 
 /// The report as indented JSON with a final newline; undefined numbers are `null`.
 ///
@@ -21,7 +21,7 @@ pub fn results_json(report: &ProbeReport) -> Result<String> {
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) and those of [`results_json`].
 pub fn write_json(path: &Path, report: &ProbeReport) -> Result<()> {
-    atomic::write(path, results_json(report)?.as_bytes())
+    write(path, results_json(report)?.as_bytes())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod atomic;
 mod csv;
 mod error;
 mod json;

@@ -29,7 +29,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub use input::{Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve};
 pub use roc::roc_points;
 
-use crate::{Result, atomic};
+use crate::{Result, error::write};
 use view::View;
 
 /// Everything that is not a number: colours of both themes, widths, tables.
@@ -102,7 +102,7 @@ pub fn render_page(page: &ReportPage) -> String {
 /// # Errors
 /// [`Error::Write`](crate::Error::Write).
 pub fn write_page(path: &Path, page: &ReportPage) -> Result<()> {
-    atomic::write(path, render_page(page).as_bytes())
+    write(path, render_page(page).as_bytes())
 }
 
 /// Links to the sections.

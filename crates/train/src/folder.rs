@@ -1,6 +1,6 @@
 //! The folder that a run writes into.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, io_error};
@@ -18,8 +18,7 @@ pub fn check_out(path: &Path, resume: bool) -> Result<()> {
         let found = entry.file_name().to_string_lossy().escape_debug().to_string();
         return Err(Error::OutNotEmpty { path: path.to_owned(), found });
     }
-    let probe = path.join(format!(".writable-{}", std::process::id()));
-    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(io_error(path, "write to"))
+    vdvae_io::check_writable(&path.join("config.json")).map_err(io_error(path, "write to"))
 }
 
 /// The files of a run.
@@ -78,7 +77,7 @@ impl Folder {
             for entry in fs::read_dir(&folder).map_err(io_error(&folder, "read"))? {
                 let path = entry.map_err(io_error(&folder, "read"))?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with('.') && name.ends_with(".partial") {
+                if vdvae_io::is_unfinished(&name) {
                     fs::remove_file(&path).map_err(io_error(&path, "remove"))?;
                 }
             }
@@ -93,22 +92,5 @@ impl Folder {
             fs::remove_file(&path).map_err(io_error(path, "remove"))?;
         }
         Ok(())
-    }
-
-    /// Replaces a file as a whole: written beside, flushed to disk, renamed.
-    pub(crate) fn replace(&self, path: &Path, contents: &[u8]) -> Result<()> {
-        use std::io::Write;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(contents)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)
-        };
-        write().map_err(|source| {
-            let _ = fs::remove_file(&beside); // it may not exist; the first error is the one to tell
-            Error::Io { path: path.to_owned(), action: "write", source }
-        })
     }
 }

@@ -10,6 +10,7 @@ use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split};
 use vdvae_model::VdvaeConfig;
 
 use crate::checkpoint::State;
+use crate::error::io_error;
 use crate::events::EventFile;
 use crate::folder::Folder;
 use crate::metrics::{Metrics, MetricsFile};
@@ -93,7 +94,8 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
         let expected = format!("at least {resumed_from}, the steps made already");
         return Err(Error::Config { field: "steps", expected, found: steps.to_string() });
     }
-    folder.replace(&folder.config(), config_json(run).as_bytes())?;
+    let path = folder.config();
+    vdvae_io::write(&path, config_json(run)).map_err(io_error(&path, "write"))?;
     observer(&Event::Started {
         step: resumed_from,
         steps,

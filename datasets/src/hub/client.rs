@@ -15,7 +15,6 @@ use super::address::{Address, is_relative};
 use super::download::{Request, download};
 use super::http::{Failure, Http};
 use super::options::HubOptions;
-use crate::fingerprint::hex;
 use crate::{Error, Result};
 
 /// Deepest folder of a snapshot that is looked into.
@@ -188,10 +187,7 @@ impl<'a> Repository<'a> {
             let write = || {
                 let folder = names.parent().unwrap_or(&names);
                 fs::create_dir_all(folder)?;
-                let file = tempfile::NamedTempFile::new_in(folder)?;
-                serde_json::to_writer(&file, &listing.files)?;
-                file.as_file().sync_all()?;
-                file.persist(&names).map_err(|error| error.error)
+                vdvae_io::write(&names, serde_json::to_vec(&listing.files)?)
             };
             write().map_err(Error::io(&names))?;
         }
@@ -301,11 +297,10 @@ fn encode(name: &str) -> String {
 
 /// An entity tag as the name of a file; the hub's are hashes.
 fn blob_name(tag: &str) -> String {
-    use sha2::Digest;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     match !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(allowed) {
         true => tag.to_owned(),
-        false => hex(&sha2::Sha256::digest(tag)),
+        false => vdvae_io::sha256(tag),
     }
 }
 

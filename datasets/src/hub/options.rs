@@ -82,7 +82,6 @@ impl HubOptions {
         let cache = path("HF_HUB_CACHE")
             .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
             .or_else(|| Some(home()?.join("hub")));
-        let own = path("VDVAE_CACHE").or_else(|| Some(dirs::cache_dir()?.join("vdvae")));
         let defaults = Self::default();
         Self {
             endpoint: text("HF_ENDPOINT").unwrap_or(defaults.endpoint),
@@ -95,7 +94,7 @@ impl HubOptions {
             cache,
             offline: text("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
             weights_url: text("VDVAE_WEIGHTS_URL").unwrap_or(defaults.weights_url),
-            weights: own.map(|folder| folder.join("weights")),
+            weights: vdvae_io::cache_folder().map(|folder| folder.join("weights")),
             ..Self::default()
         }
     }

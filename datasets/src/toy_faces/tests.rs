@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
+use vdvae_io::hex;
 
 use super::*;
-use crate::fingerprint::hex;
 
 const SIZE: usize = 32;
 
@@ -24,7 +24,7 @@ fn pictures_never_change() {
         hash.update(faces().render(split, 7, size).unwrap().into_raw());
     }
     let expected = "da633a2cf135588e628d3600218180cbbbb8fe44e541533760480af36641ad80";
-    assert_eq!(hex(&hash.finalize()), expected);
+    assert_eq!(hex(hash.finalize()), expected);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Writing and reading the file.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
@@ -52,20 +52,7 @@ impl SavedProbe {
     pub fn save(&self, path: &Path) -> Result<()> {
         let io = |source| Error::Io { path: path.to_owned(), action: "write", source };
         let bytes = self.to_bytes().map_err(|source| io(io::Error::other(source)))?;
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".tmp-{}", std::process::id()));
-        let beside = path.with_file_name(name);
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)
-        };
-        write().map_err(|source| {
-            // The first error is the one to tell; the file may not exist.
-            let _ = fs::remove_file(&beside);
-            io(source)
-        })
+        vdvae_io::write(path, bytes).map_err(io)
     }
 
     /// Reads a file written by [`SavedProbe::save`], and nothing else.
@@ -218,5 +205,5 @@ fn hash<'a>(
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(header)?);
     tensors.for_each(|bytes| hash.update(bytes));
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(vdvae_io::hex(hash.finalize()))
 }

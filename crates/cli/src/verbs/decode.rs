@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use vdvae_features::read_layers;
+use vdvae_io::write_png;
 use vdvae_model::Vdvae;
 
 use crate::common::{
-    Common, ModelArgs, check_temperature, check_writable, print, progress, save_png, usage,
+    Common, ModelArgs, cannot_write, check_temperature, check_writable, print, progress, usage,
 };
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +67,8 @@ fn save(pictures: &Tensor, first: usize, args: &Args, model: &Vdvae) -> Result<(
     for (i, bytes) in bytes.chunks_exact(size * size * 3).enumerate() {
         let path = args.out.join(format!("{:06}.png", first + i));
         let picture = RgbImage::from_raw(size as u32, size as u32, bytes.to_vec());
-        save_png(&picture.expect("a whole picture"), &path)?;
+        write_png(&path, &picture.expect("a whole picture"))
+            .with_context(|| cannot_write(&path))?;
     }
     Ok(())
 }

@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use vdvae_datasets::{Preparation, Split, load_batch};
 use vdvae_features::LayerSelection;
+use vdvae_io::Grid;
 use vdvae_model::{Images, Vdvae};
 
-use crate::common::{Common, DataArgs, ModelArgs, check_temperature, check_writable, print, usage};
-use crate::grid::Grid;
+use crate::common::{
+    Common, DataArgs, ModelArgs, cannot_write, check_temperature, check_writable, print, usage,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -53,14 +55,15 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let means: Vec<Tensor> = latents.layers().iter().map(|l| l.mean.clone()).collect();
     let mut resolutions: Vec<usize> = latents.layers().iter().map(|l| l.resolution).collect();
     resolutions.dedup();
-    let mut grid = Grid::new(1 + resolutions.len(), n, model.config().image_size);
+    let size = model.config().image_size;
+    let mut grid = Grid::new([1 + resolutions.len(), n], [size; 2], 1, 1);
     place_column(&mut grid, &pixels, 0, resolutions.len() + 1)?;
     for (column, &r) in resolutions.iter().enumerate() {
         let down_to = latents.layers().iter().filter(|l| l.resolution <= r).count();
         let decoded = model.decode(n, &means[..down_to], args.temperature, common.seed)?;
         place_column(&mut grid, &decoded, column + 1, resolutions.len() + 1)?;
     }
-    grid.save(&args.out, args.zoom)?;
+    grid.save(&args.out, args.zoom).with_context(|| cannot_write(&args.out))?;
     let columns: Vec<String> =
         resolutions.iter().map(|&r| LayerSelection::Resolution(r).to_string()).collect();
     print(&format!("{}: original, {}", args.out.display(), columns.join(", ")))
@@ -68,7 +71,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
 
 fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usize) -> Result<()> {
     for i in 0..pictures.dim(0)? {
-        grid.place(i * columns + column, &pictures.narrow(0, i, 1)?)?;
+        grid.place(i * columns + column, &pictures.get(i)?.flatten_all()?.to_vec1()?);
     }
     Ok(())
 }

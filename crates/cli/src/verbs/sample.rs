@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use vdvae_io::Grid;
 
-use crate::common::{Common, ModelArgs, check_temperature, check_writable, print};
-use crate::grid::Grid;
+use crate::common::{Common, ModelArgs, cannot_write, check_temperature, check_writable, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,8 +34,9 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let n = args.num as usize;
     let pictures = loaded.model.sample(n, args.temperature, common.seed)?;
     let columns = (n as f64).sqrt().ceil() as usize;
-    let mut grid = Grid::new(columns, n.div_ceil(columns), loaded.model.config().image_size);
-    grid.place(0, &pictures)?;
-    grid.save(&args.out, args.zoom)?;
+    let size = loaded.model.config().image_size;
+    let mut grid = Grid::new([columns, n.div_ceil(columns)], [size; 2], 1, 1);
+    grid.place(0, &pictures.flatten_all()?.to_vec1()?);
+    grid.save(&args.out, args.zoom).with_context(|| cannot_write(&args.out))?;
     print(&args.out.display().to_string())
 }

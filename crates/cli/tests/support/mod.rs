@@ -93,16 +93,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 
 /// A .npy file of bytes, C order.
 pub(crate) fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
-    let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    let header = format!(
-        "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}\n",
-        shape.join(", ")
-    );
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.extend_from_slice(data);
-    bytes
+    [&vdvae_io::npy_header(descr, shape), data].concat()
 }
 
 /// `count` rendered faces of 16×16 as a .npy file.

@@ -3,6 +3,7 @@
 use candle_core::Device;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use vdvae_io::{hex, sha256};
 use vdvae_model::Vdvae;
 
 use super::entry::Encoding;
@@ -108,18 +109,18 @@ fn hash(model: &Vdvae) -> Result<String> {
             hash.update(bytes);
         }
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex(hash.finalize()))
 }
 
 /// The part of a file's name that all entries of an identity share: 64 digits.
 pub(super) fn stem(identity: &Value) -> String {
-    hex(&Sha256::digest(identity.to_string()))
+    sha256(identity.to_string())
 }
 
 /// The name of an entry of an identity and some arrays.
 pub(super) fn file_name(stem: &str, parts: &[Part]) -> String {
     let names: Vec<&str> = parts.iter().map(|part| &part.name[..]).collect();
-    format!("{stem}-{}.{EXTENSION}", &hex(&Sha256::digest(names.join("/")))[..16])
+    format!("{stem}-{}.{EXTENSION}", &sha256(names.join("/"))[..16])
 }
 
 const EXTENSION: &str = "safetensors";
@@ -130,8 +131,4 @@ pub(super) fn is_entry(name: &str) -> bool {
     let stem = name.strip_suffix(EXTENSION).and_then(|name| name.strip_suffix('.'));
     let halves = stem.and_then(|stem| stem.split_once('-'));
     halves.is_some_and(|(stem, parts)| digits(stem, 64) && digits(parts, 16))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

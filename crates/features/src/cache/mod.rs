@@ -46,12 +46,9 @@ pub struct FeatureCache {
 }
 
 impl FeatureCache {
-    /// `features` in the folder that `VDVAE_CACHE` names, or in `vdvae` in the platform's folder
-    /// for caches (`~/.cache` on Linux); `None` where there is neither.
+    /// `features` in [`vdvae_io::cache_folder`]; `None` where there is none.
     pub fn default_folder() -> Option<PathBuf> {
-        let own = std::env::var_os("VDVAE_CACHE").filter(|value| !value.is_empty());
-        let base = own.map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("vdvae")));
-        Some(base?.join("features"))
+        Some(vdvae_io::cache_folder()?.join("features"))
     }
 
     /// Opens a cache, creates its folder, and removes what killed runs left there.
@@ -256,7 +253,7 @@ impl FeatureCache {
             ));
         }
         let facts = Facts { identity, model: &source.name, data: extraction.dataset.name() };
-        folder::replace(&path, |file| {
+        vdvae_io::replace(&path, |file| {
             write::write(file, &facts, &parts, encoding, (table, extracted))
         })
         .map_err(|error| format!("{}: cannot write: {error}; not kept", path.display()))?;

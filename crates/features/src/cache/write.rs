@@ -1,7 +1,6 @@
 //! One entry of the cache, to write: [`super::entry`] says how it is laid out.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ pub(super) struct Facts<'a> {
 
 /// Writes the features of one source as a whole entry.
 pub(super) fn write(
-    file: &File,
+    file: &mut impl Write,
     facts: &Facts<'_>,
     parts: &[Part],
     encoding: Encoding,
@@ -41,7 +40,7 @@ pub(super) fn write(
     let sums = arrays.len();
     arrays.push((CHECKSUMS, Dtype::U32, vec![sums], sums * 4));
 
-    let mut out = Summing { file: BufWriter::with_capacity(BLOCK, file), sums: Vec::new() };
+    let mut out = Summing { file, sums: Vec::new() };
     out.file.write_all(&header(facts, &extracted.skipped, &arrays)?)?;
     let indices = extracted.indices.iter().flat_map(|&index| (index as u64).to_le_bytes());
     out.array(std::iter::once(indices.collect()))?;
@@ -60,8 +59,7 @@ pub(super) fn write(
         }))?;
     }
     let sums: Vec<u8> = out.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-    out.file.write_all(&sums)?;
-    out.file.flush()
+    out.file.write_all(&sums)
 }
 
 type Layout<'a> = (&'a str, Dtype, Vec<usize>, usize);
@@ -97,12 +95,12 @@ fn header(
 }
 
 /// A file, and the checksums of the arrays written so far.
-struct Summing<'a> {
-    file: BufWriter<&'a File>,
+struct Summing<'a, W> {
+    file: &'a mut W,
     sums: Vec<u32>,
 }
 
-impl Summing<'_> {
+impl<W: Write> Summing<'_, W> {
     fn array(&mut self, blocks: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
         let mut sum = crc32fast::Hasher::new();
         for block in blocks {

@@ -23,8 +23,6 @@ use std::{
     path::Path,
 };
 
-use sha2::{Digest, Sha256};
-
 pub use safetensors::write_safetensors;
 pub use weights::{Array, MAX_LISTED_PROBLEMS, Weights};
 
@@ -140,7 +138,7 @@ impl Checkpoint {
         let (kind, weights, mut metadata) = parse().map_err(|fault: Fault| fault.in_file(file))?;
         let config = metadata.get("config").map(|json| config_from(json, file)).transpose()?;
         metadata.retain(|key, _| !safetensors::RESERVED.contains(&key.as_str()));
-        let sha256 = weights::hex(&Sha256::digest(bytes));
+        let sha256 = vdvae_io::sha256(bytes);
         Ok(Self { file: file.to_owned(), kind, weights, config, metadata, sha256 })
     }
 

@@ -9,19 +9,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::Path,
 };
 
 use ::safetensors::{Dtype as FileDtype, SafeTensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use vdvae_io::hex;
 
 use super::{
     dtype::Dtype,
     fault::{Fault, Parse},
-    weights::{Array, Weights, hex, little_endian},
+    weights::{Array, Weights, little_endian},
 };
 use crate::{Error, Result, VdvaeConfig, error::quote};
 
@@ -109,7 +109,7 @@ fn metadata_sha256(metadata: &Metadata) -> String {
             hash.update(text);
         }
     }
-    hex(&hash.finalize())
+    hex(hash.finalize())
 }
 
 /// Writes weights and configuration as one file, and returns the SHA-256 of that file.
@@ -130,15 +130,8 @@ pub fn write_safetensors(
     let path = path.as_ref();
     let header = header(weights, config, extra)
         .map_err(|fault| fault.in_file(&path.display().to_string()))?;
-    let temporary = temporary_beside(path);
-    let written = write_synced(&temporary, &header, weights)
-        .and_then(|hash| fs::rename(&temporary, path).map(|()| hash))
-        .and_then(|hash| sync_folder(path).map(|()| hash));
-    written.map_err(|source| {
-        // Nothing is left behind; that the file may not exist is no second error.
-        let _ = fs::remove_file(&temporary);
-        Error::Io { path: path.to_owned(), action: "write", source }
-    })
+    vdvae_io::replace(path, |file| write_hashed(file, &header, weights))
+        .map_err(|source| Error::Io { path: path.to_owned(), action: "write", source })
 }
 
 /// Length and JSON, padded so that the tensors are aligned.
@@ -175,9 +168,8 @@ fn header(weights: &Weights, config: &VdvaeConfig, extra: &Metadata) -> Parse<Ve
     Ok(header)
 }
 
-fn write_synced(path: &Path, header: &[u8], weights: &Weights) -> io::Result<String> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
+/// Returns the SHA-256 of what is written.
+fn write_hashed(out: &mut impl Write, header: &[u8], weights: &Weights) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut write = |bytes: &[u8]| {
         hash.update(bytes);
@@ -187,25 +179,5 @@ fn write_synced(path: &Path, header: &[u8], weights: &Weights) -> io::Result<Str
     for (_, array) in weights.iter() {
         little_endian(array.data()).try_for_each(|bytes| write(&bytes))?;
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    Ok(hex(&hash.finalize()))
-}
-
-/// A name in the same folder, so that the rename stays within one file system.
-fn temporary_beside(path: &Path) -> PathBuf {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}-{}.partial", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
-}
-
-/// The rename itself is only durable once the folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(()); // folders cannot be opened there
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    Ok(hex(hash.finalize()))
 }

@@ -169,7 +169,7 @@ impl Weights {
                 hash.update(bytes);
             }
         }
-        hex(&hash.finalize())
+        vdvae_io::hex(hash.finalize())
     }
 }
 
@@ -192,82 +192,4 @@ impl IntoIterator for Weights {
 pub(super) fn little_endian(values: &[f32]) -> impl Iterator<Item = Vec<u8>> {
     const PIECE: usize = 1 << 14;
     values.chunks(PIECE).map(|piece| piece.iter().flat_map(|v| v.to_le_bytes()).collect())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Preset;
-
-    fn tiny() -> (VdvaeConfig, Weights) {
-        let config = Preset::Tiny.config();
-        let weights = Weights::initialise(&config, 1);
-        (config, weights)
-    }
-
-    #[test]
-    fn check_lists_every_kind_of_problem_in_order() {
-        let (config, mut weights) = tiny();
-        weights.check(&config).unwrap();
-        weights.remove("decoder.gain");
-        weights.insert("decoder.bias", Array::new(vec![24], vec![0.0; 24]));
-        weights.insert("zebra", Array::new(vec![], vec![1.0]));
-        assert_eq!(
-            weights.check(&config).unwrap_err().to_string(),
-            "3 tensors in the weights do not fit the configuration: \
-             wrong shape decoder.bias: expected (1, 24, 1, 1), found (24); \
-             missing decoder.gain: expected (1, 24, 1, 1), found nothing; \
-             extra zebra: expected nothing, found ()"
-        );
-    }
-
-    #[test]
-    fn check_lists_no_more_than_it_promises() {
-        let (config, _) = tiny();
-        let Err(Error::WeightMismatch { problems, total, .. }) = Weights::new().check(&config)
-        else {
-            panic!("an empty set fits nothing");
-        };
-        assert_eq!((problems.len(), total), (MAX_LISTED_PROBLEMS, 316));
-    }
-
-    #[test]
-    fn hash_sees_names_shapes_and_values_but_not_order() {
-        let array = |shape: &[usize]| Array::new(shape.to_vec(), vec![1.0, 2.0]);
-        let set = |names: [&str; 2], shape: &[usize]| -> Weights {
-            names.into_iter().map(|name| (name.to_owned(), array(shape))).collect()
-        };
-        let hash = set(["a", "b"], &[2]).sha256();
-        assert_eq!(hash, set(["b", "a"], &[2]).sha256());
-        assert_ne!(hash, set(["a", "c"], &[2]).sha256());
-        assert_ne!(hash, set(["a", "b"], &[2, 1]).sha256());
-        let mut changed = set(["a", "b"], &[2]);
-        changed.get_mut("b").unwrap().data_mut()[1] = -2.0;
-        assert_ne!(hash, changed.sha256());
-    }
-
-    /// By hand: `printf '\1\0\0\0\0\0\0\0a\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\200?' | sha256sum`.
-    #[test]
-    fn hash_is_the_documented_one() {
-        let weights = Weights::from_iter([("a".to_owned(), Array::new(vec![1], vec![1.0]))]);
-        assert_eq!(
-            weights.sha256(),
-            "d84d13ab7e5c3aefbab46a0226822b8120b5e49e3259fc84fca8e2315c88e66a"
-        );
-    }
-
-    #[test]
-    fn a_prefix_splits_off_a_set() {
-        let array = || Array::new(vec![], vec![1.0]);
-        let names = ["ema.b", "a", "ema.a"];
-        let mut weights: Weights =
-            names.map(|name| (name.to_owned(), array())).into_iter().collect();
-        let ema = weights.split_prefix("ema.");
-        assert_eq!(ema.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["b", "a"]);
-        assert_eq!(weights.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
-    }
 }

@@ -11,6 +11,7 @@ use vdvae_datasets::Split;
 use super::Run;
 use crate::Result;
 use crate::checkpoint::{write_model, write_state};
+use crate::error::io_error;
 use crate::evaluate::evaluate;
 use crate::events::EventFile;
 use crate::folder::Folder;
@@ -132,8 +133,8 @@ impl Session<'_, '_> {
         if sampled {
             let path = self.folder.samples(stats.step);
             let model = self.trainer.ema_model()?;
-            let png = sample_grid(&model, 2 * config.batch_size, config.seed)?;
-            self.folder.replace(&path, &png)?;
+            let grid = sample_grid(&model, 2 * config.batch_size, config.seed)?;
+            grid.save(&path, 1).map_err(io_error(&path, "write"))?;
             (self.observer)(&Event::Wrote(path));
         }
         // The end of the run saves on its own.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vdvae_model::{LayerShape, VdvaeConfig};
 
 use crate::{Error, Result};
@@ -254,20 +255,50 @@ impl FromStr for LayerSelection {
     }
 }
 
+/// In files they are the text that users type.
+macro_rules! stored_as_text {
+    ($($name:ty),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+
+stored_as_text!(Pooling, LayerSelection);
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{from_value, json, to_value};
+
     use super::*;
 
     #[test]
     fn names_round_trip() {
         for text in ["all", "32x32", "17", "first:31"] {
-            assert_eq!(text.parse::<LayerSelection>().unwrap().to_string(), text);
+            let selection: LayerSelection = text.parse().unwrap();
+            assert_eq!(selection.to_string(), text);
+            assert_eq!(to_value(selection).unwrap(), json!(text));
+            assert_eq!(from_value::<LayerSelection>(json!(text)).unwrap(), selection);
         }
+        let message = from_value::<Pooling>(json!("grid")).unwrap_err().to_string();
+        assert_eq!(message, "pooling: expected none, mean, grid:K with K at least 1, found `grid`");
         for text in ["none", "mean", "grid:4"] {
-            assert_eq!(text.parse::<Pooling>().unwrap().to_string(), text);
+            let pooling: Pooling = text.parse().unwrap();
+            assert_eq!(pooling.to_string(), text);
+            assert_eq!(from_value::<Pooling>(to_value(pooling).unwrap()).unwrap(), pooling);
         }
         for text in ["mean", "z", "log-std", "state", "activation"] {
-            assert_eq!(text.parse::<Statistic>().unwrap().to_string(), text);
+            let statistic: Statistic = text.parse().unwrap();
+            assert_eq!(statistic.to_string(), text);
+            assert_eq!(to_value(statistic).unwrap(), json!(text));
         }
         for text in ["", "7x8", "first:", "-1", "32x", "grid:0"] {
             assert!(text.parse::<LayerSelection>().is_err(), "{text}");

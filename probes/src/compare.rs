@@ -1,5 +1,7 @@
 //! Which differences between results are more than chance.
 
+use vdvae_features::LayerSelection;
+
 use crate::bootstrap::{PairedDifference, Replicated};
 use crate::{Compared, Comparison, Evaluated, ProbeResult, Source};
 
@@ -26,21 +28,18 @@ impl Paired for Replicated {
 pub(crate) struct Entry<T> {
     side: Compared,
     columns: usize,
-    /// Whether the layers are those of one resolution, as in `32x32`.
-    is_resolution: bool,
     scores: T,
 }
 
 impl<T> Entry<T> {
-    pub(crate) fn new(
-        side: Compared,
-        columns: usize,
-        resolution: Option<usize>,
-        scores: T,
-    ) -> Self {
-        let named = resolution.map(|r| format!("{r}x{r}"));
-        let is_resolution = named.is_some() && named == side.layers;
-        Self { side, columns, is_resolution, scores }
+    /// `scores` of a result, or of several that are alike.
+    pub(crate) fn new(result: &ProbeResult, scores: T) -> Self {
+        Self { side: result.side(), columns: result.columns, scores }
+    }
+
+    /// Whether the layers are those of one resolution, as in `32x32`.
+    fn is_resolution(&self) -> bool {
+        matches!(self.side.layers, Some(LayerSelection::Resolution(_)))
     }
 }
 
@@ -75,7 +74,7 @@ pub(crate) fn compare_entries<T: Paired>(entries: &[Entry<T>]) -> Vec<Comparison
         // Of equals, the one that comes first counts as the better.
         let better = |(at, other): &&(usize, &Entry<T>)| {
             let theirs = other.scores.value();
-            other.is_resolution && (theirs > value || (theirs == value && *at < index))
+            other.is_resolution() && (theirs > value || (theirs == value && *at < index))
         };
         let rank =
             |(at, other): &&(usize, &Entry<T>)| (other.scores.value(), std::cmp::Reverse(*at));
@@ -83,8 +82,8 @@ pub(crate) fn compare_entries<T: Paired>(entries: &[Entry<T>]) -> Vec<Comparison
             .iter()
             .filter(better)
             .min_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("no value is NaN"));
-        let next_better = next_better.filter(|_| latent.is_resolution);
-        let is_all = |entry: &Entry<T>| entry.side.layers.as_deref() == Some("all");
+        let next_better = next_better.filter(|_| latent.is_resolution());
+        let is_all = |entry: &Entry<T>| entry.side.layers == Some(LayerSelection::All);
         let all = rivals.iter().find(|(_, other)| is_all(other)).filter(|_| !is_all(latent));
         let rivals = [next_better, all].into_iter().flatten();
         comparisons.extend(rivals.filter_map(|(_, other)| difference(latent, other)));
@@ -106,20 +105,19 @@ pub fn set_selectivity(results: &mut [ProbeResult]) {
 }
 
 fn entries(evaluated: &[Evaluated]) -> Vec<Entry<Replicated>> {
-    let mut members: Vec<(Compared, Vec<&Evaluated>)> = Vec::new();
+    let mut sides: Vec<Vec<&Evaluated>> = Vec::new();
     for one in evaluated {
         let side = one.result.side();
-        match members.iter_mut().find(|(other, _)| *other == side) {
-            Some((_, members)) => members.push(one),
-            None => members.push((side, vec![one])),
+        match sides.iter_mut().find(|members| members[0].result.side() == side) {
+            Some(members) => members.push(one),
+            None => sides.push(vec![one]),
         }
     }
-    let entry = |(side, members): (Compared, Vec<&Evaluated>)| {
+    let entry = |members: Vec<&Evaluated>| {
         let replicated: Vec<&Replicated> = members.iter().map(|one| &one.replicated).collect();
-        let first = &members[0].result;
-        Entry::new(side, first.columns, first.resolution, Replicated::mean(&replicated))
+        Entry::new(&members[0].result, Replicated::mean(&replicated))
     };
-    members.into_iter().map(entry).collect()
+    sides.into_iter().map(entry).collect()
 }
 
 /// Whether an entry belongs to the curve another one is on.

@@ -1,12 +1,12 @@
 //! From a probe and three tables to a result.
 
 use ndarray::{Array2, ArrayView2};
-use vdvae_features::{FeatureTable, Targets};
+use vdvae_features::{FeatureTable, LayerSelection, Targets};
 
 use crate::bootstrap::{Bootstrap, Replicated, Resamples, TestScores};
 use crate::probe::{Choice, Fitted, Probe, check};
 use crate::select::likeliest;
-use crate::{ProbeResult, Result, Source, TargetResult, metrics};
+use crate::{Metric, ProbeResult, Result, Source, TargetResult, metrics};
 
 /// A result, and the test scores behind it.
 #[derive(Debug, Clone)]
@@ -23,12 +23,12 @@ pub struct Evaluated {
 }
 
 /// Where the features of a result came from, and how many rows were used.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Origin {
     /// Latents or a control.
     pub source: Source,
-    /// The layers, as the user names them; none for pixels and their components.
-    pub layers: Option<String>,
+    /// The layers; none for pixels and their components.
+    pub layers: Option<LayerSelection>,
     /// Resolution of the layers where they share one.
     pub resolution: Option<usize>,
     /// Columns before they were matched.
@@ -83,13 +83,13 @@ impl Fitted {
             statistic.map_or_else(Replicated::default, |scores| resamples.replicate(&scores));
         let (metric, per_target) = match &test.targets {
             Targets::Binary { names, values } => {
-                ("auroc", self.binary_targets(names, values, scores.view()))
+                (Metric::Auroc, self.binary_targets(names, values, scores.view()))
             }
             Targets::Classes { names, labels } => {
-                ("accuracy", self.class_targets(names, labels, scores.view()))
+                (Metric::Accuracy, self.class_targets(names, labels, scores.view()))
             }
             Targets::Real { names, values } => {
-                ("r2", self.real_targets(names, values, scores.view()))
+                (Metric::R2, self.real_targets(names, values, scores.view()))
             }
             Targets::None => unreachable!("tables were checked to have targets"),
         };
@@ -100,7 +100,7 @@ impl Fitted {
             n_train: self.n_train,
             probe: self.probe.to_owned(),
             solver: self.solver.to_owned(),
-            metric: metric.to_owned(),
+            metric,
             value: replicated.value,
             ci95: replicated.interval(),
             converged: !self.choices.iter().flatten().any(failed),

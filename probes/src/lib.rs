@@ -86,7 +86,8 @@ pub use neighbours::{KnnProbe, nearest_rows};
 pub use probe::{Choice, Fitted, Probe};
 pub use reduce::{Reduction, ReductionKind};
 pub use result::{
-    Compared, Comparison, DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
+    Compared, Comparison, DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source,
+    TargetResult,
 };
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};

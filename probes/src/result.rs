@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use vdvae_features::LayerSelection;
 
 use crate::{EpisodeInfo, Error, Origin, VerificationInfo};
 
@@ -48,7 +49,7 @@ pub struct Compared {
     /// Where the features came from.
     pub source: Source,
     /// The layers; none for pixels and their components.
-    pub layers: Option<String>,
+    pub layers: Option<LayerSelection>,
     /// Name of the probe.
     pub probe: String,
     /// Columns the features were projected to.
@@ -133,13 +134,37 @@ impl FromStr for Source {
     }
 }
 
+/// What one number says how well a probe did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Of binary targets: the mean area under their receiver operating characteristics.
+    #[default]
+    Auroc,
+    /// Of classes, episodes and pairs: the share of right answers.
+    Accuracy,
+    /// Of real targets: the mean coefficient of determination.
+    R2,
+}
+
+impl Metric {
+    /// The name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auroc => "auroc",
+            Self::Accuracy => "accuracy",
+            Self::R2 => "r2",
+        }
+    }
+}
+
 /// How well one probe did on one set of features.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProbeResult {
     /// Where the features came from.
     pub source: Source,
-    /// The layers, as the user names them (`32x32`, `all`, `17`, `first:31`); none for pixels.
-    pub layers: Option<String>,
+    /// The layers; none for pixels and their components.
+    pub layers: Option<LayerSelection>,
     /// Resolution of the layers where they share one.
     pub resolution: Option<usize>,
     /// Columns of the features.
@@ -159,8 +184,8 @@ pub struct ProbeResult {
     pub probe: String,
     /// Name of its solver, such as `batched`.
     pub solver: String,
-    /// What `value` is: `auroc` for binary targets, `accuracy` for classes, `r2` for real values.
-    pub metric: String,
+    /// What `value` is.
+    pub metric: Metric,
     /// Mean over the targets that are defined.
     pub value: Option<f64>,
     /// 95% bootstrap interval of `value` over the test rows, or over their groups.
@@ -251,7 +276,7 @@ impl ProbeResult {
     pub fn side(&self) -> Compared {
         Compared {
             source: self.source,
-            layers: self.layers.clone(),
+            layers: self.layers,
             probe: self.probe.clone(),
             matched_columns: self.matched_columns,
             train_fraction: self.train_fraction,
@@ -287,7 +312,7 @@ impl ProbeResult {
 
     /// The score of one target that `value` is the mean of; for classes, of one against all others.
     pub fn score_of(&self, target: &TargetResult) -> Option<f64> {
-        if self.metric == "r2" { target.r2 } else { target.auroc }
+        if self.metric == Metric::R2 { target.r2 } else { target.auroc }
     }
 
     /// Targets without a score: one value only in train or in test.
@@ -326,7 +351,7 @@ mod tests {
             seed: 7,
             results: vec![ProbeResult {
                 source: Source::RandomInit,
-                layers: Some("32x32".into()),
+                layers: Some(LayerSelection::Resolution(32)),
                 resolution: Some(32),
                 columns: 512,
                 matched_columns: None,
@@ -335,7 +360,7 @@ mod tests {
                 label_seed: Some(2),
                 probe: "logistic".into(),
                 solver: "batched".into(),
-                metric: "auroc".into(),
+                metric: Metric::Auroc,
                 value: Some(0.75),
                 ci95: Some([0.5, 1.0]),
                 selectivity: None,
@@ -353,7 +378,7 @@ mod tests {
             comparisons: vec![Comparison {
                 a: Compared {
                     source: Source::Latents,
-                    layers: Some("all".into()),
+                    layers: Some(LayerSelection::All),
                     probe: "logistic".into(),
                     matched_columns: None,
                     train_fraction: 0.1,
@@ -407,6 +432,13 @@ mod tests {
             assert_eq!(serde_json::to_value(source).unwrap(), json!(source.name()));
         }
         assert!("raw".parse::<Source>().is_err());
+    }
+
+    #[test]
+    fn metrics_are_named_alike_everywhere() {
+        for metric in [Metric::Auroc, Metric::Accuracy, Metric::R2] {
+            assert_eq!(serde_json::to_value(metric).unwrap(), json!(metric.name()));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod file;
 
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
-use vdvae_features::Targets;
+use vdvae_features::{FeatureSpec, LayerSelection, Pooling, Statistic, Targets};
 
 use crate::probe::{Choice, Fitted, Linear, Model};
 use crate::{Error, Result};
@@ -31,7 +31,7 @@ pub struct ProbeInfo {
     pub features: FeatureInfo,
 }
 
-/// Which features a saved probe reads, named as on the command line.
+/// Which features a saved probe reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureInfo {
@@ -39,16 +39,24 @@ pub struct FeatureInfo {
     pub network: String,
     /// SHA-256 of the network's weights file.
     pub sha256: String,
-    /// The layers, such as `32x32`.
-    pub layers: String,
-    /// The statistic, such as `mean`.
-    pub statistic: String,
-    /// The pooling, such as `grid:4`.
-    pub pooling: String,
+    /// The layers.
+    pub layers: LayerSelection,
+    /// The number read from each latent.
+    pub statistic: Statistic,
+    /// How a layer's grid becomes columns.
+    pub pooling: Pooling,
     /// Seed of sampled statistics.
     pub seed: u64,
     /// Samples they are the mean of.
     pub samples: usize,
+}
+
+impl FeatureInfo {
+    /// What is read from each layer.
+    pub fn spec(&self) -> FeatureSpec {
+        let &Self { statistic, pooling, seed, samples, .. } = self;
+        FeatureSpec { statistic, pooling, seed, samples }
+    }
 }
 
 /// Kind of a probe's targets.

@@ -1,7 +1,8 @@
 //! A report of fixed numbers for the tests of this crate.
 
+use vdvae_features::LayerSelection;
 use vdvae_probes::{
-    DataInfo, EpisodeInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
+    DataInfo, EpisodeInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
     VerificationInfo,
 };
 
@@ -24,7 +25,7 @@ fn target(name: &str, scores: [Option<f64>; 5], strength: Option<f64>) -> Target
 pub(crate) fn report() -> ProbeReport {
     let latents = ProbeResult {
         source: Source::Latents,
-        layers: Some("32x32".into()),
+        layers: Some(LayerSelection::Resolution(32)),
         resolution: Some(32),
         columns: 512,
         matched_columns: None,
@@ -33,7 +34,7 @@ pub(crate) fn report() -> ProbeReport {
         label_seed: None,
         probe: "logistic".into(),
         solver: "batched".into(),
-        metric: "auroc".into(),
+        metric: Metric::Auroc,
         value: Some(0.75),
         ci95: Some([0.7, 0.8125]),
         selectivity: Some(0.25),
@@ -80,15 +81,15 @@ pub(crate) fn few_shot() -> ProbeReport {
         neighbours: None,
         strength: None,
     };
-    let at = |source, layers: Option<&str>, resolution, value| ProbeResult {
+    let at = |source, layers, resolution, value| ProbeResult {
         source,
-        layers: layers.map(str::to_owned),
+        layers,
         resolution,
         columns: 512,
         train_fraction: 1.0,
         probe: "cl2n".into(),
         solver: "closed-form".into(),
-        metric: "accuracy".into(),
+        metric: Metric::Accuracy,
         value: Some(value),
         ci95: Some([value - 0.015625, value + 0.015625]),
         converged: true,
@@ -98,8 +99,8 @@ pub(crate) fn few_shot() -> ProbeReport {
     ProbeReport {
         task: "omniglot-5way-1shot".into(),
         results: vec![
-            at(Source::Latents, Some("4x4"), Some(4), 0.5),
-            at(Source::Latents, Some("all"), None, 0.625),
+            at(Source::Latents, Some(LayerSelection::Resolution(4)), Some(4), 0.5),
+            at(Source::Latents, Some(LayerSelection::All), None, 0.625),
             at(Source::Pixels, None, None, 0.53125),
         ],
         ..report()
@@ -110,12 +111,12 @@ pub(crate) fn few_shot() -> ProbeReport {
 pub(crate) fn verification() -> ProbeReport {
     let result = ProbeResult {
         source: Source::Latents,
-        layers: Some("all".into()),
+        layers: Some(LayerSelection::All),
         columns: 512,
         train_fraction: 1.0,
         probe: "cosine".into(),
         solver: "closed-form".into(),
-        metric: "accuracy".into(),
+        metric: Metric::Accuracy,
         value: Some(0.75),
         ci95: Some([0.6875, 0.8125]),
         converged: true,

@@ -6,7 +6,7 @@ mod rows;
 use std::collections::BTreeSet;
 
 use vdvae_probes::{
-    Compared, Comparison, EpisodeInfo, ProbeReport, ProbeResult, Source, TargetResult,
+    Compared, Comparison, EpisodeInfo, Metric, ProbeReport, ProbeResult, Source, TargetResult,
     VerificationInfo,
 };
 
@@ -77,10 +77,12 @@ fn legend(report: &ProbeReport) -> Vec<String> {
 }
 
 fn labels(first: Option<&ProbeResult>) -> String {
-    let scores = match first.map_or("auroc", |result| &result.metric) {
-        "accuracy" => "scores on test; accuracy is top-1 of all classes",
-        "r2" => "scores on test, means over the targets; R² of 0 is the mean of the test pictures",
-        _ => "scores on test, means over the targets; AUROC of 0.5 is chance",
+    let scores = match first.map(|result| result.metric).unwrap_or_default() {
+        Metric::Accuracy => "scores on test; accuracy is top-1 of all classes",
+        Metric::R2 => {
+            "scores on test, means over the targets; R² of 0 is the mean of the test pictures"
+        }
+        Metric::Auroc => "scores on test, means over the targets; AUROC of 0.5 is chance",
     };
     format!("{scores}; intervals are 95% bootstrap")
 }
@@ -111,7 +113,7 @@ fn verification(info: &VerificationInfo) -> String {
 pub fn results_table(results: &[ProbeResult]) -> String {
     let rows = Row::of(results);
     let any = |of: &dyn Fn(&ProbeResult) -> bool| results.iter().any(of);
-    let metric = results.first().map_or("auroc", |result| &result.metric);
+    let metric = results.first().map(|result| result.metric).unwrap_or_default();
     let mut columns = vec![
         Column::left("source", rows.iter().map(|row| row.first().source.to_string())),
         Column::left("layers", rows.iter().map(|row| layers(row.first()))),
@@ -130,9 +132,9 @@ pub fn results_table(results: &[ProbeResult]) -> String {
         columns.push(Column::right("seeds", rows.iter().map(Row::seeds)));
     }
     let value = match metric {
-        "accuracy" => "accuracy",
-        "r2" => "mean R²",
-        _ => "mean AUROC",
+        Metric::Accuracy => "accuracy",
+        Metric::R2 => "mean R²",
+        Metric::Auroc => "mean AUROC",
     };
     columns.push(Column::right(value, rows.iter().map(|row| score(row.mean(|r| r.value)))));
     columns.push(Column::right("95% interval", rows.iter().map(Row::interval)));
@@ -161,14 +163,14 @@ fn further(results: &[ProbeResult]) -> Vec<Further> {
             ("TAR at 0.01", |result| result.tar_at(0.01)),
         ];
     }
-    let metric = results.first().map_or("auroc", |result| &result.metric);
-    if metric == "r2" {
+    let metric = results.first().map(|result| result.metric).unwrap_or_default();
+    if metric == Metric::R2 {
         return vec![
             ("pearson", ProbeResult::mean_pearson),
             ("spearman", ProbeResult::mean_spearman),
         ];
     }
-    let accuracy = if metric == "accuracy" { "1-vs-rest acc" } else { "accuracy" };
+    let accuracy = if metric == Metric::Accuracy { "1-vs-rest acc" } else { "accuracy" };
     vec![
         ("avg prec", ProbeResult::mean_average_precision),
         ("bal acc", ProbeResult::mean_balanced_accuracy),
@@ -200,7 +202,7 @@ pub fn targets_table(result: &ProbeResult) -> String {
     let targets = &result.per_target;
     let numbers = |of: fn(&TargetResult) -> Option<f64>| targets.iter().map(move |t| score(of(t)));
     let mut columns = vec![Column::left("target", targets.iter().map(|t| t.target.clone()))];
-    if result.metric == "r2" {
+    if result.metric == Metric::R2 {
         columns.push(Column::right("R²", numbers(|t| t.r2)));
         columns.push(Column::right("pearson", numbers(|t| t.pearson)));
         columns.push(Column::right("spearman", numbers(|t| t.spearman)));
@@ -256,7 +258,7 @@ pub fn comparisons_table(comparisons: &[Comparison]) -> String {
 /// One side of a comparison.
 fn side(side: &Compared) -> String {
     let mut text = side.source.to_string();
-    if let Some(layers) = &side.layers {
+    if let Some(layers) = side.layers {
         text += &format!(" {layers}");
     }
     if let Some(columns) = side.matched_columns {
@@ -272,7 +274,7 @@ fn side(side: &Compared) -> String {
 }
 
 fn layers(result: &ProbeResult) -> String {
-    result.layers.clone().unwrap_or_else(dash)
+    result.layers.map_or_else(dash, |layers| layers.to_string())
 }
 
 fn dash() -> String {

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use scraper::{Html, Selector};
 use synthetic::{Size, Synthetic};
+use vdvae_features::LayerSelection;
 use vdvae_probes::{ProbeReport, Source};
 use vdvae_report::{ReportPage, render_page};
 
@@ -136,8 +137,6 @@ fn markup_in_names_is_text() {
         result.solver = hostile.into();
         result.per_target[0].target = hostile.into();
     }
-    report.results[0].layers = Some(hostile.into());
-    report.results[1].metric = hostile.into();
     let mut page = made.page();
     page.command = hostile.into();
     page.provenance.push((hostile.into(), hostile.into()));
@@ -185,7 +184,7 @@ fn a_report_alone_is_a_page_without_the_other_parts() {
     let mut made = Synthetic::new(Size { targets: 2, layers: 1, pictures: 0 });
     made.report_mut()
         .results
-        .retain(|r| r.source == Source::Latents && r.layers.as_deref() == Some("4x4"));
+        .retain(|r| r.source == Source::Latents && r.layers == Some(LayerSelection::Resolution(4)));
     made.report_mut().results.truncate(1);
     let report: ProbeReport = made.report_mut().clone();
     let page = check(&render_page(&ReportPage::new(&report)));

@@ -3,11 +3,10 @@ use crate::fixture::{coins, noise, planted, table};
 use crate::{Bootstrap, LinearProbe, Origin, RidgeProbe, evaluate};
 
 fn origin(source: Source, layers: Option<&str>, columns: usize) -> Origin {
-    let resolution = layers.and_then(|layers| layers.split_once('x')?.0.parse().ok());
     Origin {
         source,
-        layers: layers.map(str::to_owned),
-        resolution,
+        layers: layers.map(|layers| layers.parse().unwrap()),
+        resolution: None,
         columns,
         matched_columns: None,
         train_fraction: 1.0,
@@ -85,7 +84,8 @@ fn what_knows_more_is_significant() {
         .iter()
         .map(|c| {
             let name = |side: &Compared| {
-                format!("{} {}", side.source, side.layers.as_deref().unwrap_or("-"))
+                let layers = side.layers.map_or("-".to_owned(), |layers| layers.to_string());
+                format!("{} {layers}", side.source)
             };
             format!("{} / {}", name(&c.a), name(&c.b))
         })
@@ -118,11 +118,11 @@ fn label_seeds_are_averaged_and_matched_columns_kept_apart() {
         evaluate(&probe, &train, valid, test, Bootstrap::default()).unwrap().with_origin(origin)
     };
     let latents = origin(Source::Latents, Some("8x8"), 6);
-    let seeded = |seed| Origin { train_fraction: 0.5, label_seed: Some(seed), ..latents.clone() };
-    let wide = Origin { columns: 600, ..latents.clone() };
-    let matched = Origin { matched_columns: Some(64), ..wide.clone() };
+    let seeded = |seed| Origin { train_fraction: 0.5, label_seed: Some(seed), ..latents };
+    let wide = Origin { columns: 600, ..latents };
+    let matched = Origin { matched_columns: Some(64), ..wide };
     let control = origin(Source::Pca, None, 64);
-    let of_half = Origin { train_fraction: 0.5, ..control.clone() };
+    let of_half = Origin { train_fraction: 0.5, ..control };
     let evaluated = [
         run(seeded(0), 40),
         run(seeded(1), 60),
@@ -149,7 +149,7 @@ fn label_seeds_are_averaged_and_matched_columns_kept_apart() {
 fn selectivity_is_the_gain_over_shuffled_labels() {
     let result = |source, layers: &str, value| ProbeResult {
         source,
-        layers: Some(layers.into()),
+        layers: Some(layers.parse().unwrap()),
         value: Some(value),
         ..ProbeResult::default()
     };

@@ -39,7 +39,7 @@ fn features_that_carry_the_label_score_one() {
     let tables = three(|seed| classes(300, seed));
     for probe in probes() {
         let result = run(&*probe, &tables).unwrap().result;
-        assert_eq!((&result.metric[..], result.value), ("accuracy", Some(1.0)), "{result:?}");
+        assert_eq!((result.metric, result.value), (Metric::Accuracy, Some(1.0)), "{result:?}");
         let never = &result.per_target[3];
         assert_eq!((never.auroc, never.accuracy, never.base_rate), (None, Some(1.0), Some(1.0)));
         assert!(result.per_target[..3].iter().all(|class| class.auroc == Some(1.0)));
@@ -50,7 +50,7 @@ fn features_that_carry_the_label_score_one() {
 fn real_values_are_scored_by_r2() {
     let tables = three(|seed| reals(300, seed));
     let ridge = run(&RidgeProbe::default(), &tables).unwrap();
-    assert_eq!(ridge.result.metric, "r2");
+    assert_eq!(ridge.result.metric, Metric::R2);
     let [told, hidden] = &ridge.result.per_target[..] else { panic!() };
     // Exactly linear; the weakest penalty of 1 on 600 rows leaves 1e-5.
     assert!(told.r2.unwrap() > 0.999 && told.spearman.unwrap() > 0.999, "{told:?}");

@@ -6,7 +6,7 @@ use super::classifier::Classifier;
 use super::evaluate::FewShot;
 use super::scores::EpisodeScores;
 use crate::compare::{Entry, compare_entries};
-use crate::{Comparison, Origin, ProbeResult};
+use crate::{Comparison, Metric, Origin, ProbeResult};
 
 /// The episodes behind a few-shot result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl EvaluatedEpisodes {
             train_fraction: 1.0,
             probe: classifier.name().to_owned(),
             solver: if strength.is_some() { "dual" } else { "closed-form" }.to_owned(),
-            metric: "accuracy".to_owned(),
+            metric: Metric::Accuracy,
             value: Some(scores.mean()),
             ci95: scores.ci95(),
             converged: scores.converged.unwrap_or(true),
@@ -98,7 +98,7 @@ impl EvaluatedEpisodes {
 pub fn compare_episodes(evaluated: &[EvaluatedEpisodes]) -> Vec<Comparison> {
     let entry = |one: &EvaluatedEpisodes| {
         let EvaluatedEpisodes { result, scores } = one;
-        Entry::new(result.side(), result.columns, result.resolution, scores.clone())
+        Entry::new(result, scores.clone())
     };
     compare_entries(&evaluated.iter().map(entry).collect::<Vec<_>>())
 }

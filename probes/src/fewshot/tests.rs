@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array1, Array2, Axis};
 use rayon::ThreadPoolBuilder;
+use vdvae_features::LayerSelection;
 
 use super::*;
 use crate::fixture::noise;
@@ -259,12 +260,12 @@ fn differences_are_paired() {
 fn results_compare_and_round_trip() {
     let labels = labels(8, 20);
     let few_shot = FewShot::new(&labels, config(5, 1, 15, 4), 50).unwrap();
-    let evaluate = |distance, source, layers: Option<&str>, resolution| {
+    let evaluate = |distance, source, resolution: Option<usize>| {
         let features = planted(&labels, 16, distance);
         let scores = few_shot.evaluate(features.view(), &mean_of(16), Classifier::Cl2n).unwrap();
         let origin = Origin {
             source,
-            layers: layers.map(String::from),
+            layers: resolution.map(LayerSelection::Resolution),
             resolution,
             columns: 16,
             matched_columns: None,
@@ -274,9 +275,9 @@ fn results_compare_and_round_trip() {
         EvaluatedEpisodes::sampled(&few_shot, Classifier::Cl2n, scores).with_origin(origin)
     };
     let evaluated = [
-        evaluate(2.0, Source::Latents, Some("4x4"), Some(4)),
-        evaluate(0.5, Source::Latents, Some("8x8"), Some(8)),
-        evaluate(0.0, Source::Pixels, None, None),
+        evaluate(2.0, Source::Latents, Some(4)),
+        evaluate(0.5, Source::Latents, Some(8)),
+        evaluate(0.0, Source::Pixels, None),
     ];
     let result = &evaluated[0].result;
     let json = serde_json::to_value(result).unwrap();
@@ -297,10 +298,10 @@ fn results_compare_and_round_trip() {
     assert_eq!(serde_json::from_value::<crate::ProbeResult>(json).unwrap(), *result);
     let comparisons = compare_episodes(&evaluated);
     // Each resolution less pixels, and the worse one less the better one.
-    let layers = |c: &crate::Comparison| (c.a.layers.clone().unwrap(), c.b.layers.clone());
+    let layers = |c: &crate::Comparison| (c.a.layers, c.b.layers);
     let found: Vec<_> = comparisons.iter().map(layers).collect();
-    let expected = [("4x4", None), ("8x8", None), ("8x8", Some("4x4"))];
-    assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.map(String::from))));
+    let [coarse, fine] = [4, 8].map(|r| Some(LayerSelection::Resolution(r)));
+    assert_eq!(found, [(coarse, None), (fine, None), (fine, coarse)]);
     assert!(comparisons[0].ci95.unwrap()[0] > 0.0 && comparisons[2].difference < 0.0);
 }
 

@@ -8,9 +8,9 @@ fn features() -> FeatureInfo {
     FeatureInfo {
         network: "model.safetensors".into(),
         sha256: "ab".repeat(32),
-        layers: "first:2".into(),
-        statistic: "mean".into(),
-        pooling: "grid:4".into(),
+        layers: LayerSelection::First(2),
+        statistic: Statistic::Mean,
+        pooling: Pooling::Grid(4),
         seed: u64::MAX,
         samples: 3,
     }

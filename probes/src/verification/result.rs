@@ -9,7 +9,7 @@ use super::roc::TarAtFar;
 use super::scorer::{Scorer, VerificationScore};
 use crate::bootstrap::PairedDifference;
 use crate::compare::{Entry, Paired, compare_entries};
-use crate::{Comparison, ProbeResult, TargetResult};
+use crate::{Comparison, Metric, ProbeResult, TargetResult};
 
 /// The one target of a verification.
 const SAME_PERSON: &str = "same person";
@@ -49,7 +49,7 @@ impl Verification {
             train_fraction: 1.0,
             probe: score.to_string(),
             solver: "closed-form".to_owned(),
-            metric: "accuracy".to_owned(),
+            metric: Metric::Accuracy,
             value: Some(self.accuracy),
             ci95: Some([(self.accuracy - half).max(0.0), (self.accuracy + half).min(1.0)]),
             converged: true,
@@ -125,7 +125,7 @@ fn mean(values: &[f64]) -> f64 {
 pub fn compare_verification(results: &[ProbeResult]) -> Vec<Comparison> {
     fn entry(result: &ProbeResult) -> Option<Entry<Folds<'_>>> {
         let folds = Folds(&result.verification.as_ref()?.fold_accuracies);
-        Some(Entry::new(result.side(), result.columns, result.resolution, folds))
+        Some(Entry::new(result, folds))
     }
     compare_entries(&results.iter().filter_map(entry).collect::<Vec<_>>())
 }

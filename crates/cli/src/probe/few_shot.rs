@@ -72,7 +72,7 @@ impl FewShotPlan {
     }
 
     /// Every classifier on the same episodes.
-    pub(super) fn score(&self, origin: &Origin, tables: &Splits) -> Result<Vec<EvaluatedEpisodes>> {
+    pub(super) fn score(&self, origin: Origin, tables: &Splits) -> Result<Vec<EvaluatedEpisodes>> {
         let [train, _, test] = tables;
         let base_mean = column_mean(train.features.view())?;
         let (features, task) = (test.features.view(), &self.task[..]);
@@ -91,7 +91,7 @@ impl FewShotPlan {
                     EvaluatedEpisodes::published([ways, queries], classifier, scores)
                 }
             };
-            Ok(evaluated.with_origin(origin.clone()))
+            Ok(evaluated.with_origin(origin))
         };
         self.classifiers.iter().map(one).collect()
     }

@@ -63,7 +63,7 @@ impl Line<'_> {
         let columns = tables[0].features.ncols();
         let origin = Origin {
             source: self.source,
-            layers: self.selection.map(|selection| selection.to_string()),
+            layers: self.selection,
             resolution: self.selection.and_then(|s| s.resolution(plan.loaded.model.config())),
             columns,
             matched_columns: None,
@@ -76,8 +76,7 @@ impl Line<'_> {
         {
             let tables = reduce(&tables, kind, most, plan.bootstrap.seed)?;
             let matched_columns = Some(tables[0].features.ncols());
-            candidates
-                .push(Candidate { origin: Origin { matched_columns, ..origin.clone() }, tables });
+            candidates.push(Candidate { origin: Origin { matched_columns, ..origin }, tables });
         }
         candidates.insert(0, Candidate { origin, tables });
         Ok(candidates)
@@ -95,11 +94,8 @@ impl Line<'_> {
 impl Candidate {
     /// The same features with some of the training and validation rows, and all test rows.
     pub(super) fn subset(&self, subset: Subset) -> Self {
-        let origin = Origin {
-            train_fraction: subset.fraction,
-            label_seed: subset.seed,
-            ..self.origin.clone()
-        };
+        let origin =
+            Origin { train_fraction: subset.fraction, label_seed: subset.seed, ..self.origin };
         let [train, valid, test] = &self.tables;
         let part = |table: &vdvae_features::FeatureTable| match subset.seed {
             None => table.clone(),

@@ -7,7 +7,7 @@ use image::RgbImage;
 use ndarray::Array2;
 use serde_json::json;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, read_picture};
-use vdvae_features::{Extraction, FeatureSpec, LayerSelection, Source};
+use vdvae_features::{Extraction, Source};
 use vdvae_probes::{Prediction, SavedProbe};
 use vdvae_report::{predictions_csv, predictions_table};
 
@@ -63,13 +63,6 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
 /// `(images, targets)`.
 fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Array2<Prediction>> {
     let features = &probe.info.features;
-    let layers: LayerSelection = features.layers.parse()?;
-    let spec = FeatureSpec {
-        statistic: features.statistic.parse()?,
-        pooling: features.pooling.parse()?,
-        seed: features.seed,
-        samples: features.samples,
-    };
     let extraction = Extraction {
         dataset: &Pictures { paths: args.images.clone() },
         split: Split::Test,
@@ -77,7 +70,8 @@ fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Arra
         on_bad_image: OnBadImage::Fail,
         batch_size: args.batch_size as usize,
     };
-    let source = Source::Latents { model: &loaded.model, spec, layers };
+    let source =
+        Source::Latents { model: &loaded.model, spec: features.spec(), layers: features.layers };
     let table = extraction.run(&[source], |_| ())?.tables.remove(0);
     if table.features.ncols() != probe.columns() {
         let (columns, found) = (probe.columns(), table.features.ncols());

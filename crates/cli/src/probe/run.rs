@@ -57,10 +57,10 @@ impl Scored {
         let Candidate { origin, tables } = candidate;
         match &plan.question {
             Question::Targets(targets) => self.add_targets(plan, args, targets, candidate)?,
-            Question::FewShot(few_shot) => self.episodes.extend(few_shot.score(origin, tables)?),
+            Question::FewShot(few_shot) => self.episodes.extend(few_shot.score(*origin, tables)?),
             Question::Verification(verification) => {
                 let dataset = plan.dataset(Split::Test);
-                self.pairs.extend(verification.score(dataset, origin, tables)?);
+                self.pairs.extend(verification.score(dataset, *origin, tables)?);
             }
         }
         Ok(())
@@ -123,7 +123,7 @@ fn write(args: &Args, report: &mut ProbeReport, scored: &Scored) -> Result<()> {
 fn score(plan: &Plan, args: &Args, probe: &dyn Probe, part: &Candidate) -> Result<Evaluated> {
     let [train, valid, test] = &part.tables;
     let fitted = probe.fit(train, valid)?;
-    let mut evaluated = fitted.evaluate(test, plan.bootstrap)?.with_origin(part.origin.clone());
+    let mut evaluated = fitted.evaluate(test, plan.bootstrap)?.with_origin(part.origin);
     if part.origin.train_fraction < 1.0 {
         evaluated.scores = Default::default();
     }
@@ -140,9 +140,9 @@ fn saved(plan: &Plan, args: &Args, fitted: &Fitted) -> Result<SavedProbe> {
     let features = FeatureInfo {
         network: plan.loaded.name.clone(),
         sha256: plan.loaded.sha256.clone(),
-        layers: plan.selections[0].to_string(),
-        statistic: plan.spec.statistic.to_string(),
-        pooling: plan.spec.pooling.to_string(),
+        layers: plan.selections[0],
+        statistic: plan.spec.statistic,
+        pooling: plan.spec.pooling,
         seed: plan.spec.seed,
         samples: plan.spec.samples,
     };

@@ -104,7 +104,7 @@ impl VerificationPlan {
     pub(super) fn score(
         &self,
         dataset: &dyn Dataset,
-        origin: &Origin,
+        origin: Origin,
         tables: &Splits,
     ) -> Result<Vec<ProbeResult>> {
         let [train, _, test] = tables;
@@ -126,7 +126,7 @@ impl VerificationPlan {
                 }
                 Pairs::Published(_) => self.fold_by_fold(score, test, &identities, &pairs)?,
             };
-            Ok(result.with_origin(origin.clone()))
+            Ok(result.with_origin(origin))
         };
         self.scores.iter().map(one).collect()
     }

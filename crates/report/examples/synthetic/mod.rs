@@ -4,7 +4,8 @@
 
 use image::{Rgb, RgbImage};
 use serde_json::json;
-use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
+use vdvae_features::LayerSelection;
+use vdvae_probes::{DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
 use vdvae_report::{
     Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
 };
@@ -156,9 +157,10 @@ impl Synthetic {
         for (probe, matched) in [("logistic", None), ("logistic", Some(64)), ("knn", None)] {
             for source in [Source::Latents, Source::RandomInit, Source::ShuffledLabels] {
                 for r in [1, 4, 8, 16, 32] {
-                    made.push(source, Some(format!("{r}x{r}")), Some(r), (probe, matched), full);
+                    let layers = Some(LayerSelection::Resolution(r));
+                    made.push(source, layers, Some(r), (probe, matched), full);
                 }
-                made.push(source, Some("all".into()), None, (probe, matched), full);
+                made.push(source, Some(LayerSelection::All), None, (probe, matched), full);
             }
             made.push(Source::Pixels, None, None, (probe, matched), full);
             made.push(Source::Pca, None, None, (probe, matched), full);
@@ -172,9 +174,10 @@ impl Synthetic {
         let plain = ("logistic", None);
         for (layer, r) in resolutions(self.size.layers).into_iter().enumerate() {
             for source in [Source::Latents, Source::RandomInit] {
-                self.push(source, Some(layer.to_string()), Some(r), plain, Subset::default());
+                let alone = Some(LayerSelection::Layer(layer));
+                self.push(source, alone, Some(r), plain, Subset::default());
             }
-            let first = Some(format!("first:{}", layer + 1));
+            let first = Some(LayerSelection::First(layer + 1));
             self.push(Source::Latents, first, None, plain, Subset::default());
         }
     }
@@ -186,7 +189,7 @@ impl Synthetic {
                 for source in [Source::Latents, Source::RandomInit, Source::Pixels] {
                     let (layers, r) = match source {
                         Source::Pixels => (None, None),
-                        _ => (Some("16x16".into()), Some(16)),
+                        _ => (Some(LayerSelection::Resolution(16)), Some(16)),
                     };
                     self.push(source, layers, r, ("logistic", None), subset);
                 }
@@ -197,7 +200,7 @@ impl Synthetic {
     fn push(
         &mut self,
         source: Source,
-        layers: Option<String>,
+        layers: Option<LayerSelection>,
         resolution: Option<usize>,
         (probe, matched): (&str, Option<usize>),
         subset: Subset,
@@ -205,12 +208,9 @@ impl Synthetic {
         let salt = self.report.results.len();
         let fraction = subset.fraction;
         let mut mean = level(source, resolution.unwrap_or(0), fraction);
-        let alone = layers.as_ref().is_some_and(|name| name.parse::<usize>().is_ok());
-        let first =
-            layers.as_ref().and_then(|name| name.strip_prefix("first:")?.parse::<f64>().ok());
-        if let Some(layers) = first {
-            mean = 0.935 - 0.3 / (1.0 + layers);
-        } else if alone {
+        if let Some(LayerSelection::First(layers)) = layers {
+            mean = 0.935 - 0.3 / (1.0 + layers as f64);
+        } else if matches!(layers, Some(LayerSelection::Layer(_))) {
             mean -= 0.05 + 0.04 * noise(salt, 2);
         } else if fraction < 1.0 {
             mean += (noise(salt, 2) - 0.5) * 0.02;
@@ -231,7 +231,7 @@ impl Synthetic {
             matched_columns: matched,
             probe: probe.into(),
             solver: if probe == "knn" { "exact" } else { "batched" }.into(),
-            metric: "auroc".into(),
+            metric: Metric::Auroc,
             value: Some(mean),
             ci95: Some([mean - half, mean + half * 0.9]),
             train_fraction: fraction,

@@ -1,13 +1,14 @@
 //! Accuracies of few-shot tasks as bars: the latents and their controls from best to worst.
 
 use maud::{Markup, html};
+use vdvae_features::LayerSelection;
 
 use super::Section;
 use super::look::{class, draw, mark, words};
 use super::number::{count, fixed, interval, px, score};
 use super::plot::{Frame, responsive};
 use super::scale::{Linear, ticks};
-use super::view::{Panel, Place, Row, View};
+use super::view::{Panel, Row, View, layer_words};
 
 /// Height of a bar with the room around it, and of the bar.
 const STEP: f64 = 27.0;
@@ -100,11 +101,11 @@ fn bar(row: &Row, y: f64, names: f64, x: Linear) -> Markup {
 
 /// `latents, 16×16`, `random weights, all`, `pixels`.
 fn name(row: &Row) -> String {
-    let place = if row.place == Place::All { "all".to_owned() } else { row.place.words() };
     let source = words(row.source);
-    match place.is_empty() {
-        true => source.to_owned(),
-        false => format!("{source}, {place}"),
+    match row.layers {
+        None => source.to_owned(),
+        Some(LayerSelection::All) => format!("{source}, all"),
+        layers => format!("{source}, {}", layer_words(layers)),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Scores over resolution, over layers from the top, layer by layer, and over training pictures.
 
 use maud::{Markup, html};
-use vdvae_probes::Source;
+use vdvae_features::LayerSelection;
+use vdvae_probes::{Metric, Source};
 
 use super::Section;
 use super::look::words;
 use super::number::{count, interval, score};
 use super::plot::{Band, LinePlot, Point, SIDE, Series, Stretch};
 use super::scale::{round_domain, ticks};
-use super::view::{Panel, Place, Row, View, metric_words};
+use super::view::{Panel, Row, View, layer_words, metric_words};
 
 /// Sources that have layers, in the order they are drawn: the network's own last, on top.
 pub(super) const LAYERED: [Source; 3] =
@@ -16,29 +17,31 @@ pub(super) const LAYERED: [Source; 3] =
 /// Sources that have none.
 pub(super) const LAYERLESS: [Source; 2] = [Source::Pixels, Source::Pca];
 
-/// Where on an axis a place belongs, if it does.
-type Axis = fn(Place) -> Option<f64>;
+/// Where on an axis layers belong, if they do.
+type Axis = fn(LayerSelection) -> Option<f64>;
 
-fn log2_resolution(place: Place) -> Option<f64> {
-    match place {
-        Place::Resolution(r) if r > 0 => Some((r as f64).log2()),
+fn log2_resolution(layers: LayerSelection) -> Option<f64> {
+    match layers {
+        LayerSelection::Resolution(r) if r > 0 => Some((r as f64).log2()),
         _ => None,
     }
 }
 
-fn first_layers(place: Place) -> Option<f64> {
-    if let Place::First(layers) = place { Some(layers as f64) } else { None }
+fn first_layers(layers: LayerSelection) -> Option<f64> {
+    if let LayerSelection::First(count) = layers { Some(count as f64) } else { None }
 }
 
-fn layer(place: Place) -> Option<f64> {
-    if let Place::Layer(index) = place { Some(index as f64) } else { None }
+fn layer(layers: LayerSelection) -> Option<f64> {
+    if let LayerSelection::Layer(index) = layers { Some(index as f64) } else { None }
 }
 
 /// The score over resolution.
 pub(super) fn resolutions(view: &View) -> Option<Section> {
     let mut resolutions: Vec<usize> = full_rows(view)
-        .filter_map(|row| if let Place::Resolution(r) = row.place { Some(r) } else { None })
-        .filter(|&r| r > 0)
+        .filter_map(|row| match row.layers {
+            Some(LayerSelection::Resolution(r)) if r > 0 => Some(r),
+            _ => None,
+        })
         .collect();
     resolutions.sort_unstable();
     resolutions.dedup();
@@ -49,7 +52,7 @@ pub(super) fn resolutions(view: &View) -> Option<Section> {
         plot.x_ticks.clone_from(&ticks);
         add_all(panel, plot);
     })?;
-    let all = full_rows(view).any(|row| row.place == Place::All);
+    let all = full_rows(view).any(|row| row.layers == Some(LayerSelection::All));
     Some(Section {
         id: "resolution",
         title: "Score over resolution",
@@ -173,7 +176,8 @@ fn plot(panel: &Panel, axis: Axis) -> Option<LinePlot> {
 /// Puts what reads all layers into the slot beside the axis.
 fn add_all(panel: &Panel, plot: &mut LinePlot) {
     for series in &mut plot.series {
-        series.aside = panel.find(series.source, Place::All).and_then(|row| point(row, 0.0));
+        series.aside =
+            panel.find(series.source, Some(LayerSelection::All)).and_then(|row| point(row, 0.0));
     }
     plot.aside = plot.series.iter().any(|series| series.aside.is_some()).then_some("all");
 }
@@ -184,7 +188,7 @@ fn series(panel: &Panel, source: Source, axis: Axis) -> Option<Series> {
         .rows
         .iter()
         .filter(|row| row.source == source)
-        .filter_map(|row| point(row, axis(row.place)?))
+        .filter_map(|row| point(row, axis(row.layers?)?))
         .collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points.dedup_by(|b, a| a.x == b.x);
@@ -196,13 +200,13 @@ fn point(row: &Row, x: f64) -> Option<Point> {
 }
 
 fn band(panel: &Panel, source: Source) -> Option<Band> {
-    let row = panel.find(source, Place::Pixels)?;
+    let row = panel.find(source, None)?;
     Some(Band { source, y: row.value?, ci: row.ci, title: title(row) })
 }
 
 /// What hovering over a score says.
 fn title(row: &Row) -> String {
-    let place = row.place.words();
+    let place = layer_words(row.layers);
     let gap = if place.is_empty() { "" } else { ", " };
     let columns = row.result.matched_columns.unwrap_or(row.result.columns);
     format!(
@@ -226,7 +230,7 @@ fn description(series: &[Series]) -> String {
 /// A vertical axis around scores and their intervals, with a little room.
 pub(super) fn domain(
     scores: impl Iterator<Item = (f64, Option<[f64; 2]>)>,
-    metric: &str,
+    metric: Metric,
 ) -> [f64; 2] {
     let [mut low, mut high] = [f64::INFINITY, f64::NEG_INFINITY];
     for (value, ci) in scores {
@@ -237,8 +241,7 @@ pub(super) fn domain(
     let room = 0.05 * (high - low);
     let [low, high] =
         if room > 0.0 { [low - room, high + room] } else { round_domain([low, high], 6) };
-    let bounded = matches!(metric, "auroc" | "accuracy");
-    if bounded { [low.max(0.0), high.min(1.0)] } else { [low, high] }
+    if metric != Metric::R2 { [low.max(0.0), high.min(1.0)] } else { [low, high] }
 }
 
 /// Ticks at whole numbers of layers.

@@ -1,12 +1,13 @@
 //! The top of the page: one sentence computed from the numbers, and what it rests on.
 
 use maud::{Markup, html};
-use vdvae_probes::Source;
+use vdvae_features::LayerSelection;
+use vdvae_probes::{Metric, Source};
 
 use super::input::Difference;
 use super::look::{class, explanation, words};
 use super::number::{count, finite_interval, fixed, interval, score, signed};
-use super::view::{Panel, Place, Row, View, metric_words};
+use super::view::{Panel, Row, View, layer_words, metric_words};
 
 /// How the latents stand to a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ struct Finding<'a> {
     best: Row<'a>,
     /// Places among which it is the best.
     competing: usize,
-    metric: &'a str,
+    metric: Metric,
     controls: Vec<Control<'a>>,
     /// All layers together and their controls, where the best is something else: the headline must
     /// not hide that the whole loses where a part wins.
@@ -93,9 +94,10 @@ pub(super) fn header(view: &View) -> Markup {
 
 fn find<'a>(view: &View, panel: &'a Panel) -> Option<Finding<'a>> {
     let (best, competing) = panel.best()?;
-    let all = panel.find(Source::Latents, Place::All).copied();
+    let whole = Some(LayerSelection::All);
+    let all = panel.find(Source::Latents, whole).copied();
     let together = all
-        .filter(|all| all.value.is_some() && best.place != Place::All)
+        .filter(|all| all.value.is_some() && best.layers != whole)
         .map(|all| (all, controls(view, panel, &all)));
     let controls = controls(view, panel, &best);
     Some(Finding { best, competing, metric: panel.metric, controls, together })
@@ -106,8 +108,8 @@ fn controls<'a>(view: &View, panel: &'a Panel, latents: &Row) -> Vec<Control<'a>
     let controls = [Source::Pixels, Source::Pca, Source::RandomInit, Source::ShuffledLabels];
     let controls = controls.into_iter().filter_map(|source| {
         let layerless = matches!(source, Source::Pixels | Source::Pca);
-        let place = if layerless { Place::Pixels } else { latents.place };
-        let row = *panel.find(source, place).filter(|row| row.value.is_some())?;
+        let layers = latents.layers.filter(|_| !layerless);
+        let row = *panel.find(source, layers).filter(|row| row.value.is_some())?;
         let paired = paired(&view.page.differences, latents.index, row.index);
         let verdict = match paired {
             Some(difference) => Verdict::of_difference(difference.ci95),
@@ -140,21 +142,16 @@ fn paired(differences: &[Difference], a: usize, b: usize) -> Option<Difference> 
 /// from random weights.`
 fn sentence(finding: &Finding) -> String {
     let best = &finding.best;
-    let subject = match best.place {
-        Place::Resolution(r) => format!("The {r}×{r} latents"),
-        Place::Layer(index) => format!("Layer {index}"),
-        Place::All => "All layers together".to_owned(),
-        Place::First(layers) => format!("The first {layers} layers"),
-        Place::Other | Place::Pixels => "The latents".to_owned(),
-    };
-    let kind = match best.place {
-        Place::Resolution(_) => "resolutions",
-        Place::Layer(_) => "layers",
-        _ => "selections",
-    };
-    let verb = match best.place {
-        Place::Layer(_) => "scores",
-        _ => "score",
+    let (subject, verb, kind) = match best.layers {
+        Some(LayerSelection::Resolution(r)) => {
+            (format!("The {r}×{r} latents"), "score", "resolutions")
+        }
+        Some(LayerSelection::Layer(index)) => (format!("Layer {index}"), "scores", "layers"),
+        Some(LayerSelection::All) => ("All layers together".to_owned(), "score", "selections"),
+        Some(LayerSelection::First(layers)) => {
+            (format!("The first {layers} layers"), "score", "selections")
+        }
+        None => ("The latents".to_owned(), "score", "selections"),
     };
     let score = format!("{} {}", metric_words(finding.metric), score(best.value));
     let claim = if finding.competing > 1 {
@@ -242,7 +239,7 @@ fn evidence(finding: &Finding) -> Markup {
                 }
                 tbody {
                     tr.latents {
-                        th scope="row" { span.dot {} (finding.best.place.words()) " latents" }
+                        th scope="row" { span.dot {} (layer_words(finding.best.layers)) " latents" }
                         td.number { (score(finding.best.value)) }
                         td {}
                         td.faint { (interval(finding.best.ci)) }
@@ -298,7 +295,7 @@ fn measured(view: &View, panel: Option<&Panel>) -> Markup {
                 ", weights " code title=(sha256) { (sha256.chars().take(12).collect::<String>()) }
             }
             "."
-            @if let Some(chance) = panel.filter(|panel| panel.metric == "auroc").map(|_| 0.5) {
+            @if let Some(chance) = panel.filter(|panel| panel.metric == Metric::Auroc).map(|_| 0.5) {
                 " An AUROC of " (fixed(chance, 1)) " is chance."
             }
         }

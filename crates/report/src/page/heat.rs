@@ -1,13 +1,14 @@
 //! Scores by target and by where the latents were read, as tables whose cells are coloured.
 
 use maud::{Markup, PreEscaped, html};
+use vdvae_features::LayerSelection;
 use vdvae_probes::{Source, TargetResult};
 
 use super::Section;
 use super::number::{finite, fixed, score};
 use super::scale::round_domain;
 use super::tables::MOST_ROWS;
-use super::view::{Panel, Place, Row, View};
+use super::view::{Panel, Row, View, layer_words};
 
 /// Shades of the scale in the style sheet, `h0` to `h9`.
 const SHADES: usize = 10;
@@ -47,13 +48,13 @@ pub(super) fn section(view: &View) -> Option<Section> {
         panel.rows.iter().flat_map(|row| &row.result.per_target).any(|t| (measure.of)(t).is_some())
     })?;
     let targets = targets(panel, measure);
-    let coarse = columns(panel, &targets, measure, |row| match row.place {
-        Place::Resolution(_) | Place::All => row.source == Source::Latents,
-        Place::Pixels => true,
+    let coarse = columns(panel, &targets, measure, |row| match row.layers {
+        Some(LayerSelection::Resolution(_) | LayerSelection::All) => row.source == Source::Latents,
+        None => true,
         _ => false,
     });
     let layers = columns(panel, &targets, measure, |row| {
-        row.source == Source::Latents && matches!(row.place, Place::Layer(_))
+        row.source == Source::Latents && matches!(row.layers, Some(LayerSelection::Layer(_)))
     });
     if coarse.is_empty() && layers.is_empty() {
         return None;
@@ -115,14 +116,14 @@ fn columns<'a>(
     let mut seen = Vec::new();
     let mut rows: Vec<&Row> = panel.rows.iter().filter(|row| keep(row)).collect();
     // Latents from coarse to fine, all of them together, then what has no layers.
-    rows.sort_by_key(|row| match row.place {
-        Place::Resolution(at) | Place::Layer(at) => (0, at),
-        Place::All => (1, 0),
+    rows.sort_by_key(|row| match row.layers {
+        Some(LayerSelection::Resolution(at) | LayerSelection::Layer(at)) => (0, at),
+        Some(LayerSelection::All) => (1, 0),
         _ => (2, 0),
     });
     rows.retain(|row| {
-        let new = !seen.contains(&(row.source, row.place));
-        seen.push((row.source, row.place));
+        let new = !seen.contains(&(row.source, row.layers));
+        seen.push((row.source, row.layers));
         new
     });
     rows.into_iter()
@@ -134,9 +135,9 @@ fn columns<'a>(
                 .map(|target| (&target.target[..], finite((measure.of)(target))))
                 .collect();
             let scores = targets.iter().map(|name| scores.get(name).copied().flatten()).collect();
-            let name = match row.place {
-                Place::Pixels => super::look::words(row.source).to_owned(),
-                place => place.words(),
+            let name = match row.layers {
+                None => super::look::words(row.source).to_owned(),
+                layers => layer_words(layers),
             };
             Column { row, name, scores }
         })
@@ -218,9 +219,9 @@ fn heat_map(
 
 /// Names of the columns; narrow ones are named by fives.
 fn head(columns: &[Column], dense: bool) -> Markup {
-    let name = |column: &Column| match column.row.place {
-        Place::Layer(index) => index.to_string(),
-        Place::All => "all".to_owned(),
+    let name = |column: &Column| match column.row.layers {
+        Some(LayerSelection::Layer(index)) => index.to_string(),
+        Some(LayerSelection::All) => "all".to_owned(),
         _ => column.name.clone(),
     };
     html! {

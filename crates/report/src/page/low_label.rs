@@ -8,23 +8,23 @@ use super::curves::{LAYERED, LAYERLESS, domain};
 use super::look::words;
 use super::number::{count, interval, score};
 use super::plot::{LinePlot, Point, Series};
-use super::view::{Place, Row, View, metric_words};
+use super::view::{Row, View, layer_words, metric_words};
 
-/// The score over the number of training pictures, at the place the headline is about.
+/// The score over the number of training pictures, on the layers the headline is about.
 pub(super) fn section(view: &View) -> Option<Section> {
     let panel = view.panels.iter().find(|panel| !panel.partial.is_empty())?;
-    let latents: Vec<Place> =
-        panel.partial.iter().filter(|r| r.source == Source::Latents).map(|r| r.place).collect();
-    let best = panel.best().map(|(row, _)| row.place).filter(|place| latents.contains(place));
-    let place = best.or(latents.first().copied()).unwrap_or(Place::Pixels);
+    let latents: Vec<_> =
+        panel.partial.iter().filter(|r| r.source == Source::Latents).map(|r| r.layers).collect();
+    let best = panel.best().map(|(row, _)| row.layers).filter(|layers| latents.contains(layers));
+    let layers = best.or(latents.first().copied()).flatten();
     let mut seeds = 1;
     let series: Vec<Series> = LAYERLESS
         .iter()
-        .map(|&source| (source, Place::Pixels))
-        .chain(LAYERED.iter().map(|&source| (source, place)))
-        .filter_map(|(source, place)| {
+        .map(|&source| (source, None))
+        .chain(LAYERED.iter().map(|&source| (source, layers)))
+        .filter_map(|(source, layers)| {
             let rows = panel.partial.iter().chain(&panel.rows);
-            let rows = rows.filter(|row| row.source == source && row.place == place);
+            let rows = rows.filter(|row| row.source == source && row.layers == layers);
             let (points, most) = by_rows(rows.copied().collect());
             seeds = most.max(seeds);
             (points.len() > 1).then_some(Series { source, points, aside: None })
@@ -53,7 +53,7 @@ pub(super) fn section(view: &View) -> Option<Section> {
         body: html! {
             p.lead {
                 "Fitted to nested parts of the training split (" (panel.title())
-                @if place != Place::Pixels { "; latents of " (place.words()) }
+                @if layers.is_some() { "; latents of " (layer_words(layers)) }
                 "). "
                 @if seeds > 1 {
                     "Marks are means over up to " (seeds) " draws, and whiskers reach from the lowest to "

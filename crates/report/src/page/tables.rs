@@ -1,7 +1,7 @@
 //! Tables: paired differences, every result, and every target of the best.
 
 use maud::{Markup, PreEscaped, html};
-use vdvae_probes::{Source, TargetResult};
+use vdvae_probes::{Metric, Source, TargetResult};
 
 use super::Section;
 use super::headline::Verdict;
@@ -11,7 +11,7 @@ use super::number::{
     count, finite, finite_interval, fixed, interval, px, score, signed, significant,
 };
 use super::scale::{Linear, round_domain, ticks};
-use super::view::{Place, Row, View, metric_words, rows};
+use super::view::{Row, View, layer_words, metric_words, rows};
 
 /// Width of the drawn intervals, in pixels.
 const FOREST: f64 = 220.0;
@@ -131,7 +131,7 @@ fn p_value(p: Option<f64>) -> String {
 
 /// A result in few words: `latents, 16×16`, with its probe where it is not the only one.
 fn name(row: &Row, with_probe: bool) -> String {
-    let place = place(row);
+    let place = layer_words(row.layers);
     let gap = if place.is_empty() { "" } else { ", " };
     let mut name = format!("{}{gap}{place}", words(row.source));
     if with_probe {
@@ -143,21 +143,13 @@ fn name(row: &Row, with_probe: bool) -> String {
     name
 }
 
-/// Where a result's latents were read; the name as it is where it says nothing known.
-fn place(row: &Row) -> String {
-    match row.place {
-        Place::Other => row.result.layers.clone().unwrap_or_default(),
-        place => place.words(),
-    }
-}
-
 /// Every result, one line each, and the targets of the best latents.
 pub(super) fn results(view: &View) -> Option<Section> {
     let rows: Vec<Row> = rows(view.page).collect();
     let parts = rows.iter().any(|row| !row.is_full());
     let matched = rows.iter().any(|row| row.result.matched_columns.is_some());
     // One metric heads its column; of several, each line names its own.
-    let metric = rows.first().map(|row| &row.result.metric[..]);
+    let metric = rows.first().map(|row| row.result.metric);
     let metric = metric.filter(|metric| rows.iter().all(|row| row.result.metric == *metric));
     let show = Columns { parts, matched, metric };
     (!rows.is_empty()).then(|| Section {
@@ -186,11 +178,11 @@ pub(super) fn results(view: &View) -> Option<Section> {
 
 /// Which columns the table of results has.
 #[derive(Clone, Copy)]
-struct Columns<'a> {
+struct Columns {
     parts: bool,
     matched: bool,
     /// The one metric of all lines.
-    metric: Option<&'a str>,
+    metric: Option<Metric>,
 }
 
 fn result_head(show: Columns) -> Markup {
@@ -224,14 +216,14 @@ fn result_row(row: &Row, show: Columns) -> Markup {
     html! {
         tr class=(class(row.source)) {
             th scope="row" { span.dot {} (words(row.source)) }
-            td { (place(row)) }
+            td { (layer_words(row.layers)) }
             td.number { (count(result.columns)) }
             @if show.matched {
                 td.number { (result.matched_columns.map_or_else(|| "–".to_owned(), count)) }
             }
             td { (result.probe) span.faint { " " (result.solver) } }
             @if show.parts { td.number { (trained_on(row)) } }
-            @if show.metric.is_none() { td { (metric_words(&result.metric)) } }
+            @if show.metric.is_none() { td { (metric_words(result.metric)) } }
             td.number.strong { (score(row.value)) }
             td.number.faint { (interval(row.ci)) }
             td.number { (score(result.mean_average_precision())) }
@@ -274,7 +266,7 @@ const OF_NUMBERS: [Measured; 3] = [
 
 /// Everything measured of each target of one result.
 fn targets(row: &Row) -> Markup {
-    let measured = if row.result.metric == "r2" { &OF_NUMBERS[..] } else { &OF_LABELS[..] };
+    let measured = if row.result.metric == Metric::R2 { &OF_NUMBERS[..] } else { &OF_LABELS[..] };
     html! {
         div.scroll.tall[row.result.per_target.len() > MOST_ROWS] tabindex="0" role="region"
             aria-label="Every target of the best" {

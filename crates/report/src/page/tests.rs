@@ -11,7 +11,7 @@ fn report() -> ProbeReport {
     let pixels = report.results.remove(1);
     let latents = report.results.remove(0);
     let at = |layers: &str, resolution, value| ProbeResult {
-        layers: Some(layers.into()),
+        layers: Some(layers.parse().unwrap()),
         resolution,
         value: Some(value),
         ci95: Some([value - 0.0625, value + 0.0625]),

@@ -1,55 +1,19 @@
 //! Results sorted into what one figure shows: the same probe, metric and kind of columns.
 
-use vdvae_probes::{ProbeResult, Source};
+use vdvae_features::LayerSelection;
+use vdvae_probes::{Metric, ProbeResult, Source};
 
 use super::input::ReportPage;
 use super::number::{count, finite, finite_interval};
 
-/// Which latents a result was read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// None: pixels, or their components.
-    Pixels,
-    /// All layers of resolution r, from `32x32`.
-    Resolution(usize),
-    /// All layers together.
-    All,
-    /// One layer, from `17`.
-    Layer(usize),
-    /// The first layers from the top, from `first:31`.
-    First(usize),
-    /// Any other selection.
-    Other,
-}
-
-impl Place {
-    /// Reads the name of a selection of layers.
-    pub(super) fn parse(layers: Option<&str>) -> Self {
-        let Some(name) = layers else { return Self::Pixels };
-        if name == "all" {
-            return Self::All;
-        }
-        if let Some(layers) = name.strip_prefix("first:") {
-            return layers.parse().map_or(Self::Other, Self::First);
-        }
-        match name.split_once('x') {
-            Some((height, width)) if height == width => {
-                height.parse().map_or(Self::Other, Self::Resolution)
-            }
-            _ => name.parse().map_or(Self::Other, Self::Layer),
-        }
-    }
-
-    /// As in a sentence: `16×16`, `layer 17`.
-    pub(super) fn words(self) -> String {
-        match self {
-            Self::Pixels => String::new(),
-            Self::Resolution(r) => format!("{r}×{r}"),
-            Self::All => "all layers".to_owned(),
-            Self::Layer(index) => format!("layer {index}"),
-            Self::First(layers) => format!("the first {layers} layers"),
-            Self::Other => "the selection".to_owned(),
-        }
+/// Layers as in a sentence, `16×16`, `layer 17`; nothing for pixels and their components.
+pub(super) fn layer_words(layers: Option<LayerSelection>) -> String {
+    match layers {
+        None => String::new(),
+        Some(LayerSelection::Resolution(r)) => format!("{r}×{r}"),
+        Some(LayerSelection::All) => "all layers".to_owned(),
+        Some(LayerSelection::Layer(index)) => format!("layer {index}"),
+        Some(LayerSelection::First(layers)) => format!("the first {layers} layers"),
     }
 }
 
@@ -60,7 +24,8 @@ pub(super) struct Row<'a> {
     pub(super) index: usize,
     pub(super) result: &'a ProbeResult,
     pub(super) source: Source,
-    pub(super) place: Place,
+    /// The layers it was read from; none for pixels and their components.
+    pub(super) layers: Option<LayerSelection>,
     /// Score, where it is defined.
     pub(super) value: Option<f64>,
     /// Its interval, where it is defined.
@@ -77,7 +42,7 @@ impl Row<'_> {
 /// Results that one figure may compare.
 pub(super) struct Panel<'a> {
     pub(super) probe: &'a str,
-    pub(super) metric: &'a str,
+    pub(super) metric: Metric,
     /// Whether all features were brought to one number of columns.
     pub(super) matched: bool,
     /// Results fitted to the whole training split.
@@ -87,9 +52,9 @@ pub(super) struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    /// The first full result of a source at a place.
-    pub(super) fn find(&self, source: Source, place: Place) -> Option<&Row<'_>> {
-        self.rows.iter().find(|row| row.source == source && row.place == place)
+    /// The first full result of a source on some layers.
+    pub(super) fn find(&self, source: Source, layers: Option<LayerSelection>) -> Option<&Row<'_>> {
+        self.rows.iter().find(|row| row.source == source && row.layers == layers)
     }
 
     /// Score of guessing, where it is known.
@@ -98,7 +63,7 @@ impl Panel<'_> {
         match (&first.few_shot, &first.verification) {
             (Some(episodes), _) => Some(1.0 / episodes.ways as f64),
             (_, Some(_)) => Some(0.5),
-            _ => (self.metric == "auroc").then_some(0.5),
+            _ => (self.metric == Metric::Auroc).then_some(0.5),
         }
     }
 
@@ -120,24 +85,22 @@ impl Panel<'_> {
         }
     }
 
-    /// The latents that score best at the places of the finest kind there is (resolutions, else
-    /// layers, else first layers, else any), and how many places of that kind compete.
+    /// The latents that score best among selections of the finest kind there is (resolutions, else
+    /// layers, else first layers, else any), and how many of that kind compete.
     pub(super) fn best(&self) -> Option<(Row<'_>, usize)> {
-        let kinds: [fn(&Place) -> bool; 4] = [
-            |place| matches!(place, Place::Resolution(_)),
-            |place| matches!(place, Place::Layer(_)),
-            |place| matches!(place, Place::First(_)),
+        let kinds: [fn(&Row) -> bool; 4] = [
+            |row| matches!(row.layers, Some(LayerSelection::Resolution(_))),
+            |row| matches!(row.layers, Some(LayerSelection::Layer(_))),
+            |row| matches!(row.layers, Some(LayerSelection::First(_))),
             |_| true,
         ];
         kinds.iter().find_map(|kind| {
             let latents = self.rows.iter().filter(|row| row.source == Source::Latents);
-            let places: Vec<(&Row, f64)> = latents
-                .filter(|row| kind(&row.place))
-                .filter_map(|row| Some((row, row.value?)))
-                .collect();
+            let competing: Vec<(&Row, f64)> =
+                latents.filter(|row| kind(row)).filter_map(|row| Some((row, row.value?))).collect();
             // The first of equals, which is the nearest to the top.
-            let best = places.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-            Some((*best.0, places.len()))
+            let best = competing.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+            Some((*best.0, competing.len()))
         })
     }
 }
@@ -152,7 +115,7 @@ impl<'a> View<'a> {
     pub(super) fn new(page: &'a ReportPage<'a>) -> Self {
         let mut panels: Vec<Panel> = Vec::new();
         for row in rows(page) {
-            let (probe, metric) = (&row.result.probe[..], &row.result.metric[..]);
+            let (probe, metric) = (&row.result.probe[..], row.result.metric);
             let matched = row.result.matched_columns.is_some();
             let same = |p: &Panel| p.probe == probe && p.metric == metric && p.matched == matched;
             let at = panels.iter().position(same).unwrap_or_else(|| {
@@ -193,17 +156,17 @@ pub(super) fn rows<'a>(page: &'a ReportPage<'a>) -> impl Iterator<Item = Row<'a>
         index,
         result,
         source: result.source,
-        place: Place::parse(result.layers.as_deref()),
+        layers: result.layers,
         value: finite(result.value),
         ci: finite_interval(result.ci95),
     })
 }
 
 /// What a metric is called in text.
-pub(super) fn metric_words(metric: &str) -> String {
+pub(super) fn metric_words(metric: Metric) -> &'static str {
     match metric {
-        "auroc" => "mean AUROC".to_owned(),
-        other => other.replace('_', " "),
+        Metric::Auroc => "mean AUROC",
+        other => other.name(),
     }
 }
 
@@ -211,17 +174,6 @@ pub(super) fn metric_words(metric: &str) -> String {
 mod tests {
     use super::*;
     use crate::fixture;
-
-    #[test]
-    fn places_are_read_from_names() {
-        let names = [None, Some("32x32"), Some("all"), Some("17"), Some("first:31")];
-        let places =
-            [Place::Pixels, Place::Resolution(32), Place::All, Place::Layer(17), Place::First(31)];
-        assert_eq!(names.map(Place::parse), places);
-        for odd in ["", "x", "32x16", "first:", "first:x", "-1", "layer 3"] {
-            assert_eq!(Place::parse(Some(odd)), Place::Other, "{odd}");
-        }
-    }
 
     #[test]
     fn panels_part_what_cannot_be_compared() {
@@ -247,7 +199,7 @@ mod tests {
     fn the_best_place_is_a_resolution_where_there_is_one() {
         let mut report = fixture::report();
         let at = |layers: &str, value| ProbeResult {
-            layers: Some(layers.into()),
+            layers: Some(layers.parse().unwrap()),
             value: Some(value),
             ..fixture::report().results[0].clone()
         };
@@ -257,6 +209,6 @@ mod tests {
         let page = ReportPage::new(&report);
         let view = View::new(&page);
         let (best, competing) = view.primary().unwrap().best().unwrap();
-        assert_eq!((best.place, competing), (Place::Resolution(8), 3));
+        assert_eq!((best.layers, competing), (Some(LayerSelection::Resolution(8)), 3));
     }
 }

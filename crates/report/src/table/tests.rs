@@ -42,7 +42,7 @@ Hat, red      -         -        -     1.000      1.000         -
 #[test]
 fn classes_are_headed_by_accuracy() {
     let mut result = fixture::report().results.remove(0);
-    result.metric = "accuracy".into();
+    result.metric = Metric::Accuracy;
     let text = results_table(&[result]);
     assert!(text.starts_with("source   layers  columns  accuracy"), "{text}");
 }
@@ -50,7 +50,7 @@ fn classes_are_headed_by_accuracy() {
 #[test]
 fn real_targets_are_headed_by_r2() {
     let mut result = fixture::report().results.remove(0);
-    result.metric = "r2".into();
+    result.metric = Metric::R2;
     result.selectivity = None;
     result.probe = "knn".into();
     result.per_target.truncate(1);
@@ -97,15 +97,15 @@ latents  32x32       512          80      -       0.750  [0.700, 0.812]         
 
 #[test]
 fn comparisons_of_fixed_numbers() {
-    let side = |source, layers: Option<&str>| Compared {
+    let side = |source, layers| Compared {
         source,
-        layers: layers.map(str::to_owned),
+        layers,
         probe: "logistic".into(),
         matched_columns: None,
         train_fraction: 1.0,
     };
     let one = Comparison {
-        a: side(Source::Latents, Some("32x32")),
+        a: side(Source::Latents, Some(vdvae_features::LayerSelection::Resolution(32))),
         b: side(Source::Pixels, None),
         difference: -0.0125,
         ci95: Some([-0.025, 0.0]),

@@ -8,7 +8,7 @@ fn results(rows: &[(Source, Option<&str>, f64, [f64; 2])]) -> Vec<ProbeResult> {
     let result =
         |&(source, layers, value, ci): &(Source, Option<&str>, f64, [f64; 2])| ProbeResult {
             source,
-            layers: layers.map(str::to_owned),
+            layers: layers.map(|layers| layers.parse().unwrap()),
             value: Some(value),
             ci95: Some(ci),
             ..base.clone()

@@ -7,9 +7,10 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use vdvae_features::{FeatureTable, Targets};
 
+use crate::check::{check_fit, has_two_values};
 use crate::matrix::{add_product, product};
-use crate::neighbours::for_blocks;
-use crate::probe::{Choice, Fitted, Model, Probe, check_fit, has_two_values, without_rows};
+use crate::neighbours::{for_unit_blocks, unit_length};
+use crate::probe::{Choice, Fitted, Model, Probe};
 use crate::standardise::Standardiser;
 use crate::{Error, Result};
 
@@ -18,8 +19,8 @@ use crate::{Error, Result};
 pub struct CentroidProbe;
 
 /// Fitted centroids.
-#[derive(Debug, Clone)]
-pub(crate) struct Centroids {
+#[derive(Debug)]
+struct Centroids {
     standardiser: Standardiser,
     /// `(outputs, D)`: unit centroids of classes, or positive less negative ones of targets.
     directions: Array2<f64>,
@@ -28,10 +29,10 @@ pub(crate) struct Centroids {
     offsets: Vec<f64>,
 }
 
-impl Centroids {
-    pub(crate) fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+impl Model for Centroids {
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         let mut scores = Array2::zeros((features.nrows(), self.offsets.len()));
-        for_blocks(features, &self.standardiser, |at, rows| {
+        for_unit_blocks(features, &self.standardiser, |at, rows| {
             let block = product(rows.mapv(f64::from).view(), self.directions.t());
             scores.slice_mut(ndarray::s![at..at + rows.nrows(), ..]).assign(&block);
         })?;
@@ -58,7 +59,7 @@ impl Probe for CentroidProbe {
         let mut sums = Array2::<f64>::zeros((sets, train.features.ncols()));
         for table in [train, valid] {
             let member = memberships(&table.targets)?;
-            for_blocks(table.view(), &standardiser, |at, rows| {
+            for_unit_blocks(table.view(), &standardiser, |at, rows| {
                 let member = member.slice(ndarray::s![at..at + rows.nrows(), ..]);
                 add_product(&mut sums, member.t(), rows.mapv(f64::from).view());
             })?;
@@ -80,15 +81,8 @@ impl Probe for CentroidProbe {
             }
         };
         let choice = |offset: &f64| (!offset.is_nan()).then(Choice::default);
-        Ok(Fitted {
-            probe: self.name(),
-            solver: self.solver(),
-            columns: train.features.ncols(),
-            n_train: train.rows(),
-            targets: without_rows(&train.targets),
-            choices: offsets.iter().map(choice).collect(),
-            model: Model::Centroids(Centroids { standardiser, directions, offsets }),
-        })
+        let choices = offsets.iter().map(choice).collect();
+        Ok(Fitted::new(self, train, choices, Centroids { standardiser, directions, offsets }))
     }
 }
 
@@ -113,17 +107,6 @@ fn memberships(targets: &Targets) -> Result<Array2<f64>> {
             instead: "ridge or knn",
         }),
     }
-}
-
-/// Rows scaled to unit length; zeros stay.
-fn unit_length(mut rows: Array2<f64>) -> Array2<f64> {
-    for mut row in rows.rows_mut() {
-        let length = row.dot(&row).sqrt();
-        if length > 0.0 {
-            row /= length;
-        }
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use vdvae_features::LayerSelection;
 
 use crate::bootstrap::{PairedDifference, Replicated};
-use crate::{Compared, Comparison, Evaluated, ProbeResult, Source};
+use crate::evaluate::Evaluated;
+use crate::result::{Compared, Comparison, ProbeResult, Source};
 
 /// A headline, and what it takes to tell its difference from another on the same rows.
 pub(crate) trait Paired {

@@ -61,7 +61,7 @@ pub enum Error {
         source: Box<vdvae_features::Error>,
     },
     /// A solver asked for something only another solver does.
-    #[error("solver {solver}: cannot fit {what}; use --solver {instead}")]
+    #[error("solver {solver}: cannot fit {what}; use {instead}")]
     Unsupported {
         /// The solver.
         solver: &'static str,
@@ -71,7 +71,7 @@ pub enum Error {
         instead: &'static str,
     },
     /// A probe asked for targets that only other probes predict.
-    #[error("probe {probe}: cannot predict {what}; use --probe {instead}")]
+    #[error("probe {probe}: cannot predict {what}; use {instead}")]
     UnsupportedTargets {
         /// The probe.
         probe: &'static str,
@@ -89,7 +89,7 @@ pub enum Error {
         what: &'static str,
     },
     /// A probe that has no file form.
-    #[error("probe {probe}: cannot be saved; use --probe logistic or ridge")]
+    #[error("probe {probe}: cannot be saved; use logistic or ridge")]
     NotSavable {
         /// The probe.
         probe: &'static str,

@@ -1,12 +1,14 @@
 //! From a probe and three tables to a result.
 
 use ndarray::{Array2, ArrayView2};
-use vdvae_features::{FeatureTable, LayerSelection, Targets};
+use vdvae_features::{FeatureTable, Targets};
 
 use crate::bootstrap::{Bootstrap, Replicated, Resamples, TestScores};
-use crate::probe::{Choice, Fitted, Probe, check};
+use crate::check::check;
+use crate::probe::{Choice, Fitted, Probe};
+use crate::result::{Metric, Origin, ProbeResult, TargetResult};
 use crate::select::likeliest;
-use crate::{Metric, ProbeResult, Result, Source, TargetResult, metrics};
+use crate::{Result, metrics};
 
 /// A result, and the test scores behind it.
 #[derive(Debug, Clone)]
@@ -22,25 +24,6 @@ pub struct Evaluated {
     pub truth: Targets,
 }
 
-/// Where the features of a result came from, and how many rows were used.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Origin {
-    /// Latents or a control.
-    pub source: Source,
-    /// The layers; none for pixels and their components.
-    pub layers: Option<LayerSelection>,
-    /// Resolution of the layers where they share one.
-    pub resolution: Option<usize>,
-    /// Columns before they were matched.
-    pub columns: usize,
-    /// Columns after it.
-    pub matched_columns: Option<usize>,
-    /// Share of the training and validation rows that were used.
-    pub train_fraction: f64,
-    /// Seed by which they were drawn.
-    pub label_seed: Option<u64>,
-}
-
 impl Evaluated {
     /// Says where the features came from.
     #[must_use]
@@ -52,7 +35,7 @@ impl Evaluated {
 
 /// Fits a probe on `train`, chooses on `valid`, refits on both, and reads `test` once.
 ///
-/// The result is one of [`Source::Latents`] without layers until
+/// The result is one of [`Source::Latents`](crate::Source::Latents) without layers until
 /// [`Evaluated::with_origin`] says more.
 ///
 /// # Errors

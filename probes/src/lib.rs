@@ -47,6 +47,7 @@
 
 mod bootstrap;
 mod centroid;
+mod check;
 mod compare;
 mod controls;
 mod error;
@@ -56,6 +57,7 @@ mod linear;
 pub mod logistic;
 mod matrix;
 pub mod metrics;
+mod moments;
 mod neighbours;
 mod probe;
 mod reduce;
@@ -64,6 +66,7 @@ mod ridge;
 mod saved;
 mod select;
 mod standardise;
+mod strengths;
 mod subset;
 mod verification;
 
@@ -75,10 +78,10 @@ pub use centroid::CentroidProbe;
 pub use compare::{compare, set_selectivity};
 pub use controls::shuffle_targets;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluated, Origin, evaluate};
+pub use evaluate::{Evaluated, evaluate};
 pub use fewshot::{
-    Classifier, Episode, EpisodeConfig, EpisodeInfo, EpisodeSampler, EpisodeScores,
-    EvaluatedEpisodes, FewShot, column_mean, compare_episodes, score_episodes,
+    Classifier, Episode, EpisodeConfig, EpisodeSampler, EpisodeScores, EvaluatedEpisodes, FewShot,
+    column_mean, compare_episodes, score_episodes,
 };
 pub use linear::LinearProbe;
 pub use logistic::Solver;
@@ -86,16 +89,17 @@ pub use neighbours::{KnnProbe, nearest_rows};
 pub use probe::{Choice, Fitted, Probe};
 pub use reduce::{Reduction, ReductionKind};
 pub use result::{
-    Compared, Comparison, DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source,
-    TargetResult,
+    Compared, Comparison, DataInfo, EpisodeInfo, Metric, ModelInfo, Origin, ProbeReport,
+    ProbeResult, Source, TarAtFar, TargetResult, VerificationInfo,
 };
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::Standardiser;
+pub use strengths::STRENGTHS;
 pub use subset::nested_order;
 pub use verification::{
-    Pair, Projection, Scorer, TarAtFar, Training, Verification, VerificationInfo,
-    VerificationScore, compare_verification, sample_pairs, verify, verify_each,
+    Pair, Projection, Scorer, Training, Verification, VerificationScore, compare_verification,
+    sample_pairs, verify, verify_each,
 };
 
 #[cfg(test)]

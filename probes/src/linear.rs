@@ -8,9 +8,11 @@
 use ndarray::{Array1, Array2, Axis, concatenate};
 use vdvae_features::{FeatureTable, Targets};
 
+use crate::check::check_fit;
 use crate::logistic::{Design, Fit, Job, Response, Settings, Solver, decisions, fit};
-use crate::probe::{Choice, Fitted, Linear, Model, Probe, check_fit, without_rows};
+use crate::probe::{Choice, Fitted, Linear, Probe};
 use crate::standardise::Standardiser;
+use crate::strengths::{STRENGTHS, strongest_first};
 use crate::{Error, Result, select};
 
 /// Logistic regression with the strength of its penalty chosen on validation.
@@ -25,12 +27,12 @@ pub struct LinearProbe {
 }
 
 impl Default for LinearProbe {
-    /// The batched solver, strengths 10⁰ … 10⁶.
+    /// The batched solver, and [`STRENGTHS`].
     fn default() -> Self {
         Self {
             solver: Solver::default(),
             settings: Settings::default(),
-            strengths: (0..7).map(|power| 10f64.powi(power)).collect(),
+            strengths: STRENGTHS.to_vec(),
         }
     }
 }
@@ -69,27 +71,9 @@ impl Probe for LinearProbe {
             });
             std::iter::repeat_n(choice, labels[regression].outputs())
         });
-        Ok(Fitted {
-            probe: self.name(),
-            solver: self.solver(),
-            columns: train.features.ncols(),
-            n_train: train.rows(),
-            targets: without_rows(&train.targets),
-            choices: choices.collect(),
-            model: Model::Linear(linear(&chosen, &labels, standardiser, classes)),
-        })
+        let model = linear(&chosen, &labels, standardiser, classes);
+        Ok(Fitted::new(self, train, choices.collect(), model))
     }
-}
-
-/// Strengths in falling order, so that the first of equals is the strongest.
-pub(crate) fn strongest_first(strengths: &[f64]) -> Result<Vec<f64>> {
-    if strengths.is_empty() {
-        let (expected, found) = ("at least one", "none".to_owned());
-        return Err(Error::OutOfRange { what: "strengths", expected, found });
-    }
-    let mut strengths = strengths.to_vec();
-    strengths.sort_unstable_by(|a, b| b.total_cmp(a));
-    Ok(strengths)
 }
 
 /// What one regression predicts: a binary target, or all classes together.

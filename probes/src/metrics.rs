@@ -7,8 +7,11 @@
 //! Every function panics when labels and scores differ in length.
 
 mod regression;
+mod roc;
 
 pub use regression::{pearson, r2, spearman};
+pub(crate) use roc::Roc;
+pub use roc::roc_points;
 
 /// Rows with a label, as (score, positive).
 fn observed<'a>(labels: &'a [i8], scores: &'a [f64]) -> impl Iterator<Item = (f64, bool)> + 'a {
@@ -23,9 +26,9 @@ fn counts(labels: &[i8]) -> (usize, usize) {
     (positive, negative)
 }
 
-/// Labelled rows by falling score.
-fn by_falling_score(labels: &[i8], scores: &[f64]) -> Vec<(f64, bool)> {
-    let mut rows: Vec<_> = observed(labels, scores).collect();
+/// Rows of (score, positive) by falling score.
+pub(crate) fn by_falling_score(rows: impl Iterator<Item = (f64, bool)>) -> Vec<(f64, bool)> {
+    let mut rows: Vec<_> = rows.collect();
     rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     rows
 }
@@ -39,7 +42,7 @@ fn by_falling_score(labels: &[i8], scores: &[f64]) -> Vec<(f64, bool)> {
 /// assert_eq!(auroc(&[1, 1], &[0.1, 0.4]), None);
 /// ```
 pub fn auroc(labels: &[i8], scores: &[f64]) -> Option<f64> {
-    let rows = by_falling_score(labels, scores);
+    let rows = by_falling_score(observed(labels, scores));
     let (positive, negative) = counts(labels);
     if positive == 0 || negative == 0 {
         return None;
@@ -57,7 +60,7 @@ pub fn auroc(labels: &[i8], scores: &[f64]) -> Option<f64> {
 /// Average precision: the sum over thresholds of precision times the gain in recall, without
 /// interpolation; tied rows enter together.
 pub fn average_precision(labels: &[i8], scores: &[f64]) -> Option<f64> {
-    let rows = by_falling_score(labels, scores);
+    let rows = by_falling_score(observed(labels, scores));
     let (positive, negative) = counts(labels);
     if positive == 0 || negative == 0 {
         return None;

@@ -9,8 +9,9 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use vdvae_features::{FeatureTable, Targets};
 
+use crate::check::{check_fit, has_two_values};
 use crate::matrix::product;
-use crate::probe::{Choice, Fitted, Model, Probe, check_fit, has_two_values, without_rows};
+use crate::probe::{Choice, Fitted, Model, Probe};
 use crate::standardise::Standardiser;
 use crate::{Error, Result, select};
 
@@ -38,8 +39,8 @@ impl Default for KnnProbe {
 }
 
 /// The rows that vote.
-#[derive(Debug, Clone)]
-pub(crate) struct Neighbours {
+#[derive(Debug)]
+struct Neighbours {
     standardiser: Standardiser,
     /// `(N, D)`, unit rows.
     bank: Array2<f32>,
@@ -95,23 +96,18 @@ impl Probe for KnnProbe {
         let choice = |(&k, score): (&usize, &f64)| {
             (!score.is_nan()).then(|| Choice { neighbours: Some(k), ..Choice::default() })
         };
-        Ok(Fitted {
-            probe: self.name(),
-            solver: self.solver(),
-            columns: train.features.ncols(),
-            n_train: train.rows(),
-            targets: without_rows(&train.targets),
-            choices: model.neighbours.iter().zip(&model.without_votes).map(choice).collect(),
-            model: Model::Neighbours(model),
-        })
+        let choices = model.neighbours.iter().zip(&model.without_votes).map(choice).collect();
+        Ok(Fitted::new(self, train, choices, model))
+    }
+}
+
+impl Model for Neighbours {
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        Ok(self.vote(&self.nearest(features)?, &self.neighbours))
     }
 }
 
 impl Neighbours {
-    pub(crate) fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        Ok(self.vote(&self.nearest(features)?, &self.neighbours))
-    }
-
     /// Adds rows to the bank.
     fn add(&mut self, table: &FeatureTable) -> Result<()> {
         let rows = unit_rows(table.view(), &self.standardiser)?;
@@ -251,7 +247,7 @@ pub(crate) fn unit_rows(
     standardiser: &Standardiser,
 ) -> Result<Array2<f32>> {
     let mut unit = Array2::zeros(features.dim());
-    for_blocks(features, standardiser, |at, rows| {
+    for_unit_blocks(features, standardiser, |at, rows| {
         unit.slice_mut(s![at..at + rows.nrows(), ..]).assign(&rows);
     })?;
     Ok(unit)
@@ -259,23 +255,25 @@ pub(crate) fn unit_rows(
 
 /// Hands standardised rows of unit length to `take`, a block at a time, with the number of the
 /// first.
-pub(crate) fn for_blocks(
+pub(crate) fn for_unit_blocks(
     features: ArrayView2<'_, f32>,
     standardiser: &Standardiser,
     mut take: impl FnMut(usize, ArrayView2<'_, f32>),
 ) -> Result<()> {
-    for at in (0..features.nrows()).step_by(BLOCK_ROWS) {
-        let end = features.nrows().min(at + BLOCK_ROWS);
-        let mut rows = standardiser.apply(features.slice(s![at..end, ..]))?;
-        for mut row in rows.rows_mut() {
-            let length = row.dot(&row).sqrt();
-            if length > 0.0 {
-                row /= length;
-            }
+    standardiser.for_blocks(features, BLOCK_ROWS, |at, rows| {
+        take(at, unit_length(rows).mapv(|value| value as f32).view());
+    })
+}
+
+/// Rows scaled to unit length; zeros stay.
+pub(crate) fn unit_length(mut rows: Array2<f64>) -> Array2<f64> {
+    for mut row in rows.rows_mut() {
+        let length = row.dot(&row).sqrt();
+        if length > 0.0 {
+            row /= length;
         }
-        take(at, rows.mapv(|value| value as f32).view());
     }
-    Ok(())
+    rows
 }
 
 #[cfg(test)]

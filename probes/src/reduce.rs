@@ -102,8 +102,8 @@ impl Reduction {
     /// [`Error::Mismatch`] for another number of columns than the training rows had.
     pub fn apply(&self, table: &FeatureTable) -> Result<FeatureTable> {
         let mut features = Array2::zeros((table.rows(), self.basis.ncols()));
-        for_blocks(table.view(), &self.standardiser, |at, rows| {
-            let reduced = product(rows, self.basis.view());
+        self.standardiser.for_blocks(table.view(), BLOCK, |at, rows| {
+            let reduced = product(rows.view(), self.basis.view());
             let mut block = features.slice_mut(s![at..at + rows.nrows(), ..]);
             block.zip_mut_with(&reduced, |to, from| *to = *from as f32);
         })?;
@@ -125,18 +125,6 @@ pub(crate) fn signs(rows: usize, columns: usize, seed: u64) -> Array2<f64> {
     Array2::from_shape_simple_fn((rows, columns), sign)
 }
 
-fn for_blocks(
-    features: ArrayView2<'_, f32>,
-    standardiser: &Standardiser,
-    mut take: impl FnMut(usize, ArrayView2<'_, f64>),
-) -> Result<()> {
-    for at in (0..features.nrows()).step_by(BLOCK) {
-        let end = features.nrows().min(at + BLOCK);
-        take(at, standardiser.apply(features.slice(s![at..end, ..]))?.view());
-    }
-    Ok(())
-}
-
 /// The eigenvectors of the largest eigenvalues of `XᵀX`, `(D, columns)`; X has mean zero.
 fn components(
     features: ArrayView2<'_, f32>,
@@ -149,15 +137,15 @@ fn components(
     let mut basis = orthonormal(&signs(features.ncols(), most.min(kept + OVERSAMPLE), seed));
     for _ in 0..PASSES {
         let mut image = Array2::zeros(basis.dim());
-        for_blocks(features, standardiser, |_, rows| {
-            let along = product(rows, basis.view());
+        standardiser.for_blocks(features, BLOCK, |_, rows| {
+            let along = product(rows.view(), basis.view());
             add_product(&mut image, rows.t(), along.view());
         })?;
         basis = orthonormal(&image);
     }
     let mut gram = Array2::zeros((basis.ncols(), basis.ncols()));
-    for_blocks(features, standardiser, |_, rows| {
-        let along = product(rows, basis.view());
+    standardiser.for_blocks(features, BLOCK, |_, rows| {
+        let along = product(rows.view(), basis.view());
         add_product(&mut gram, along.t(), along.view());
     })?;
     let (_, vectors) = eigen(&gram, "principal components")?;

@@ -2,13 +2,14 @@
 //!
 //! Undefined numbers are `None`, `null` in JSON; none of these fields ever holds NaN.
 
-use std::fmt;
-use std::str::FromStr;
+mod info;
+mod names;
 
 use serde::{Deserialize, Serialize};
 use vdvae_features::LayerSelection;
 
-use crate::{EpisodeInfo, Error, Origin, VerificationInfo};
+pub use info::{DataInfo, EpisodeInfo, ModelInfo, TarAtFar, VerificationInfo};
+pub use names::{Metric, Source};
 
 /// Everything in `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,104 +59,23 @@ pub struct Compared {
     pub train_fraction: f64,
 }
 
-/// The network the latents came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// Name or path the user gave.
-    pub name: String,
-    /// SHA-256 of the weights file, in hexadecimal.
-    pub sha256: Option<String>,
-    /// The network's configuration as its checkpoint holds it.
-    pub config: serde_json::Value,
-}
-
-/// The data set and the sizes of its splits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataInfo {
-    /// Name of the data set.
-    pub name: String,
-    /// Training images.
-    pub n_train: usize,
-    /// Validation images.
-    pub n_valid: usize,
-    /// Test images.
-    pub n_test: usize,
-}
-
-/// Where features came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Latents of the network.
-    #[default]
-    Latents,
-    /// Control: the pixels the network sees.
-    Pixels,
-    /// Control: principal components of the pixels.
-    Pca,
-    /// Control: latents of the same network with random weights.
-    RandomInit,
-    /// Control: latents of the network, targets of other images.
-    ShuffledLabels,
-}
-
-impl Source {
-    const ALL: [Self; 5] =
-        [Self::Latents, Self::Pixels, Self::Pca, Self::RandomInit, Self::ShuffledLabels];
-
-    /// The name in flags and results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Latents => "latents",
-            Self::Pixels => "pixels",
-            Self::Pca => "pca",
-            Self::RandomInit => "random-init",
-            Self::ShuffledLabels => "shuffled-labels",
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Source {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        let found = Self::ALL.into_iter().find(|source| source.name() == name);
-        found.ok_or_else(|| Error::UnknownName {
-            what: "source",
-            expected: "latents, pixels, pca, random-init, shuffled-labels",
-            found: name.to_owned(),
-        })
-    }
-}
-
-/// What one number says how well a probe did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Of binary targets: the mean area under their receiver operating characteristics.
-    #[default]
-    Auroc,
-    /// Of classes, episodes and pairs: the share of right answers.
-    Accuracy,
-    /// Of real targets: the mean coefficient of determination.
-    R2,
-}
-
-impl Metric {
-    /// The name in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auroc => "auroc",
-            Self::Accuracy => "accuracy",
-            Self::R2 => "r2",
-        }
-    }
+/// Where the features of a result came from, and how many rows were used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Origin {
+    /// Latents or a control.
+    pub source: Source,
+    /// The layers; none for pixels and their components.
+    pub layers: Option<LayerSelection>,
+    /// Resolution of the layers where they share one.
+    pub resolution: Option<usize>,
+    /// Columns before they were matched.
+    pub columns: usize,
+    /// Columns after it.
+    pub matched_columns: Option<usize>,
+    /// Share of the training and validation rows that were used.
+    pub train_fraction: f64,
+    /// Seed by which they were drawn.
+    pub label_seed: Option<u64>,
 }
 
 /// How well one probe did on one set of features.
@@ -304,6 +224,15 @@ impl ProbeResult {
         mean(&self.per_target, |target| target.accuracy)
     }
 
+    /// The value of guessing, where it is known.
+    pub fn chance(&self) -> Option<f64> {
+        match (&self.few_shot, &self.verification) {
+            (Some(episodes), _) => Some(1.0 / episodes.ways as f64),
+            (_, Some(_)) => Some(0.5),
+            _ => (self.metric == Metric::Auroc).then_some(0.5),
+        }
+    }
+
     /// Share of genuine pairs accepted where at most a share `far` of the impostors is.
     pub fn tar_at(&self, far: f64) -> Option<f64> {
         let mut at = self.verification.iter().flat_map(|info| &info.tar_at_far);
@@ -423,22 +352,6 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
         assert_eq!(serde_json::from_value::<ProbeReport>(expected).unwrap(), report);
-    }
-
-    #[test]
-    fn sources_are_named_alike_everywhere() {
-        for source in Source::ALL {
-            assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
-            assert_eq!(serde_json::to_value(source).unwrap(), json!(source.name()));
-        }
-        assert!("raw".parse::<Source>().is_err());
-    }
-
-    #[test]
-    fn metrics_are_named_alike_everywhere() {
-        for metric in [Metric::Auroc, Metric::Accuracy, Metric::R2] {
-            assert_eq!(serde_json::to_value(metric).unwrap(), json!(metric.name()));
-        }
     }
 
     #[test]

@@ -19,9 +19,10 @@ use ndarray::{Array1, Array2, Axis};
 use vdvae_features::{FeatureTable, Targets};
 
 use self::system::System;
-use crate::linear::strongest_first;
-use crate::probe::{Choice, Fitted, Linear, Model, Probe, check_fit, has_two_values, without_rows};
+use crate::check::{check_fit, has_two_values};
+use crate::probe::{Choice, Fitted, Linear, Model, Probe};
 use crate::standardise::Standardiser;
+use crate::strengths::{STRENGTHS, strongest_first};
 use crate::{Result, select};
 
 /// Ridge regression with its strength chosen on validation.
@@ -32,9 +33,9 @@ pub struct RidgeProbe {
 }
 
 impl Default for RidgeProbe {
-    /// Strengths 10⁰ … 10⁶.
+    /// [`STRENGTHS`].
     fn default() -> Self {
-        Self { strengths: (0..7).map(|power| 10f64.powi(power)).collect() }
+        Self { strengths: STRENGTHS.to_vec() }
     }
 }
 
@@ -87,15 +88,8 @@ impl Probe for RidgeProbe {
             let defined = !linear.intercept[output].is_nan();
             defined.then(|| Choice { strength, ..Choice::default() })
         };
-        Ok(Fitted {
-            probe: self.name(),
-            solver: self.solver(),
-            columns: train.features.ncols(),
-            n_train: train.rows(),
-            targets: without_rows(&train.targets),
-            choices: (0..outputs).map(choice).collect(),
-            model: Model::Linear(linear),
-        })
+        let choices = (0..outputs).map(choice).collect();
+        Ok(Fitted::new(self, train, choices, linear))
     }
 }
 

@@ -94,7 +94,7 @@ impl SavedProbe {
     /// # Errors
     /// [`Error::NotSavable`] for probes that are not linear: their bank of rows is a data set.
     pub fn new(fitted: &Fitted, task: String, features: FeatureInfo) -> Result<Self> {
-        let Model::Linear(linear) = &fitted.model else {
+        let Some(linear) = fitted.model.linear() else {
             return Err(Error::NotSavable { probe: fitted.probe });
         };
         let (kind, targets) = match &fitted.targets {

@@ -1,6 +1,6 @@
 //! Columns in units of their own spread over the training rows.
 
-use ndarray::{Array1, Array2, ArrayView2, Zip};
+use ndarray::{Array1, Array2, ArrayView2, Zip, s};
 
 use crate::{Error, Result};
 
@@ -23,19 +23,8 @@ impl Standardiser {
     /// # Errors
     /// [`Error::OutOfRange`] without rows.
     pub fn of(features: ArrayView2<'_, f32>) -> Result<Self> {
-        let rows = features.nrows();
-        if rows == 0 {
-            return Err(Error::OutOfRange {
-                what: "training rows",
-                expected: "at least one",
-                found: "0".to_owned(),
-            });
-        }
-        let mut mean = Array1::<f64>::zeros(features.ncols());
-        for row in features.rows() {
-            mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
-        }
-        mean /= rows as f64;
+        let rows = features.nrows() as f64;
+        let mean = column_means("training rows", features)?;
         let mut variance = Array1::<f64>::zeros(features.ncols());
         for row in features.rows() {
             Zip::from(&mut variance)
@@ -43,7 +32,7 @@ impl Standardiser {
                 .and(&mean)
                 .for_each(|sum, &value, mean| *sum += (f64::from(value) - mean).powi(2));
         }
-        let deviation = variance.mapv(|sum| (sum / rows as f64).sqrt().max(DEVIATION_FLOOR));
+        let deviation = variance.mapv(|sum| (sum / rows).sqrt().max(DEVIATION_FLOOR));
         Ok(Self { mean, deviation })
     }
 
@@ -70,6 +59,36 @@ impl Standardiser {
         }
         Ok(scaled)
     }
+
+    /// Hands scaled rows to `take`, `size` of them at a time so that few stand in memory in
+    /// float64, with the number of the first.
+    pub(crate) fn for_blocks(
+        &self,
+        features: ArrayView2<'_, f32>,
+        size: usize,
+        mut take: impl FnMut(usize, Array2<f64>),
+    ) -> Result<()> {
+        for at in (0..features.nrows()).step_by(size) {
+            let end = features.nrows().min(at + size);
+            take(at, self.apply(features.slice(s![at..end, ..]))?);
+        }
+        Ok(())
+    }
+}
+
+/// Mean of every column, `(D)`, summed in float64; `what` names the rows in errors.
+pub(crate) fn column_means(
+    what: &'static str,
+    features: ArrayView2<'_, f32>,
+) -> Result<Array1<f64>> {
+    if features.nrows() == 0 {
+        return Err(Error::OutOfRange { what, expected: "at least one", found: "0".to_owned() });
+    }
+    let mut mean = Array1::<f64>::zeros(features.ncols());
+    for row in features.rows() {
+        mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
+    }
+    Ok(mean / features.nrows() as f64)
 }
 
 #[cfg(test)]

@@ -15,8 +15,7 @@ pub use csv::{results_csv, write_csv};
 pub use error::{Error, Result};
 pub use json::{results_json, write_json};
 pub use page::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, render_page,
-    roc_points, write_page,
+    Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve, render_page, write_page,
 };
 pub use predictions::{predictions_csv, predictions_table};
 pub use table::{comparisons_table, report_table, results_table, targets_table};

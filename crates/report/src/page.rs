@@ -26,8 +26,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use input::{Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve};
-pub use roc::roc_points;
+pub use input::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
 use crate::{Result, error::write};
 use view::View;

@@ -143,7 +143,7 @@ fn markup_in_names_is_text() {
     page.roc.iter_mut().for_each(|curve| curve.name = hostile.into());
     for picture in &mut page.pictures {
         picture.key = hostile.into();
-        picture.predictions[0].target = hostile.into();
+        picture.answers[0].target = hostile.into();
         picture.neighbours[0].key = hostile.into();
     }
     let page = check(&render_page(&page));
@@ -164,16 +164,17 @@ fn undefined_numbers_are_dashes() {
             target.strength = Some(f64::NAN);
         }
     }
+    let comparisons = &mut made.report_mut().comparisons;
+    comparisons[0].difference = f64::NAN;
+    comparisons[1].ci95 = Some([f64::NAN, f64::NAN]);
+    comparisons[2].p_value = Some(f64::NAN);
+    comparisons[3].a.probe = "of no result".into();
     let mut page = made.page();
     page.layers[1].kl_nats = f64::NAN;
     page.layers[2].kl_nats = f64::INFINITY;
-    page.differences[0].difference = f64::NAN;
-    page.differences[1].ci95 = Some([f64::NAN, f64::NAN]);
-    page.differences[2].p_value = Some(f64::NAN);
-    page.differences[3].a = usize::MAX;
-    page.roc[0].points[1] = (f64::NAN, 0.5);
+    page.roc[0].points[1] = [f64::NAN, 0.5];
     page.roc[0].auroc = Some(f64::NAN);
-    page.pictures[0].predictions[0].probability = Some(f64::NAN);
+    page.pictures[0].answers[0].probability = Some(f64::NAN);
     page.pictures[0].neighbours[0].similarity = f64::NAN;
     let page = check(&render_page(&page));
     assert!(texts(&page, "#results td").iter().any(|cell| cell == "–"));

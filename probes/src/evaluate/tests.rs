@@ -63,7 +63,7 @@ fn real_values_are_scored_by_r2() {
     for probe in [&LinearProbe::default() as &dyn Probe, &CentroidProbe] {
         let error = run(probe, &tables).unwrap_err();
         assert!(matches!(error, Error::UnsupportedTargets { .. }));
-        assert!(error.to_string().ends_with("real-valued targets; use --probe ridge or knn"));
+        assert!(error.to_string().ends_with("real-valued targets; use ridge or knn"));
     }
 }
 

@@ -1,31 +1,10 @@
 //! What a few-shot evaluation leaves behind.
 
-use serde::{Deserialize, Serialize};
-
 use super::classifier::Classifier;
 use super::evaluate::FewShot;
 use super::scores::EpisodeScores;
 use crate::compare::{Entry, compare_entries};
-use crate::{Comparison, Metric, Origin, ProbeResult};
-
-/// The episodes behind a few-shot result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpisodeInfo {
-    /// Classes of an episode.
-    pub ways: usize,
-    /// Labelled rows of each class.
-    pub shots: usize,
-    /// Rows of each class that are classified.
-    pub queries: usize,
-    /// Episodes.
-    pub episodes: usize,
-    /// Seed of the episodes; none for published runs.
-    pub seed: Option<u64>,
-    /// Neighbours that vote, where some do.
-    pub neighbours: Option<usize>,
-    /// Strength of the penalty, where there is one.
-    pub strength: Option<f64>,
-}
+use crate::result::{Comparison, EpisodeInfo, Metric, Origin, ProbeResult};
 
 /// A result, and the accuracies behind it.
 #[derive(Debug, Clone, PartialEq)]

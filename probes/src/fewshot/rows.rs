@@ -3,6 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
+use crate::standardise::column_means;
 use crate::{Error, Result};
 
 /// Rows are padded to whole registers of AVX-512, which are cache lines too.
@@ -32,16 +33,7 @@ pub(super) struct Rows {
 /// # Errors
 /// [`Error::OutOfRange`] without rows, [`Error::NotFinite`] where a column has no finite mean.
 pub fn column_mean(features: ArrayView2<'_, f32>) -> Result<Array1<f64>> {
-    let rows = features.nrows();
-    if rows == 0 {
-        let (expected, found) = ("at least one", "0".to_owned());
-        return Err(Error::OutOfRange { what: "base rows", expected, found });
-    }
-    let mut mean = Array1::<f64>::zeros(features.ncols());
-    for row in features.rows() {
-        mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));
-    }
-    mean /= rows as f64;
+    let mean = column_means("base rows", features)?;
     check_mean(&mean)?;
     Ok(mean)
 }

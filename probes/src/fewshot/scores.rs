@@ -2,8 +2,9 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::PairedDifference;
+use crate::bootstrap::PairedDifference;
 use crate::compare::Paired;
+use crate::moments::{mean, standard_error};
 
 /// Quantile of the normal interval that few-shot papers quote.
 const QUANTILE: f64 = 1.96;
@@ -64,17 +65,6 @@ impl Paired for EpisodeScores {
     fn difference(&self, other: &Self) -> Option<PairedDifference> {
         Some(self.minus(other))
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Standard deviation of the sample over the root of its size; `None` for fewer than two values.
-fn standard_error(values: &[f64]) -> Option<f64> {
-    let (count, mean) = (values.len() as f64, mean(values));
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (values.len() > 1).then(|| (squares / (count - 1.0) / count).sqrt())
 }
 
 fn around(value: f64, half: f64) -> Option<[f64; 2]> {

@@ -53,7 +53,7 @@ fn what_a_solver_cannot_fit_is_an_error() {
     let classes = |seed| crate::fixture::classes(60, seed);
     let linfa = LinearProbe { solver: Solver::Linfa, ..LinearProbe::default() };
     let refused = linfa.fit(&classes(1), &classes(2)).unwrap_err();
-    assert!(refused.to_string().contains("--solver batched"), "{refused}");
+    assert!(refused.to_string().contains("use batched"), "{refused}");
     let idle = LinearProbe { strengths: vec![], ..LinearProbe::default() };
     let error = idle.fit(&planted(50, 1), &planted(50, 2)).unwrap_err().to_string();
     assert_eq!(error, "strengths: expected at least one, found none");

@@ -12,9 +12,9 @@ use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::Design;
+use super::float::Float;
 use super::loss::softmax;
 use super::preconditioner::{FEW_ROWS, NARROW, Preconditioner, add_products};
-use super::real::Real;
 use super::rows::BLOCK_ROWS;
 use crate::Result;
 

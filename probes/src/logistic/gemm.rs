@@ -3,7 +3,7 @@
 use ::gemm::Parallelism;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::real::Real;
+use super::float::Float;
 
 /// `into = keep · into + scale · left · right`, on all threads of the current pool.
 ///
@@ -12,7 +12,7 @@ use super::real::Real;
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn product<T: Real>(
+pub(super) fn product<T: Float>(
     keep: T,
     into: ArrayViewMut2<'_, T>,
     scale: T,
@@ -26,7 +26,7 @@ pub(super) fn product<T: Real>(
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub(super) fn product_here<T: Real>(
+pub(super) fn product_here<T: Float>(
     keep: T,
     into: ArrayViewMut2<'_, T>,
     left: ArrayView2<'_, T>,
@@ -35,7 +35,7 @@ pub(super) fn product_here<T: Real>(
     product_on(Parallelism::None, keep, into, T::of(1.0), left, right);
 }
 
-fn product_on<T: Real>(
+fn product_on<T: Float>(
     threads: Parallelism,
     keep: T,
     mut into: ArrayViewMut2<'_, T>,

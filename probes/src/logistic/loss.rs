@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::Response;
-use super::real::Real;
+use super::float::Float;
 
 /// Rows side by side: two AVX registers of float32, four of float64.
 const LANES: usize = 16;
@@ -50,7 +50,7 @@ impl Sums {
 ///
 /// # Shapes
 /// `z`: `(outputs, n)` for the `n` rows of the range.
-pub(super) fn residuals<T: Real>(
+pub(super) fn residuals<T: Float>(
     response: &Response<'_>,
     rows: Range<usize>,
     z: &mut [T],
@@ -78,7 +78,7 @@ pub(super) fn residuals<T: Real>(
 }
 
 #[inline(always)]
-fn binary<T: Real>(labels: &[[i8; LANES]], z: &mut [[T; LANES]], sums: &mut Sums) {
+fn binary<T: Float>(labels: &[[i8; LANES]], z: &mut [[T; LANES]], sums: &mut Sums) {
     let (zero, one) = (T::of(0.0), T::of(1.0));
     let mut totals = [[zero; LANES]; 3];
     for (labels, z) in labels.iter().zip(z) {
@@ -104,12 +104,12 @@ fn binary<T: Real>(labels: &[[i8; LANES]], z: &mut [[T; LANES]], sums: &mut Sums
     sums.variance[0] += variance;
 }
 
-fn sum<T: Real>(lanes: [T; LANES]) -> f64 {
+fn sum<T: Float>(lanes: [T; LANES]) -> f64 {
     lanes.iter().map(|value| value.to_f64()).sum()
 }
 
 #[inline(always)]
-fn classes<T: Real>(labels: &[u32], z: &mut [T], sums: &mut Sums) {
+fn classes<T: Float>(labels: &[u32], z: &mut [T], sums: &mut Sums) {
     let rows = labels.len();
     for at in (0..rows).step_by(LANES) {
         let width = LANES.min(rows - at);
@@ -126,7 +126,7 @@ fn classes<T: Real>(labels: &[u32], z: &mut [T], sums: &mut Sums) {
 /// Turns the scores of `width` rows into probabilities, adds those and their variances to the sums,
 /// and returns the sum of the logs of the normalisers.
 #[inline(always)]
-fn normalise<T: Real>(rows: usize, at: usize, width: usize, z: &mut [T], sums: &mut Sums) -> f64 {
+fn normalise<T: Float>(rows: usize, at: usize, width: usize, z: &mut [T], sums: &mut Sums) -> f64 {
     let zero = T::of(0.0);
     let (mut top, mut total) = ([T::of(f64::NEG_INFINITY); LANES], [zero; LANES]);
     let load = |z: &[T]| {
@@ -167,7 +167,7 @@ fn normalise<T: Real>(rows: usize, at: usize, width: usize, z: &mut [T], sums: &
 }
 
 #[inline(always)]
-fn sum_of<T: Real>(values: &[T]) -> f64 {
+fn sum_of<T: Float>(values: &[T]) -> f64 {
     values.iter().map(|value| value.to_f64()).sum()
 }
 
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn check<T: Real>(response: Response<'_>, outputs: usize, tolerance: f64) {
+    fn check<T: Float>(response: Response<'_>, outputs: usize, tolerance: f64) {
         let n = response.rows();
         let z: Vec<f64> = (0..outputs * n).map(|i| ((i * 7 % 11) as f64 - 5.0) / 3.0).collect();
         let mut found: Vec<T> = z.iter().map(|&z| T::of(z)).collect();

@@ -25,6 +25,7 @@ mod cholesky;
 mod curvature;
 mod design;
 mod fitting;
+mod float;
 mod gemm;
 mod line_search;
 mod linfa;
@@ -33,7 +34,6 @@ mod pass;
 mod path;
 mod preconditioner;
 mod present;
-mod real;
 mod rows;
 
 use std::fmt;

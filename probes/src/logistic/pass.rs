@@ -10,9 +10,9 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use super::fitting::Found;
+use super::float::Float;
 use super::gemm::product_here;
 use super::loss::{Sums, residuals};
-use super::real::Real;
 use super::rows::BLOCK_ROWS;
 use super::{Design, Response};
 use crate::Result;
@@ -39,7 +39,7 @@ type Losses = (Array2<f64>, Vec<Sums>);
 
 /// Evaluates the loss, without the penalty, at all points in precision `T`, on rows less their
 /// `centre`, `(D)`.
-pub(super) fn evaluate<T: Real>(
+pub(super) fn evaluate<T: Float>(
     design: &Design,
     centre: Option<&Array1<f64>>,
     points: &Points<'_>,
@@ -94,7 +94,7 @@ struct Cast<'a, T> {
     outputs: usize,
 }
 
-impl<T: Real> Cast<'_, T> {
+impl<T: Float> Cast<'_, T> {
     fn nothing(&self) -> Losses {
         let (all, columns) = self.weights.dim();
         (Array2::zeros((all, columns + 1)), vec![Sums::zeros(self.outputs); self.responses.len()])
@@ -102,7 +102,7 @@ impl<T: Real> Cast<'_, T> {
 }
 
 /// Sums over one span of rows. The last column of the gradients stays zero.
-fn span<T: Real>(
+fn span<T: Float>(
     design: &Design,
     centre: Option<&Array1<f64>>,
     points: &Cast<'_, T>,
@@ -141,7 +141,7 @@ fn span<T: Real>(
 }
 
 /// Decision values of some outputs, `(outputs, n)`, on a block of rows.
-fn decide<T: Real>(points: &Cast<'_, T>, own: Range<usize>, x: ArrayView2<'_, T>, z: &mut [T]) {
+fn decide<T: Float>(points: &Cast<'_, T>, own: Range<usize>, x: ArrayView2<'_, T>, z: &mut [T]) {
     let mut z = ndarray::ArrayViewMut2::from_shape((own.len(), x.nrows()), z)
         .expect("one decision value an output and row");
     for (mut z, &intercept) in

@@ -256,7 +256,7 @@ fn one_class_is_undefined_and_bad_input_an_error() {
     assert!(failing(job(classes, 1.0)).contains("7 of 3"));
     let classes = Response::Classes { labels: &[[0, 1]; 30].concat(), classes: 2 };
     let unsupported = fit(&design, &[job(classes, 1.0)], Solver::Linfa, TIGHT).unwrap_err();
-    assert!(unsupported.to_string().contains("use --solver batched"), "{unsupported}");
+    assert!(unsupported.to_string().contains("use batched"), "{unsupported}");
 }
 
 #[test]

@@ -113,5 +113,5 @@ fn what_is_no_probe_is_one_line() {
 fn a_bank_of_rows_is_not_saved() {
     let fitted = CentroidProbe.fit(&planted(60, 1), &planted(60, 2)).unwrap();
     let error = SavedProbe::new(&fitted, "task".into(), features()).unwrap_err();
-    assert_eq!(error.to_string(), "probe centroid: cannot be saved; use --probe logistic or ridge");
+    assert_eq!(error.to_string(), "probe centroid: cannot be saved; use logistic or ridge");
 }

@@ -33,7 +33,6 @@ mod pairs;
 mod projection;
 mod protocol;
 mod result;
-mod roc;
 mod scorer;
 #[cfg(test)]
 mod tests;
@@ -41,6 +40,5 @@ mod tests;
 pub use pairs::{Pair, sample_pairs};
 pub use projection::Projection;
 pub use protocol::{Verification, verify, verify_each};
-pub use result::{VerificationInfo, compare_verification};
-pub use roc::TarAtFar;
+pub use result::compare_verification;
 pub use scorer::{Scorer, Training, VerificationScore};

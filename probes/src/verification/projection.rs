@@ -72,11 +72,9 @@ fn principal(
     let most = projection.components.min(columns).min(rows.saturating_sub(1)).max(1);
     let (mut values, vectors) = if columns <= EXACT {
         let mut scatter = Array2::zeros((columns, columns));
-        for at in (0..rows).step_by(BLOCK) {
-            let end = rows.min(at + BLOCK);
-            let block = standardiser.apply(features.slice(s![at..end, ..]))?;
+        standardiser.for_blocks(features, BLOCK, |_, block| {
             add_product(&mut scatter, block.t(), block.view());
-        }
+        })?;
         eigen(&scatter, "principal components")?
     } else {
         iterated(features, standardiser, most, projection.seed)?

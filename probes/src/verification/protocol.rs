@@ -1,8 +1,10 @@
 //! From scores to the numbers of the protocol.
 
 use super::pairs::Pair;
-use super::roc::{Roc, TarAtFar};
-use crate::{Error, Result, metrics};
+use crate::metrics::{Roc, auroc, by_falling_score};
+use crate::moments::{mean, standard_error};
+use crate::result::TarAtFar;
+use crate::{Error, Result};
 
 /// Shares of accepted impostors at which the share of accepted genuine pairs is told.
 const FARS: [f64; 2] = [1e-1, 1e-2];
@@ -111,22 +113,15 @@ fn protocol<'a>(pairs: &[Vec<Pair>], scores: impl Fn(usize) -> &'a [Vec<f64>]) -
     let labels: Vec<i8> = pooled.iter().map(|(_, same)| i8::from(*same)).collect();
     let values: Vec<f64> = pooled.iter().map(|(score, _)| *score).collect();
     let roc = Roc::new(&pooled);
-    let (accuracy, standard_error) = mean_and_error(&accuracies);
     Verification {
-        accuracy,
-        standard_error,
+        accuracy: mean(&accuracies),
+        standard_error: standard_error(&accuracies).expect("there are at least two folds"),
         fold_accuracies: accuracies,
         thresholds,
-        auc: metrics::auroc(&labels, &values),
-        tar_at_far: FARS.iter().map(|&far| (far, roc.tar_at(far))).collect(),
+        auc: auroc(&labels, &values),
+        tar_at_far: FARS.iter().map(|&far| (far, roc.true_positives_at(far))).collect(),
         roc: roc.points(),
     }
-}
-
-fn by_falling_score(pairs: impl Iterator<Item = (f64, bool)>) -> Vec<(f64, bool)> {
-    let mut pairs: Vec<(f64, bool)> = pairs.collect();
-    pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-    pairs
 }
 
 /// The threshold at which most pairs are told rightly: by one pass over them by falling score.
@@ -158,11 +153,4 @@ fn best_threshold(sorted: Vec<(f64, bool)>) -> f64 {
 fn between(lower: f64, upper: f64) -> f64 {
     let middle = 0.5 * lower + 0.5 * upper;
     if middle > lower { middle.min(upper) } else { upper }
-}
-
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (count - 1.0) / count).sqrt())
 }

@@ -1,38 +1,17 @@
 //! What a verification leaves behind.
 
-use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::pairs::Pair;
 use super::protocol::Verification;
-use super::roc::TarAtFar;
 use super::scorer::{Scorer, VerificationScore};
 use crate::bootstrap::PairedDifference;
 use crate::compare::{Entry, Paired, compare_entries};
-use crate::{Comparison, Metric, ProbeResult, TargetResult};
+use crate::moments::{mean, standard_error};
+use crate::result::{Comparison, Metric, ProbeResult, TargetResult, VerificationInfo};
 
 /// The one target of a verification.
 const SAME_PERSON: &str = "same person";
-
-/// What a face verification measures beside its accuracy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VerificationInfo {
-    /// Dimensions in which rows were compared.
-    pub dimensions: usize,
-    /// Pairs in all folds.
-    pub pairs: usize,
-    /// Standard error of the accuracy over the folds.
-    pub standard_error: f64,
-    /// Shares of genuine pairs accepted where at most a share of the impostors is; null where there
-    /// are too few impostors to tell.
-    pub tar_at_far: Vec<TarAtFar>,
-    /// The accuracy on each fold.
-    pub fold_accuracies: Vec<f64>,
-    /// The threshold of each fold.
-    pub thresholds: Vec<f64>,
-    /// Shares of impostor and genuine pairs accepted, from (0, 0) to (1, 1), at most 200 points.
-    pub roc: Vec<[f64; 2]>,
-}
 
 impl Verification {
     /// The entry of `results.json`; of latents without layers until
@@ -96,8 +75,7 @@ impl Paired for Folds<'_> {
         assert_eq!(self.0.len(), other.0.len(), "results of the same folds");
         let differences: Vec<f64> = self.0.iter().zip(other.0).map(|(a, b)| a - b).collect();
         let (n, difference) = (differences.len() as f64, mean(&differences));
-        let squares: f64 = differences.iter().map(|d| (d - difference).powi(2)).sum();
-        let error = (squares / (n - 1.0) / n).sqrt();
+        let error = standard_error(&differences)?;
         let half = error * quantile(differences.len());
         let p_value = match error > 0.0 {
             true => 2.0 * student(n - 1.0).cdf(-(difference / error).abs()),
@@ -110,10 +88,6 @@ impl Paired for Folds<'_> {
             p_value: Some(p_value),
         })
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Paired differences between verifications of the same folds, within one score and number of

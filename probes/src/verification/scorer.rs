@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::pairs::Pair;
 use super::projection::{Projection, discriminants, whitening};
 use crate::matrix::product;
+use crate::neighbours::unit_length;
 use crate::standardise::Standardiser;
 use crate::{Error, Result};
 
@@ -178,10 +179,7 @@ impl Scorer {
                 block = product(block.view(), basis.view());
             }
             if self.score != VerificationScore::Euclidean {
-                for mut row in block.rows_mut() {
-                    let length = row.dot(&row).sqrt();
-                    row /= if length > 0.0 { length } else { 1.0 };
-                }
+                block = unit_length(block);
             }
             into.zip_mut_with(&block, |to, from| *to = *from as f32);
             Ok(())

@@ -4,7 +4,6 @@ use ndarray::{Array2, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::roc::Roc;
 use super::*;
 use crate::fixture::noise;
 use crate::metrics;
@@ -102,25 +101,6 @@ fn a_gap_is_split_in_the_middle() {
     // Neighbouring floats have no middle.
     let close = vec![vec![1f64.next_up(), 1.0]; 2];
     assert_eq!(verify(&close, &plain_pairs(&[(1, 1), (1, 1)])).unwrap().accuracy, 1.0);
-}
-
-#[test]
-fn true_accepts_by_hand_with_ties() {
-    // By falling score: S | D S | S | D D S | D | six more D: four genuine, ten impostors.
-    let mut sorted = vec![(9.0, true), (8.0, false), (8.0, true), (7.0, true)];
-    sorted.extend([(6.0, false), (6.0, false), (6.0, true), (5.0, false)]);
-    sorted.extend((0..6).map(|at| (4.0 - f64::from(at), false)));
-    let roc = Roc::new(&sorted);
-    // One impostor of ten may pass, and at 7 one has: three of four genuine pairs.
-    assert_eq!(roc.tar_at(0.1), Some(0.75));
-    // Two may pass, but the next threshold, 6, passes three at once.
-    assert_eq!(roc.tar_at(0.2), Some(0.75));
-    assert_eq!(roc.tar_at(0.3), Some(1.0));
-    // Ten impostors cannot tell shares of a hundredth.
-    assert_eq!(roc.tar_at(0.09), None);
-    assert_eq!(roc.tar_at(0.01), None);
-    let expected = [[0.0, 0.0], [0.0, 0.25], [0.1, 0.5], [0.1, 0.75], [0.3, 1.0], [1.0, 1.0]];
-    assert_eq!(roc.points(), expected);
 }
 
 #[test]

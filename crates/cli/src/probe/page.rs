@@ -8,10 +8,9 @@ use image::RgbImage;
 use vdvae_datasets::{Batch, OnBadImage, Preparation, Split, load_batch};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_model::Noise;
-use vdvae_probes::{Compared, Evaluated, ProbeReport, ProbeResult, Source, nearest_rows};
-use vdvae_report::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
-};
+use vdvae_probes::metrics::roc_points;
+use vdvae_probes::{Evaluated, ProbeReport, ProbeResult, Source, nearest_rows};
+use vdvae_report::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
 use super::plan::{Plan, Question};
 use super::run::Scored;
@@ -50,7 +49,6 @@ pub(super) fn page<'a>(
 ) -> ReportPage<'a> {
     let provenance = provenance(plan, report, illustrations.kl_pictures);
     ReportPage {
-        differences: differences(report),
         layers: illustrations.layers,
         roc: roc(&scored.targets).into_iter().chain(verification_roc(report)).collect(),
         pictures: illustrations.pictures,
@@ -58,16 +56,6 @@ pub(super) fn page<'a>(
         command: command(),
         ..ReportPage::new(report)
     }
-}
-
-/// Paired differences, by the places of their results.
-fn differences(report: &ProbeReport) -> Vec<Difference> {
-    let place = |side: &Compared| report.results.iter().position(|result| result.side() == *side);
-    let found = report.comparisons.iter().filter_map(|c| {
-        let (a, b) = (place(&c.a)?, place(&c.b)?);
-        Some(Difference { a, b, difference: c.difference, ci95: c.ci95, p_value: c.p_value })
-    });
-    found.collect()
 }
 
 /// The result that stands for the latents: of those on all rows the best, of the first probe.
@@ -105,9 +93,6 @@ fn roc(evaluated: &[Evaluated]) -> Vec<RocCurve> {
         for (column, name) in names.iter().enumerate() {
             let labels = values.column(column).to_vec();
             let scores: Vec<f64> = one.scores.column(column).iter().map(|&s| s.into()).collect();
-            if scores.iter().any(|score| score.is_nan()) {
-                continue;
-            }
             curves.push(RocCurve {
                 name: name.clone(),
                 source: one.result.source,
@@ -137,7 +122,7 @@ fn verification_roc(report: &ProbeReport) -> Vec<RocCurve> {
         RocCurve {
             name: format!("same person, {}", result.probe),
             source: result.source,
-            points: points.map(|&[wrong, right]| (wrong, right)).collect(),
+            points: points.copied().collect(),
             auroc: result.mean_auroc(),
         }
     };
@@ -174,7 +159,7 @@ fn examples(plan: &Plan, latents: &Splits, evaluated: &[Evaluated]) -> Result<Ve
         examples.push(Example {
             image: image.clone(),
             key: key.clone(),
-            predictions: best.map_or_else(Vec::new, |best| predictions(best, row)),
+            answers: best.map_or_else(Vec::new, |best| answers(best, row)),
             neighbours: neighbours.collect(),
         });
     }
@@ -182,7 +167,7 @@ fn examples(plan: &Plan, latents: &Splits, evaluated: &[Evaluated]) -> Result<Ve
 }
 
 /// What the headline probe says of one test row, where its scores are logits.
-fn predictions(best: &Evaluated, row: usize) -> Vec<Prediction> {
+fn answers(best: &Evaluated, row: usize) -> Vec<Answer> {
     if best.result.probe != "logistic" || best.scores.nrows() <= row {
         return Vec::new();
     }
@@ -190,7 +175,7 @@ fn predictions(best: &Evaluated, row: usize) -> Vec<Prediction> {
     let known = |p: f64| p.is_finite().then_some(p);
     match &best.truth {
         Targets::Binary { names, values } => (names.iter().zip(scores).zip(values.row(row)))
-            .map(|((target, score), &truth)| Prediction {
+            .map(|((target, score), &truth)| Answer {
                 target: target.clone(),
                 probability: known(1.0 / (1.0 + (-score).exp())),
                 truth: (truth >= 0).then_some(truth == 1),
@@ -199,7 +184,7 @@ fn predictions(best: &Evaluated, row: usize) -> Vec<Prediction> {
         Targets::Classes { names, labels } => {
             let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total: f64 = scores.iter().map(|score| (score - most).exp()).sum();
-            let class = |(class, (target, score)): (usize, (&String, f64))| Prediction {
+            let class = |(class, (target, score)): (usize, (&String, f64))| Answer {
                 target: target.clone(),
                 probability: known((score - most).exp() / total),
                 truth: Some(labels[row] as usize == class),

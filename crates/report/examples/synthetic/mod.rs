@@ -5,10 +5,11 @@
 use image::{Rgb, RgbImage};
 use serde_json::json;
 use vdvae_features::LayerSelection;
-use vdvae_probes::{DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult};
-use vdvae_report::{
-    Difference, Example, LayerKl, Neighbour, Prediction, ReportPage, RocCurve, roc_points,
+use vdvae_probes::metrics::{auroc, roc_points};
+use vdvae_probes::{
+    Comparison, DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
 };
+use vdvae_report::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
 /// How much to make up.
 #[derive(Clone, Copy)]
@@ -167,6 +168,7 @@ impl Synthetic {
         }
         made.layers();
         made.low_label();
+        made.compare();
         made
     }
 
@@ -252,7 +254,6 @@ impl Synthetic {
     /// A page with every part.
     pub(crate) fn page(&self) -> ReportPage<'_> {
         ReportPage {
-            differences: self.differences(),
             layers: self.kl(),
             roc: self.roc(),
             pictures: (0..self.size.pictures).map(|picture| self.picture(picture)).collect(),
@@ -266,21 +267,23 @@ impl Synthetic {
     }
 
     /// Neighbouring resolutions, and 16×16 against the controls.
-    fn differences(&self) -> Vec<Difference> {
-        let value = |place: usize| self.report.results[place].value.unwrap_or(0.0);
-        [(1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (3, 9), (3, 15), (3, 18), (3, 19), (4, 10)]
-            .map(|(a, b)| {
-                let difference = value(a) - value(b);
-                let clear = difference.abs() > 0.009;
-                Difference {
-                    a,
-                    b,
-                    difference,
-                    ci95: Some([difference - 0.009, difference + 0.009]),
-                    p_value: Some(if clear { 0.0005 } else { 0.184 }),
-                }
-            })
-            .to_vec()
+    fn compare(&mut self) {
+        let results = &self.report.results;
+        let value = |place: usize| results[place].value.unwrap_or(0.0);
+        self.report.comparisons =
+            [(1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (3, 9), (3, 15), (3, 18), (3, 19), (4, 10)]
+                .map(|(a, b)| {
+                    let difference = value(a) - value(b);
+                    let clear = difference.abs() > 0.009;
+                    Comparison {
+                        a: results[a].side(),
+                        b: results[b].side(),
+                        difference,
+                        ci95: Some([difference - 0.009, difference + 0.009]),
+                        p_value: Some(if clear { 0.0005 } else { 0.184 }),
+                    }
+                })
+                .to_vec();
     }
 
     fn kl(&self) -> Vec<LayerKl> {
@@ -312,7 +315,7 @@ impl Synthetic {
                 };
                 let scores: Vec<f64> = (0..600).map(score).collect();
                 let points = roc_points(&labels, &scores);
-                let auroc = vdvae_probes::metrics::auroc(&labels, &scores);
+                let auroc = auroc(&labels, &scores);
                 RocCurve { name: name(target), source, points, auroc }
             })
         });
@@ -320,10 +323,10 @@ impl Synthetic {
     }
 
     fn picture(&self, picture: usize) -> Example {
-        let prediction = |target: usize| {
+        let answer = |target: usize| {
             let probability = noise(picture, target + 50);
             let truth = (probability + (noise(picture, target + 500) - 0.5) * 0.7) > 0.5;
-            Prediction { target: name(target), probability: Some(probability), truth: Some(truth) }
+            Answer { target: name(target), probability: Some(probability), truth: Some(truth) }
         };
         let neighbour = |place: usize| Neighbour {
             image: face(picture, place + 1),
@@ -333,7 +336,7 @@ impl Synthetic {
         Example {
             image: face(picture, 0),
             key: format!("test/{picture:06}"),
-            predictions: (0..self.size.targets).map(prediction).collect(),
+            answers: (0..self.size.targets).map(answer).collect(),
             neighbours: (0..5).map(neighbour).collect(),
         }
     }

@@ -5,9 +5,10 @@ use vdvae_features::LayerSelection;
 use vdvae_probes::{Metric, Source};
 
 use super::Section;
+use super::draw::{Band, Point, Series, Stretch};
 use super::look::words;
 use super::number::{count, interval, score};
-use super::plot::{Band, LinePlot, Point, SIDE, Series, Stretch};
+use super::plot::{LinePlot, SIDE};
 use super::scale::{round_domain, ticks};
 use super::view::{Panel, Row, View, layer_words, metric_words};
 

@@ -1,10 +1,11 @@
-//! Parts of a plot as SVG: stretches and ticks of an axis, levels across it, and series along it.
+//! Parts of a plot, and how they are drawn as SVG: stretches and ticks of an axis, levels across it,
+//! and series along it.
 
 use maud::{Markup, html};
+use vdvae_probes::Source;
 
 use super::look::{self, class};
 use super::number::px;
-use super::plot::{Band, Point, Series, Stretch};
 use super::scale::{Linear, spread};
 
 /// Width of a letter of the labels, on average.
@@ -13,6 +14,44 @@ const LETTER: f64 = 7.0;
 const RADIUS: f64 = 3.8;
 /// Above so many points whiskers run together, and a ribbon takes their place.
 pub(super) const MOST_WHISKERS: usize = 16;
+
+/// A measured point.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    /// Place on the axis, in the units of the ticks.
+    pub(super) x: f64,
+    pub(super) y: f64,
+    /// Ends of the whisker.
+    pub(super) ci: Option<[f64; 2]>,
+    /// Shown on hovering.
+    pub(super) title: String,
+}
+
+/// The points of one source, rising in `x`.
+#[derive(Debug, Clone)]
+pub(super) struct Series {
+    pub(super) source: Source,
+    pub(super) points: Vec<Point>,
+    /// The point in the slot beside the axis; its `x` is not read.
+    pub(super) aside: Option<Point>,
+}
+
+/// A score that holds along the whole axis.
+#[derive(Debug, Clone)]
+pub(super) struct Band {
+    pub(super) source: Source,
+    pub(super) y: f64,
+    pub(super) ci: Option<[f64; 2]>,
+    pub(super) title: String,
+}
+
+/// A stretch of the axis with a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Stretch {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) label: String,
+}
 
 /// Places along the axis and across it.
 pub(super) struct Axes {

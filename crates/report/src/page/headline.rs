@@ -2,11 +2,10 @@
 
 use maud::{Markup, html};
 use vdvae_features::LayerSelection;
-use vdvae_probes::{Metric, Source};
+use vdvae_probes::{Comparison, Metric, ProbeResult, Source};
 
-use super::input::Difference;
 use super::look::{class, explanation, words};
-use super::number::{count, finite_interval, fixed, interval, score, signed};
+use super::number::{count, finite, finite_interval, fixed, interval, score, signed};
 use super::view::{Panel, Row, View, layer_words, metric_words};
 
 /// How the latents stand to a control.
@@ -57,8 +56,8 @@ impl Verdict {
 /// One control beside the best latents.
 struct Control<'a> {
     row: Row<'a>,
-    /// Latents minus control, where it was computed on paired resamples.
-    paired: Option<Difference>,
+    /// Latents minus control and its interval, where it was computed on paired resamples.
+    paired: Option<(f64, [f64; 2])>,
     verdict: Verdict,
 }
 
@@ -110,9 +109,9 @@ fn controls<'a>(view: &View, panel: &'a Panel, latents: &Row) -> Vec<Control<'a>
         let layerless = matches!(source, Source::Pixels | Source::Pca);
         let layers = latents.layers.filter(|_| !layerless);
         let row = *panel.find(source, layers).filter(|row| row.value.is_some())?;
-        let paired = paired(&view.page.differences, latents.index, row.index);
+        let paired = paired(&view.page.report.comparisons, latents.result, row.result);
         let verdict = match paired {
-            Some(difference) => Verdict::of_difference(difference.ci95),
+            Some((_, ci)) => Verdict::of_difference(Some(ci)),
             None => Verdict::of_intervals(latents.ci, row.ci),
         };
         Some(Control { row, paired, verdict })
@@ -120,21 +119,15 @@ fn controls<'a>(view: &View, panel: &'a Panel, latents: &Row) -> Vec<Control<'a>
     controls.collect()
 }
 
-/// The paired difference between two results, whichever way round it was computed.
-fn paired(differences: &[Difference], a: usize, b: usize) -> Option<Difference> {
-    let usable = |d: &&Difference| finite_interval(d.ci95).is_some() && d.difference.is_finite();
-    differences.iter().filter(usable).find_map(|&found| {
-        if (found.a, found.b) == (a, b) {
-            return Some(found);
+/// The paired difference between two results and its interval, whichever way round it was computed.
+fn paired(comparisons: &[Comparison], a: &ProbeResult, b: &ProbeResult) -> Option<(f64, [f64; 2])> {
+    let (a, b) = (a.side(), b.side());
+    comparisons.iter().find_map(|found| {
+        let (difference, ci) = (finite(Some(found.difference))?, finite_interval(found.ci95)?);
+        if (&found.a, &found.b) == (&a, &b) {
+            return Some((difference, ci));
         }
-        let swapped = Difference {
-            a,
-            b,
-            difference: -found.difference,
-            ci95: found.ci95.map(|[low, high]| [-high, -low]),
-            ..found
-        };
-        ((found.a, found.b) == (b, a)).then_some(swapped)
+        ((&found.a, &found.b) == (&b, &a)).then_some((-difference, [-ci[1], -ci[0]]))
     })
 }
 
@@ -269,9 +262,9 @@ fn control_row(control: &Control, with_paired: bool) -> Markup {
             @if with_paired {
                 td {
                     @match control.paired {
-                        Some(paired) => {
-                            (signed(paired.difference)) " "
-                            span.faint { (interval(paired.ci95)) }
+                        Some((difference, ci)) => {
+                            (signed(difference)) " "
+                            span.faint { (interval(Some(ci))) }
                         }
                         None => "–",
                     }
@@ -295,7 +288,7 @@ fn measured(view: &View, panel: Option<&Panel>) -> Markup {
                 ", weights " code title=(sha256) { (sha256.chars().take(12).collect::<String>()) }
             }
             "."
-            @if let Some(chance) = panel.filter(|panel| panel.metric == Metric::Auroc).map(|_| 0.5) {
+            @if let Some(chance) = panel.filter(|panel| panel.metric == Metric::Auroc).and_then(Panel::chance) {
                 " An AUROC of " (fixed(chance, 1)) " is chance."
             }
         }

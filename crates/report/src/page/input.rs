@@ -8,8 +8,6 @@ use vdvae_probes::{ProbeReport, Source};
 pub struct ReportPage<'a> {
     /// The results.
     pub report: &'a ProbeReport,
-    /// Paired differences between results.
-    pub differences: Vec<Difference>,
     /// KL divergence of every layer, top (1×1) first.
     pub layers: Vec<LayerKl>,
     /// Receiver operating characteristics on test; the page shows the best, the median and the
@@ -28,7 +26,6 @@ impl<'a> ReportPage<'a> {
     pub fn new(report: &'a ProbeReport) -> Self {
         Self {
             report,
-            differences: Vec::new(),
             layers: Vec::new(),
             roc: Vec::new(),
             pictures: Vec::new(),
@@ -36,21 +33,6 @@ impl<'a> ReportPage<'a> {
             command: String::new(),
         }
     }
-}
-
-/// How much better one result is than another on the same test rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Difference {
-    /// Place of the first result in `report.results`.
-    pub a: usize,
-    /// Place of the second.
-    pub b: usize,
-    /// Value of `a` minus value of `b`.
-    pub difference: f64,
-    /// 95% interval of the difference over paired resamples.
-    pub ci95: Option<[f64; 2]>,
-    /// Two-sided p-value of no difference.
-    pub p_value: Option<f64>,
 }
 
 /// How much information a layer holds.
@@ -71,8 +53,9 @@ pub struct RocCurve {
     pub name: String,
     /// Where the features came from.
     pub source: Source,
-    /// (false positive rate, true positive rate), both rising; see [`roc_points`](super::roc_points).
-    pub points: Vec<(f64, f64)>,
+    /// `[false positive rate, true positive rate]`, both rising; see
+    /// [`roc_points`](vdvae_probes::metrics::roc_points).
+    pub points: Vec<[f64; 2]>,
     /// Area under the curve.
     pub auroc: Option<f64>,
 }
@@ -85,14 +68,14 @@ pub struct Example {
     /// Its key in the data set.
     pub key: String,
     /// What the probe says, one entry a target.
-    pub predictions: Vec<Prediction>,
+    pub answers: Vec<Answer>,
     /// Nearest training pictures in latent space, nearest first.
     pub neighbours: Vec<Neighbour>,
 }
 
-/// What a probe says of one target of one picture.
+/// What a probe says of one target of one picture, and the truth.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
+pub struct Answer {
     /// Name of the target.
     pub target: String,
     /// Probability that the picture has it; none where the target could not be fitted.

@@ -4,10 +4,10 @@ use maud::{Markup, html};
 
 use super::Section;
 use super::curves::stretches;
-use super::draw::{draw_stretches, draw_ticks};
+use super::draw::{Stretch, draw_stretches, draw_ticks};
 use super::input::LayerKl;
 use super::number::{finite, fixed, px, significant};
-use super::plot::{Frame, Stretch, responsive};
+use super::plot::{Frame, responsive};
 use super::scale::{Linear, round_domain, ticks};
 use super::view::View;
 

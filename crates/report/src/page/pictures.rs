@@ -9,7 +9,7 @@ use image::{ImageFormat, RgbImage};
 use maud::{Markup, html};
 
 use super::Section;
-use super::input::{Example, Neighbour, Prediction};
+use super::input::{Answer, Example, Neighbour};
 use super::number::{finite, fixed};
 use super::view::View;
 
@@ -17,8 +17,8 @@ use super::view::View;
 /// dozen pictures of any size stay under two megabytes.
 const PICTURE: u32 = 96;
 const NEIGHBOUR: u32 = 64;
-/// Predictions shown of one picture.
-const MOST_PREDICTIONS: usize = 6;
+/// Answers shown of one picture.
+const MOST_ANSWERS: usize = 6;
 /// True targets named that it missed.
 const MOST_MISSED: usize = 5;
 
@@ -48,7 +48,7 @@ fn card(example: &Example) -> Markup {
         article.card {
             div.subject {
                 (picture(&example.image, &example.key, PICTURE))
-                (predictions(&example.predictions))
+                (answers(&example.answers))
             }
             p.key { (example.key) }
             @if !example.neighbours.is_empty() {
@@ -70,15 +70,15 @@ fn near(neighbour: &Neighbour) -> Markup {
 }
 
 /// The likeliest targets as bars, and those that are true and not among them.
-fn predictions(predictions: &[Prediction]) -> Markup {
-    let mut likely: Vec<(&Prediction, f64)> =
-        predictions.iter().filter_map(|p| Some((p, finite(p.probability)?))).collect();
+fn answers(answers: &[Answer]) -> Markup {
+    let mut likely: Vec<(&Answer, f64)> =
+        answers.iter().filter_map(|p| Some((p, finite(p.probability)?))).collect();
     likely.sort_by(|a, b| b.1.total_cmp(&a.1));
     let known = likely.iter().filter(|(p, _)| p.truth.is_some());
     let right =
         known.clone().filter(|(p, probability)| p.truth == Some(*probability > 0.5)).count();
     let known = known.count();
-    let rest = likely.split_off(likely.len().min(MOST_PREDICTIONS));
+    let rest = likely.split_off(likely.len().min(MOST_ANSWERS));
     let mut missed: Vec<&str> = rest
         .iter()
         .filter(|(p, probability)| p.truth == Some(true) && *probability <= 0.5)
@@ -88,7 +88,7 @@ fn predictions(predictions: &[Prediction]) -> Markup {
     missed.truncate(MOST_MISSED);
     html! {
         div.predictions {
-            @for (prediction, probability) in likely { (prediction_line(prediction, probability)) }
+            @for (answer, probability) in likely { (answer_line(answer, probability)) }
             @if !missed.is_empty() { p.missed { span.wrong { "✗" } " missed: " (missed.join(", "))
                     @if unnamed > 0 { " and " (unnamed) " more" }
                 }
@@ -98,12 +98,12 @@ fn predictions(predictions: &[Prediction]) -> Markup {
     }
 }
 
-fn prediction_line(prediction: &Prediction, probability: f64) -> Markup {
+fn answer_line(answer: &Answer, probability: f64) -> Markup {
     let share = fixed(100.0 * probability.clamp(0.0, 1.0), 0);
-    let right = prediction.truth.map(|truth| truth == (probability > 0.5));
+    let right = answer.truth.map(|truth| truth == (probability > 0.5));
     html! {
         div.prediction {
-            span.target title=(prediction.target) { (prediction.target) }
+            span.target title=(answer.target) { (answer.target) }
             span.track { i style={ "width:" (share) "%" } {} }
             span.share { (share) "%" }
             @match right {
@@ -174,19 +174,16 @@ mod tests {
 
     #[test]
     fn the_likeliest_come_first_and_the_missed_are_named() {
-        let prediction = |target: &str, probability, truth| Prediction {
-            target: target.into(),
-            probability,
-            truth,
-        };
-        let mut all: Vec<Prediction> = (0..6)
-            .map(|i| prediction(&format!("t{i}"), Some(0.9 - f64::from(i) * 0.1), Some(i < 5)))
+        let answer =
+            |target: &str, probability, truth| Answer { target: target.into(), probability, truth };
+        let mut all: Vec<Answer> = (0..6)
+            .map(|i| answer(&format!("t{i}"), Some(0.9 - f64::from(i) * 0.1), Some(i < 5)))
             .collect();
-        all.push(prediction("hat", Some(0.2), Some(true)));
-        all.push(prediction("dull", Some(0.1), Some(false)));
-        all.push(prediction("unfitted", Some(f64::NAN), Some(true)));
-        all.push(prediction("unknown", Some(0.95), None));
-        let text = predictions(&all).into_string();
+        all.push(answer("hat", Some(0.2), Some(true)));
+        all.push(answer("dull", Some(0.1), Some(false)));
+        all.push(answer("unfitted", Some(f64::NAN), Some(true)));
+        all.push(answer("unknown", Some(0.95), None));
+        let text = answers(&all).into_string();
         assert!(text.find("unknown").unwrap() < text.find("t0").unwrap(), "{text}");
         assert!(text.contains("missed: hat"), "{text}");
         // t0 to t3 and dull are right, t4 (0.5) and t5 (0.4, and untrue, so right) decide the rest.

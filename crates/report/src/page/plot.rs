@@ -7,48 +7,13 @@
 use maud::{Markup, html};
 use vdvae_probes::Source;
 
-use super::draw::{Axes, MOST_WHISKERS, draw_band, draw_series, draw_stretches, draw_ticks};
+use super::draw::{
+    Axes, Band, MOST_WHISKERS, Point, Series, Stretch, draw_band, draw_series, draw_stretches,
+    draw_ticks,
+};
 use super::look::{self, class, words};
 use super::number::{fixed, px};
 use super::scale::{Linear, spread, ticks};
-
-/// A measured point.
-#[derive(Debug, Clone)]
-pub(super) struct Point {
-    /// Place on the axis, in the units of the ticks.
-    pub(super) x: f64,
-    pub(super) y: f64,
-    /// Ends of the whisker.
-    pub(super) ci: Option<[f64; 2]>,
-    /// Shown on hovering.
-    pub(super) title: String,
-}
-
-/// The points of one source, rising in `x`.
-#[derive(Debug, Clone)]
-pub(super) struct Series {
-    pub(super) source: Source,
-    pub(super) points: Vec<Point>,
-    /// The point in the slot beside the axis; its `x` is not read.
-    pub(super) aside: Option<Point>,
-}
-
-/// A score that holds along the whole axis.
-#[derive(Debug, Clone)]
-pub(super) struct Band {
-    pub(super) source: Source,
-    pub(super) y: f64,
-    pub(super) ci: Option<[f64; 2]>,
-    pub(super) title: String,
-}
-
-/// A stretch of the axis with a name.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Stretch {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) label: String,
-}
 
 /// A figure.
 pub(super) struct LinePlot {

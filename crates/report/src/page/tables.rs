@@ -1,11 +1,10 @@
 //! Tables: paired differences, every result, and every target of the best.
 
 use maud::{Markup, PreEscaped, html};
-use vdvae_probes::{Metric, Source, TargetResult};
+use vdvae_probes::{Compared, Comparison, Metric, Source, TargetResult};
 
 use super::Section;
 use super::headline::Verdict;
-use super::input::Difference;
 use super::look::{class, words};
 use super::number::{
     count, finite, finite_interval, fixed, interval, px, score, signed, significant,
@@ -20,13 +19,11 @@ pub(super) const MOST_ROWS: usize = 40;
 
 /// Paired differences, drawn and in numbers.
 pub(super) fn differences(view: &View) -> Option<Section> {
-    let rows: Vec<Row> = rows(view.page).collect();
-    let shown: Vec<(&Difference, &Row, &Row)> = view
-        .page
-        .differences
-        .iter()
-        .filter_map(|d| Some((d, rows.get(d.a)?, rows.get(d.b)?)))
-        .collect();
+    let rows: Vec<(Row, Compared)> = rows(view.page).map(|row| (row, row.result.side())).collect();
+    let find = |side: &Compared| rows.iter().find(|(_, own)| own == side).map(|(row, _)| row);
+    let comparisons = view.page.report.comparisons.iter();
+    let shown: Vec<(&Comparison, &Row, &Row)> =
+        comparisons.filter_map(|c| Some((c, find(&c.a)?, find(&c.b)?))).collect();
     let (far, decimals) = reach(&shown);
     // Probes are named where there is more than one.
     let settings = |row: &Row| (row.result.probe.clone(), row.result.matched_columns);
@@ -61,11 +58,11 @@ pub(super) fn differences(view: &View) -> Option<Section> {
                         }
                     }
                     tbody {
-                        @for (difference, a, b) in &shown {
+                        @for (comparison, a, b) in &shown {
                             tr {
                                 td { (name(a, several)) }
                                 td { (name(b, several)) }
-                                (difference_cells(difference, far))
+                                (difference_cells(comparison, far))
                             }
                         }
                     }
@@ -77,7 +74,7 @@ pub(super) fn differences(view: &View) -> Option<Section> {
 
 /// How far the scale of differences reaches either side of zero, and the decimals that takes.
 /// Shuffled labels are so far from anything else that they would leave it no room.
-fn reach(shown: &[(&Difference, &Row, &Row)]) -> (f64, usize) {
+fn reach(shown: &[(&Comparison, &Row, &Row)]) -> (f64, usize) {
     let farthest = |shuffled: bool| {
         let involved = |row: &Row| row.source == Source::ShuffledLabels;
         let rows = shown.iter().filter(|(_, a, b)| shuffled || !(involved(a) || involved(b)));
@@ -92,12 +89,13 @@ fn reach(shown: &[(&Difference, &Row, &Row)]) -> (f64, usize) {
     (far, ticks([0.0, far], 4).decimals)
 }
 
-fn difference_cells(difference: &Difference, far: f64) -> Markup {
-    let verdict = Verdict::of_difference(difference.ci95).class();
+fn difference_cells(comparison: &Comparison, far: f64) -> Markup {
+    let &Comparison { difference, ci95, p_value, .. } = comparison;
+    let verdict = Verdict::of_difference(ci95).class();
     let x = Linear::new([-far, far], [8.0, FOREST - 8.0]);
-    let middle = finite(Some(difference.difference));
+    let middle = finite(Some(difference));
     html! {
-        td.number { (signed(difference.difference)) }
+        td.number { (signed(difference)) }
         td.forest {
             svg.interval.(verdict) viewBox={ "0 0 " (px(FOREST)) " 16" } aria-hidden="true" {
                 path.zero d={ "M" (px(x.at(0.0))) " 0v16" } {}
@@ -107,7 +105,7 @@ fn difference_cells(difference: &Difference, far: f64) -> Markup {
                     }
                     Some(middle) if middle < -far => path.mark.full d="M8 3l-7 5l7 5z" {},
                     Some(middle) => {
-                        @if let Some([low, high]) = finite_interval(difference.ci95) {
+                        @if let Some([low, high]) = finite_interval(ci95) {
                             @let ends = [low, high].map(|end| px(x.at(end.clamp(-far, far))));
                             path.whisker d={ "M" (ends[0]) " 8H" (ends[1]) } {}
                         }
@@ -117,12 +115,12 @@ fn difference_cells(difference: &Difference, far: f64) -> Markup {
                 }
             }
         }
-        td.number.faint { (interval(difference.ci95)) }
-        td.number { (p_value(difference.p_value)) }
+        td.number.faint { (interval(ci95)) }
+        td.number { (p_words(p_value)) }
     }
 }
 
-fn p_value(p: Option<f64>) -> String {
+fn p_words(p: Option<f64>) -> String {
     match finite(p) {
         Some(p) if p < 0.001 => "< 0.001".to_owned(),
         p => score(p),

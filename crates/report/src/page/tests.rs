@@ -1,5 +1,5 @@
 use image::{Rgb, RgbImage};
-use vdvae_probes::{ProbeReport, ProbeResult, Source};
+use vdvae_probes::{Comparison, ProbeReport, ProbeResult, Source};
 
 use super::*;
 use crate::fixture;
@@ -37,12 +37,19 @@ fn report() -> ProbeReport {
         ProbeResult { value: Some(0.5), ci95: Some([0.375, 0.625]), ..control(Source::Pixels) },
         control(Source::Pca),
     ];
+    report.comparisons = vec![Comparison {
+        a: report.results[1].side(),
+        b: report.results[8].side(),
+        difference: 0.125,
+        ci95: Some([0.0625, 0.1875]),
+        p_value: Some(0.0005),
+    }];
     report
 }
 
 fn example() -> Example {
     let picture = |shade| RgbImage::from_pixel(2, 2, Rgb([shade, 128, 255]));
-    let prediction = |target: &str, probability, truth| Prediction {
+    let answer = |target: &str, probability, truth| Answer {
         target: target.into(),
         probability: Some(probability),
         truth: Some(truth),
@@ -50,7 +57,7 @@ fn example() -> Example {
     Example {
         image: picture(0),
         key: "test/000000.png".into(),
-        predictions: vec![prediction("Smiling", 0.75, true), prediction("Hat, red", 0.25, true)],
+        answers: vec![answer("Smiling", 0.75, true), answer("Hat, red", 0.25, true)],
         neighbours: vec![Neighbour {
             image: picture(64),
             key: "train/7".into(),
@@ -62,18 +69,11 @@ fn example() -> Example {
 fn page(report: &ProbeReport) -> ReportPage<'_> {
     let layer = |index, resolution, kl_nats| LayerKl { index, resolution, kl_nats };
     ReportPage {
-        differences: vec![Difference {
-            a: 1,
-            b: 8,
-            difference: 0.125,
-            ci95: Some([0.0625, 0.1875]),
-            p_value: Some(0.0005),
-        }],
         layers: vec![layer(0, 4, 12.5), layer(1, 16, 37.5)],
         roc: vec![RocCurve {
             name: "Smiling".into(),
             source: Source::Latents,
-            points: vec![(0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0)],
+            points: vec![[0.0, 0.0], [0.0, 0.5], [0.5, 1.0], [1.0, 1.0]],
             auroc: Some(0.875),
         }],
         pictures: vec![example()],

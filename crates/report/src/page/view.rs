@@ -20,8 +20,6 @@ pub(super) fn layer_words(layers: Option<LayerSelection>) -> String {
 /// One result, with what the figures ask of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
-    /// Place in `report.results`.
-    pub(super) index: usize,
     pub(super) result: &'a ProbeResult,
     pub(super) source: Source,
     /// The layers it was read from; none for pixels and their components.
@@ -59,12 +57,7 @@ impl Panel<'_> {
 
     /// Score of guessing, where it is known.
     pub(super) fn chance(&self) -> Option<f64> {
-        let first = self.rows.iter().chain(&self.partial).next()?.result;
-        match (&first.few_shot, &first.verification) {
-            (Some(episodes), _) => Some(1.0 / episodes.ways as f64),
-            (_, Some(_)) => Some(0.5),
-            _ => (self.metric == Metric::Auroc).then_some(0.5),
-        }
+        self.rows.iter().chain(&self.partial).next()?.result.chance()
     }
 
     /// What sets this panel apart, as a heading: `Probe: logistic, columns as pooled`.
@@ -152,8 +145,7 @@ impl<'a> View<'a> {
 
 /// Every result of the report.
 pub(super) fn rows<'a>(page: &'a ReportPage<'a>) -> impl Iterator<Item = Row<'a>> {
-    page.report.results.iter().enumerate().map(|(index, result)| Row {
-        index,
+    page.report.results.iter().map(|result| Row {
         result,
         source: result.source,
         layers: result.layers,

@@ -15,7 +15,8 @@ impl<'a> Row<'a> {
         let mut rows: Vec<Self> = Vec::new();
         for result in results {
             let found = rows.iter_mut().find(|row| {
-                result.label_seed.is_some() && is_same_but_for_the_seed(row.first(), result)
+                let seeds = [row.first().label_seed, result.label_seed];
+                seeds.iter().all(Option::is_some) && row.first().side() == result.side()
             });
             match found {
                 Some(row) => row.members.push(result),
@@ -48,13 +49,4 @@ impl<'a> Row<'a> {
             _ => dash(),
         }
     }
-}
-
-fn is_same_but_for_the_seed(a: &ProbeResult, b: &ProbeResult) -> bool {
-    a.label_seed.is_some()
-        && a.source == b.source
-        && a.layers == b.layers
-        && a.probe == b.probe
-        && a.matched_columns == b.matched_columns
-        && a.train_fraction == b.train_fraction
 }

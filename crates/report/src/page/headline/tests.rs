@@ -1,4 +1,4 @@
-use vdvae_probes::ProbeResult;
+use vdvae_probes::ProbeReport;
 
 use super::*;
 use crate::{fixture, page::ReportPage};
@@ -16,11 +16,9 @@ fn results(rows: &[(Source, Option<&str>, f64, [f64; 2])]) -> Vec<ProbeResult> {
     rows.iter().map(result).collect()
 }
 
-fn headline(results: Vec<ProbeResult>, differences: Vec<Difference>) -> String {
-    let mut report = fixture::report();
-    report.results = results;
-    let mut page = ReportPage::new(&report);
-    page.differences = differences;
+fn headline(results: Vec<ProbeResult>, comparisons: Vec<Comparison>) -> String {
+    let report = ProbeReport { results, comparisons, ..fixture::report() };
+    let page = ReportPage::new(&report);
     let view = View::new(&page);
     view.primary().and_then(|panel| find(&view, panel)).map_or_else(String::new, |f| sentence(&f))
 }
@@ -47,26 +45,27 @@ fn overlapping_intervals_are_no_finding() {
 
 #[test]
 fn a_paired_difference_decides_whichever_way_round_it_is() {
-    let mut difference = Difference {
-        a: 1,
-        b: 3,
+    let [best, random] = [1, 3].map(|place: usize| toy_faces()[place].side());
+    let mut comparison = Comparison {
+        a: best.clone(),
+        b: random.clone(),
         difference: -0.004,
         ci95: Some([-0.006, -0.002]),
         p_value: Some(0.01),
     };
     let expected = "The 16×16 latents score best of 2 resolutions (mean AUROC 0.961): above \
                     pixels and shuffled labels, below random weights.";
-    assert_eq!(headline(toy_faces(), vec![difference]), expected);
-    difference = Difference {
-        a: 3,
-        b: 1,
+    assert_eq!(headline(toy_faces(), vec![comparison.clone()]), expected);
+    comparison = Comparison {
+        a: random,
+        b: best,
         difference: 0.004,
         ci95: Some([0.002, 0.006]),
         p_value: Some(0.01),
     };
-    assert_eq!(headline(toy_faces(), vec![difference]), expected);
-    difference.ci95 = Some([f64::NAN, 0.006]);
-    assert!(headline(toy_faces(), vec![difference]).contains("not separable from random"));
+    assert_eq!(headline(toy_faces(), vec![comparison.clone()]), expected);
+    comparison.ci95 = Some([f64::NAN, 0.006]);
+    assert!(headline(toy_faces(), vec![comparison]).contains("not separable from random"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use ndarray::{Array1, Array2, ArrayView2, Zip};
 
 /// `f32` or `f64`.
-pub(super) trait Real:
+pub(super) trait Float:
     Copy
     + Send
     + Sync
@@ -59,10 +59,10 @@ macro_rules! polynomial {
 /// unit in the last place is 1) rounds to an integer and leaves it in the low bits, where a shift makes
 /// it an exponent. `ln_2` is in two parts, the first with trailing zeros, so that the product
 /// with n is exact.
-macro_rules! real {
-    ($real:ident, $rows:expr, $magic:expr, $lowest:expr, $bias:expr, $shift:expr, $ln_2:expr,
+macro_rules! float {
+    ($float:ident, $rows:expr, $magic:expr, $lowest:expr, $bias:expr, $shift:expr, $ln_2:expr,
      exp [$($taylor:expr),+], atanh [$($odd:expr),+]) => {
-        impl Real for $real {
+        impl Float for $float {
             fn rows<'a>(
                 block: ArrayView2<'a, f64>,
                 centre: Option<&Array1<f64>>,
@@ -89,7 +89,7 @@ macro_rules! real {
             #[inline(always)]
             fn exp_negative(self) -> Self {
                 let x = if self > $lowest { self } else { $lowest };
-                let shifted = x * std::$real::consts::LOG2_E + $magic;
+                let shifted = x * std::$float::consts::LOG2_E + $magic;
                 let n = shifted - $magic;
                 let r = (x - n * $ln_2[0]) - n * $ln_2[1];
                 let power = (shifted.to_bits() << $shift).wrapping_add($bias << $shift);
@@ -139,7 +139,7 @@ fn single_rows<'a>(
     buffer.view()
 }
 
-fn resize<T: Real>(buffer: &mut Array2<T>, shape: (usize, usize)) {
+fn resize<T: Float>(buffer: &mut Array2<T>, shape: (usize, usize)) {
     if buffer.dim() != shape {
         *buffer = Array2::from_elem(shape, T::of(0.0));
     }
@@ -148,7 +148,7 @@ fn resize<T: Real>(buffer: &mut Array2<T>, shape: (usize, usize)) {
 // Taylor coefficients 1/k!, and 1/(2k + 1) of atanh(s) / s: what is left out is below half a unit
 // in the last place (0.347⁸ / 8! = 5e-9, 9⁻⁸ / 17 = 1e-9; 0.347¹⁴ / 14! = 4e-18,
 // 9⁻¹⁷ / 35 = 2e-18).
-real!(
+float!(
     f32,
     single_rows,
     12_582_912.0,
@@ -159,7 +159,7 @@ real!(
     exp[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
     atanh[1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0]
 );
-real!(
+float!(
     f64,
     double_rows,
     6_755_399_441_055_744.0,
@@ -208,7 +208,7 @@ real!(
 mod tests {
     use super::*;
 
-    fn check<T: Real>(unit: f64, lowest: f64) {
+    fn check<T: Float>(unit: f64, lowest: f64) {
         for i in 0..20_000 {
             let x = T::of(lowest * f64::from(i) / 20_000.0);
             let (found, expected) = (x.exp_negative().to_f64(), x.to_f64().exp());

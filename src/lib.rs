@@ -26,12 +26,15 @@
 //! | train | [`train::train`], or [`train::Trainer`] for single steps |
 //! | open pictures | [`datasets::open`] |
 //! | pool latents into a table | [`features::Extraction`] |
-//! | score a table | [`probes::evaluate`] with [`probes::LinearProbe`] or another |
+//! | score a table | [`probes::evaluate`] with [`probes::LinearProbe`] or another, [`probes::few_shot`], [`probes::verify_table`] |
+//! | do all of it, beside controls | [`experiment::Experiment`] |
 
 pub use vdvae_datasets as datasets;
+pub use vdvae_experiment as experiment;
 pub use vdvae_features as features;
 pub use vdvae_model as model;
 pub use vdvae_probes as probes;
+pub use vdvae_report as report;
 pub use vdvae_train as train;
 
 pub use candle_core::{Device, Tensor};

@@ -23,7 +23,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const MOST_IN_FLOAT64: usize = 1 << 26;
 
 fn main() -> Result<()> {
-    vdvae_cli::settle();
+    vdvae_cli::set_up_process();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();

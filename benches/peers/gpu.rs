@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Run = Box<dyn FnMut(usize) -> Result<()>>;
 
 fn main() -> Result<()> {
-    vdvae_cli::settle();
+    vdvae_cli::set_up_process();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", place] => serve(&device(place)?),

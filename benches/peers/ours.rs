@@ -23,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Run = Box<dyn FnMut() -> Result<()>>;
 
 fn main() -> Result<()> {
-    vdvae_cli::settle();
+    vdvae_cli::set_up_process();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(candle_core::Error::wrap)?;

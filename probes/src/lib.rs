@@ -12,8 +12,8 @@
 //! | [`KnnProbe`] | binary, classes, real | number of neighbours |
 //! | [`CentroidProbe`] | binary, classes | nothing |
 //!
-//! Beside them stand two protocols of their own: few-shot episodes ([`FewShot`]) and face
-//! verification ([`verify`]).
+//! Beside them stand two protocols of their own: few-shot episodes ([`few_shot`]) and face
+//! verification ([`verify_table`]).
 //!
 //! ```
 //! use ndarray::Array2;
@@ -69,6 +69,7 @@ mod standardise;
 mod strengths;
 mod subset;
 mod verification;
+mod who;
 
 pub use bootstrap::{
     Bootstrap, Counts, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference, Replicated,
@@ -81,7 +82,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluated, evaluate};
 pub use fewshot::{
     Classifier, Episode, EpisodeConfig, EpisodeSampler, EpisodeScores, EvaluatedEpisodes, FewShot,
-    column_mean, compare_episodes, score_episodes,
+    column_mean, compare_episodes, few_shot, score_episodes,
 };
 pub use linear::LinearProbe;
 pub use logistic::Solver;
@@ -99,8 +100,9 @@ pub use strengths::STRENGTHS;
 pub use subset::nested_order;
 pub use verification::{
     Pair, Projection, Scorer, Training, Verification, VerificationScore, compare_verification,
-    sample_pairs, verify, verify_each,
+    sample_pairs, verify, verify_each, verify_table,
 };
+pub use who::{class_of_rows, identity_of_rows};
 
 #[cfg(test)]
 mod fixture;

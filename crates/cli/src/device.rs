@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use vdvae_model::{Precision, Vdvae};
 
-use crate::common::{causes, usage};
+use crate::exit::{causes, usage};
 
 /// Flags that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -115,21 +115,6 @@ pub(crate) fn name(device: &Device) -> String {
     }
 }
 
-/// Whether an error says that the memory of a GPU does not suffice, wherever it was noticed.
-pub(crate) fn is_out_of_memory(error: &anyhow::Error) -> bool {
-    // As the driver, cuBLAS and cuDNN name it; their errors reach us as text only.
-    const NAMES: [&str; 4] = [
-        "CUDA_ERROR_OUT_OF_MEMORY",
-        "CUBLAS_STATUS_ALLOC_FAILED",
-        "CUDNN_STATUS_ALLOC_FAILED",
-        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    ];
-    error.chain().any(|cause| {
-        let text = cause.to_string();
-        NAMES.iter().any(|name| text.contains(name))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,14 +128,5 @@ mod tests {
         for bad in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
             bad.parse::<Place>().unwrap_err();
         }
-    }
-
-    #[test]
-    fn memory_that_does_not_suffice_is_known_by_its_name() {
-        let driver = r#"DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
-        let error = candle_core::Error::Msg(driver.to_owned());
-        let error = anyhow::Error::new(vdvae_train::Error::Candle(error)).context("step 3");
-        assert!(is_out_of_memory(&error));
-        assert!(!is_out_of_memory(&anyhow::anyhow!("No space left on device")));
     }
 }

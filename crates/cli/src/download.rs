@@ -10,7 +10,7 @@ use vdvae_datasets::{
 };
 use vdvae_model::Preset;
 
-use crate::common::usage;
+use crate::exit::usage;
 
 /// Where a checkpoint is, and its configuration where its name says it.
 pub(crate) struct Found {

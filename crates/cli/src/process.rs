@@ -1,15 +1,16 @@
-//! What has to be settled before a program's first line: allocator and thread pools.
+//! What has to be set up before a program's first line: allocator and thread pools.
 
 use std::sync::OnceLock;
 
-use crate::common::MAX_THREADS;
+/// Most threads that may be asked for: a pool of more is a typing error, and may not even start.
+pub(crate) const MAX_THREADS: usize = 1024;
 
 /// mimalloc's `purge_delay`, which its bindings leave out.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 static THREADS: OnceLock<usize> = OnceLock::new();
 
-/// Settles allocator and thread pools. The first thing `main` does.
+/// Sets up allocator and thread pools. The first thing `main` does.
 ///
 /// The allocator keeps the memory that is freed: the network frees and takes the same large
 /// buffers at every step, and asking the kernel for them each time doubled the time of a step.
@@ -17,7 +18,7 @@ static THREADS: OnceLock<usize> = OnceLock::new();
 /// candle's own pool, which reads `RAYON_NUM_THREADS`, gets one thread: its workers spin while
 /// they wait, on cores that our operators and the parts of a batch already keep busy (a fifth of a
 /// training step went there). What the variable said remains the default of `--threads`.
-pub fn settle() {
+pub fn set_up_process() {
     // SAFETY: setting an option of the allocator touches none of its memory.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     const VARIABLE: &str = "RAYON_NUM_THREADS";

@@ -10,8 +10,12 @@ use vdvae_datasets::{Preparation, Split};
 use vdvae_model::{Preset, VdvaeConfig};
 use vdvae_train::{Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
-use crate::common::{Common, DataArgs, NetworkArgs, print, usage};
+use crate::common::Common;
+use crate::data::DataArgs;
 use crate::device;
+use crate::exit::usage;
+use crate::model::NetworkArgs;
+use crate::output::print;
 
 /// Flags that are not given take the value of the preset, or of the `train` section of --config.
 #[derive(Debug, clap::Args)]
@@ -108,7 +112,7 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     config.precision.check(&device).map_err(|error| usage(format!("--{error}")))?;
     // Before the data set is opened, which may take a while.
     check_out(&args.out, args.resume).map_err(usage_or_failure)?;
-    let on_bad_image = args.source.on_bad_image()?;
+    let on_bad_image = args.source.on_bad_image;
     let dataset = args.source.open(&args.data, &[Split::Train, Split::Valid]);
     let dataset = dataset.inspect_err(|_| {
         // Nothing was begun: a folder that is still empty goes again, any other stays.
@@ -138,10 +142,7 @@ impl TrainArgs {
     /// The network, and how it is trained.
     fn configs(&self, common: &Common) -> Result<(VdvaeConfig, TrainConfig)> {
         // What a configuration of one's own is most likely to be: a small one.
-        let mut preset = Preset::ToyFaces;
-        if let Some(name) = &self.network.preset {
-            preset = name.parse().map_err(|error| usage(format!("--preset: {error}")))?;
-        }
+        let preset = self.network.preset.unwrap_or(Preset::ToyFaces);
         let network = self.network.config()?.unwrap_or_else(|| preset.config());
         let section = match &self.network.config {
             Some(path) => TrainConfig::read(path).map_err(usage_or_failure)?,
@@ -313,7 +314,7 @@ mod tests {
     fn bad_values_are_bad_usage() {
         for args in [["--skip", "often"], ["--steps", "0"], ["--schedule", "step"]] {
             let error = config(&args).unwrap_err();
-            assert!(error.is::<crate::common::Usage>(), "{error}");
+            assert!(error.is::<crate::exit::Usage>(), "{error}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 
 use ndarray::Array2;
 use rayon::prelude::*;
-use vdvae_datasets::{Batch, Dataset, Labels, OnBadImage, Preparation, Split, load_batch};
+use vdvae_datasets::{Batch, Dataset, OnBadImage, Preparation, Split, load_batch};
 use vdvae_model::{Vdvae, VdvaeConfig};
 
 use batch::runs;
@@ -249,7 +249,7 @@ impl Extraction<'_> {
         let groups = self.dataset.groups(self.split);
         let table = FeatureTable {
             features,
-            targets: targets(&self.dataset.labels(self.split)).select(rows),
+            targets: Targets::from(&self.dataset.labels(self.split)).select(rows),
             keys: rows.iter().map(|&i| self.dataset.key(self.split, i)).collect(),
             groups: groups.map(|g| rows.iter().map(|&i| g[i]).collect()),
             columns,
@@ -268,28 +268,6 @@ fn side_by_side(parts: &[LayerFeatures], n: usize) -> Vec<f32> {
         }
     }
     rows
-}
-
-/// A data set's labels as a table's targets.
-fn targets(labels: &Labels) -> Targets {
-    match labels {
-        Labels::None => Targets::None,
-        Labels::Binary { names, values } => {
-            let rows = values.len() / names.len().max(1);
-            let values = Array2::from_shape_vec((rows, names.len()), values.clone());
-            let values = values.expect("a data set has one value a picture and attribute");
-            Targets::Binary { names: names.clone(), values }
-        }
-        Labels::Classes { names, labels } => {
-            Targets::Classes { names: names.clone(), labels: labels.clone() }
-        }
-        Labels::Real { names, values } => {
-            let rows = values.len() / names.len().max(1);
-            let values = Array2::from_shape_vec((rows, names.len()), values.clone());
-            let values = values.expect("a data set has one value a picture and number");
-            Targets::Real { names: names.clone(), values }
-        }
-    }
 }
 
 #[cfg(test)]

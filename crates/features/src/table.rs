@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
+use vdvae_datasets::Labels;
 
 use crate::{Error, Result};
 
@@ -57,6 +58,29 @@ impl Targets {
             },
             Self::Real { names, values } => {
                 Self::Real { names: names.clone(), values: values.select(Axis(0), rows) }
+            }
+        }
+    }
+}
+
+impl From<&Labels> for Targets {
+    /// The labels of a data set, as they are.
+    fn from(labels: &Labels) -> Self {
+        fn table<T: Clone>(names: &[String], values: &[T]) -> Array2<T> {
+            let rows = values.len() / names.len().max(1);
+            let table = Array2::from_shape_vec((rows, names.len()), values.to_vec());
+            table.expect("a data set has one value a picture and name")
+        }
+        match labels {
+            Labels::None => Self::None,
+            Labels::Binary { names, values } => {
+                Self::Binary { names: names.clone(), values: table(names, values) }
+            }
+            Labels::Classes { names, labels } => {
+                Self::Classes { names: names.clone(), labels: labels.clone() }
+            }
+            Labels::Real { names, values } => {
+                Self::Real { names: names.clone(), values: table(names, values) }
             }
         }
     }

@@ -39,6 +39,6 @@ mod tests;
 pub use classifier::Classifier;
 pub use episode::{Episode, EpisodeConfig, EpisodeSampler};
 pub use evaluate::{FewShot, score_episodes};
-pub use result::{EvaluatedEpisodes, compare_episodes};
+pub use result::{EvaluatedEpisodes, compare_episodes, few_shot};
 pub use rows::column_mean;
 pub use scores::EpisodeScores;

@@ -1,10 +1,16 @@
 //! What a few-shot evaluation leaves behind.
 
+use vdvae_features::FeatureTable;
+
 use super::classifier::Classifier;
+use super::episode::EpisodeConfig;
 use super::evaluate::FewShot;
+use super::rows::column_mean;
 use super::scores::EpisodeScores;
 use crate::compare::{Entry, compare_entries};
 use crate::result::{Comparison, EpisodeInfo, Metric, Origin, ProbeResult};
+use crate::who::class_of_rows;
+use crate::{Error, Result};
 
 /// A result, and the accuracies behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +73,32 @@ impl EvaluatedEpisodes {
     pub fn with_origin(self, origin: Origin) -> Self {
         Self { result: self.result.with_origin(origin), ..self }
     }
+}
+
+/// Scores a classifier on sampled episodes of test rows, which are the same for every table of the
+/// same rows. Features are centred on the mean of `base`, rows of other classes.
+///
+/// Episodes are of the classes of the test rows, or of their groups (people) where they have none.
+/// The result is one of latents without layers until [`EvaluatedEpisodes::with_origin`] says more.
+///
+/// # Errors
+/// [`Error::Episodes`] where the test rows have neither classes nor groups; those of
+/// [`FewShot::new`], [`FewShot::evaluate`] and [`column_mean`].
+pub fn few_shot(
+    base: &FeatureTable,
+    test: &FeatureTable,
+    config: EpisodeConfig,
+    episodes: u64,
+    classifier: Classifier,
+) -> Result<EvaluatedEpisodes> {
+    let classes = class_of_rows(&test.targets, test.groups.as_deref());
+    let classes = classes.ok_or_else(|| Error::Episodes {
+        expected: "rows with classes or groups".to_owned(),
+        found: "neither".to_owned(),
+    })?;
+    let few_shot = FewShot::new(&classes, config, episodes)?;
+    let scores = few_shot.evaluate(test.view(), &column_mean(base.view())?, classifier)?;
+    Ok(EvaluatedEpisodes::sampled(&few_shot, classifier, scores))
 }
 
 /// Paired differences between results of one task on the same episodes, within one classifier and

@@ -34,6 +34,7 @@ mod projection;
 mod protocol;
 mod result;
 mod scorer;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -42,3 +43,4 @@ pub use projection::Projection;
 pub use protocol::{Verification, verify, verify_each};
 pub use result::compare_verification;
 pub use scorer::{Scorer, Training, VerificationScore};
+pub use table::verify_table;

@@ -4,6 +4,6 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    vdvae_cli::settle();
+    vdvae_cli::set_up_process();
     vdvae_cli::probe_main()
 }

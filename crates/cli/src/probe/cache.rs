@@ -1,18 +1,16 @@
-//! The cache of features: its flags, its use while probing, and `vdvae-probe cache`.
+//! The cache of features: its flags, and `vdvae-probe cache`.
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use vdvae_features::{
-    CacheContents, CacheEntry, CachedSources, Extracted, Extraction, FeatureCache, Source,
-};
+use vdvae_features::{CacheContents, CacheEntry, FeatureCache};
 
-use crate::common::{print, usage};
+use crate::exit::usage;
+use crate::output::print;
 
 /// Where features are kept.
 #[derive(Debug, Clone, clap::Args)]
@@ -80,65 +78,6 @@ impl CacheArgs {
                 })
             }
         }
-    }
-}
-
-/// Reads the features of all sources, through the cache where there is one.
-pub(super) struct FeatureReader<'a> {
-    sources: Vec<Source<'a>>,
-    cached: Option<CachedSources<'a>>,
-    /// Tables that the cache had, of all that were read.
-    reused: usize,
-    tables: usize,
-    seconds: Duration,
-}
-
-impl<'a> FeatureReader<'a> {
-    /// Sources come with the names that `cache list` shows.
-    pub(super) fn new(
-        cache: Option<&'a FeatureCache>,
-        sources: &[(&str, Source<'a>)],
-        exact: bool,
-    ) -> Result<Self> {
-        let start = Instant::now();
-        let cached = cache.map(|cache| cache.sources(sources, exact)).transpose()?;
-        let sources = sources.iter().map(|(_, source)| *source).collect();
-        Ok(Self { sources, cached, reused: 0, tables: 0, seconds: start.elapsed() })
-    }
-
-    /// The tables of one split. Warnings go to stderr, above the bar.
-    pub(super) fn read(
-        &mut self,
-        extraction: &Extraction<'_>,
-        bar: &ProgressBar,
-    ) -> Result<Extracted> {
-        let start = Instant::now();
-        let progress = |n| bar.inc(n as u64);
-        let extracted = match &self.cached {
-            None => extraction.run(&self.sources, progress)?,
-            Some(cached) => {
-                let (extracted, used) = cached.get_or_extract(extraction, progress)?;
-                bar.suspend(|| {
-                    used.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-                });
-                self.reused += used.reused;
-                extracted
-            }
-        };
-        self.tables += extracted.tables.len();
-        self.seconds += start.elapsed();
-        Ok(extracted)
-    }
-
-    /// Says how long the features took, where someone is watching.
-    pub(super) fn finish(&self, bar: &ProgressBar) {
-        bar.println(format!(
-            "features: {:.2} s, {} of {} tables from the cache",
-            self.seconds.as_secs_f64(),
-            self.reused,
-            self.tables,
-        ));
-        bar.finish_and_clear();
     }
 }
 

@@ -11,7 +11,10 @@ use vdvae_features::{Extraction, Source};
 use vdvae_probes::{Prediction, SavedProbe};
 use vdvae_report::{predictions_csv, predictions_table};
 
-use crate::common::{Common, LoadedModel, ModelArgs, print, usage};
+use crate::common::Common;
+use crate::exit::usage;
+use crate::model::{LoadedModel, ModelArgs};
+use crate::output::print;
 
 /// Predict targets of pictures with a probe that --save-probe wrote.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use vdvae_model::{Checkpoint, write_safetensors};
 
-use crate::common::{NetworkArgs, check_writable, print, usage, usage_if_no_config};
 use crate::download::find_checkpoint;
+use crate::exit::usage;
+use crate::model::{NetworkArgs, usage_if_no_config};
+use crate::output::{check_writable, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -9,9 +9,10 @@ use vdvae_features::read_layers;
 use vdvae_io::write_png;
 use vdvae_model::Vdvae;
 
-use crate::common::{
-    Common, ModelArgs, cannot_write, check_temperature, check_writable, print, progress, usage,
-};
+use crate::common::{Common, check_temperature};
+use crate::exit::usage;
+use crate::model::ModelArgs;
+use crate::output::{cannot_write, check_writable, print, progress};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -8,7 +8,11 @@ use serde_json::json;
 use vdvae_datasets::{Dataset, Preparation, Split, load_batch};
 use vdvae_model::{Noise, Vdvae};
 
-use crate::common::{Common, DataArgs, ModelArgs, print, progress, report_skipped, usage};
+use crate::common::Common;
+use crate::data::DataArgs;
+use crate::exit::usage;
+use crate::model::ModelArgs;
+use crate::output::{print, progress, report_skipped};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -42,7 +46,7 @@ struct Totals {
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let split: Split = args.split.parse().map_err(usage)?;
-    let on_bad = args.source.on_bad_image()?;
+    let on_bad = args.source.on_bad_image;
     let seeded = match args.posterior.as_str() {
         "sample" => true,
         "mean" => false,

@@ -11,10 +11,11 @@ use vdvae_features::{
     extract_pictures, selection_parts,
 };
 
-use crate::common::{
-    Common, DataArgs, LoadedModel, ModelArgs, SamplesArg, check_writable, print, progress,
-    report_skipped, usage,
-};
+use crate::common::{Common, SamplesArg};
+use crate::data::DataArgs;
+use crate::exit::usage;
+use crate::model::{LoadedModel, ModelArgs};
+use crate::output::{check_writable, print, progress, report_skipped};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -101,7 +102,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let statistic: Statistic = args.statistic.parse().map_err(usage)?;
     let pooling: Pooling = args.pool.parse().map_err(usage)?;
     let layers: LayerSelection = args.layers.parse().map_err(usage)?;
-    let on_bad = args.source.on_bad_image()?;
+    let on_bad = args.source.on_bad_image;
     FileFormat::of(&args.out).map_err(usage)?;
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;

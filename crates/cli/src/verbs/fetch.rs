@@ -4,8 +4,10 @@ use anyhow::Result;
 use serde_json::json;
 use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
 
-use crate::common::{Common, print, usage};
+use crate::common::Common;
 use crate::download::hub_options;
+use crate::exit::usage;
+use crate::output::print;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -7,7 +7,9 @@ use anyhow::Result;
 use candle_core::Device;
 use serde_json::json;
 
-use crate::common::{Common, LoadedModel, ModelArgs, NetworkArgs, print};
+use crate::common::Common;
+use crate::model::{LoadedModel, ModelArgs, NetworkArgs};
+use crate::output::print;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::common::{Common, exit_with, parse};
+use crate::common::Common;
+use crate::exit::{exit_with, parse};
 use crate::train;
 
 /// Train, evaluate, read, sample and convert Very Deep VAEs.

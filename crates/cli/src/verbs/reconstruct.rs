@@ -9,9 +9,11 @@ use vdvae_features::LayerSelection;
 use vdvae_io::Grid;
 use vdvae_model::{Images, Vdvae};
 
-use crate::common::{
-    Common, DataArgs, ModelArgs, cannot_write, check_temperature, check_writable, print, usage,
-};
+use crate::common::{Common, check_temperature};
+use crate::data::DataArgs;
+use crate::exit::usage;
+use crate::model::ModelArgs;
+use crate::output::{cannot_write, check_writable, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -87,7 +89,7 @@ fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
         let pictures = args.images.iter().map(open).collect::<Result<Vec<_>>>()?;
         return Ok(pictures.to_pixels(size, model.device())?);
     }
-    let on_bad = args.source.on_bad_image()?;
+    let on_bad = args.source.on_bad_image;
     let dataset = args.source.open(&args.data, &[Split::Test])?;
     dataset.require(&[Split::Test])?;
     let total = dataset.len(Split::Test);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use vdvae_io::Grid;
 
-use crate::common::{Common, ModelArgs, cannot_write, check_temperature, check_writable, print};
+use crate::common::{Common, check_temperature};
+use crate::model::ModelArgs;
+use crate::output::{cannot_write, check_writable, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,16 +1,17 @@
-//! The sets of features that are scored, one after the other.
+//! The lines of the table, one source and selection after the other.
 
-use anyhow::Result;
 use vdvae_features::{FeatureColumn, LayerSelection};
 use vdvae_model::LayerShape;
-use vdvae_probes::{Origin, Source, nested_order, shuffle_targets};
+use vdvae_probes::{FeatureInfo, Origin, Source, shuffle_targets};
 
-use super::plan::Plan;
-use super::tables::{Splits, reduce, selected};
-use super::targets::Subset;
+use crate::candidate::{Candidate, Splits};
+use crate::error::Result;
+use crate::experiment::Experiment;
+use crate::selections::selected;
+use crate::tables::reduce;
 
 /// One source and selection.
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     source: Source,
     /// None for pixels and their components.
     selection: Option<LayerSelection>,
@@ -19,17 +20,14 @@ pub(super) struct Line<'a> {
     tables: &'a Splits,
 }
 
-/// Features to score, and where they came from.
-pub(super) struct Candidate {
-    pub(super) origin: Origin,
-    pub(super) tables: Splits,
-}
-
 /// Latents first, then the controls, each with every selection.
-pub(super) fn lines<'a>(plan: &Plan, tables: &'a [(Source, Splits)]) -> Vec<Line<'a>> {
+pub(crate) fn lines<'a>(
+    experiment: &Experiment<'_>,
+    tables: &'a [(Source, Splits)],
+) -> Vec<Line<'a>> {
     let of_layers = |source, tables| {
-        plan.selections.iter().map(move |&selection| {
-            let layers = selected(plan.loaded.model.config(), selection);
+        experiment.selections.iter().map(move |&selection| {
+            let layers = selected(experiment.model.config(), selection);
             Line { source, selection: Some(selection), layers, tables }
         })
     };
@@ -41,7 +39,7 @@ pub(super) fn lines<'a>(plan: &Plan, tables: &'a [(Source, Splits)]) -> Vec<Line
             lines.extend(of_layers(*source, tables));
         }
     }
-    if plan.controls.contains(&Source::ShuffledLabels) {
+    if experiment.controls.contains(&Source::ShuffledLabels) {
         lines.extend(of_layers(Source::ShuffledLabels, &tables[0].1));
     }
     lines
@@ -49,37 +47,54 @@ pub(super) fn lines<'a>(plan: &Plan, tables: &'a [(Source, Splits)]) -> Vec<Line
 
 impl Line<'_> {
     /// The features as pooled, and where there are more columns than are to be matched, reduced.
-    pub(super) fn candidates(&self, plan: &Plan) -> Result<Vec<Candidate>> {
+    pub(crate) fn candidates(&self, experiment: &Experiment<'_>) -> Result<Vec<Candidate>> {
         let tables = self.tables.each_ref().map(|table| {
             let table = match self.selection {
                 Some(_) => table.select_columns(|column| self.keeps(column)),
                 None => table.clone(),
             };
             match self.source {
-                Source::ShuffledLabels => shuffle_targets(&table, plan.bootstrap.seed),
+                Source::ShuffledLabels => shuffle_targets(&table, experiment.seed),
                 _ => table,
             }
         });
         let columns = tables[0].features.ncols();
+        let config = experiment.model.config();
         let origin = Origin {
             source: self.source,
             layers: self.selection,
-            resolution: self.selection.and_then(|s| s.resolution(plan.loaded.model.config())),
+            resolution: self.selection.and_then(|selection| selection.resolution(config)),
             columns,
             matched_columns: None,
             train_fraction: 1.0,
             label_seed: None,
         };
         let mut candidates = Vec::new();
-        if let Some((most, kind)) = plan.matching
-            && columns > most
+        if let Some(most) = experiment.matching
+            && columns > most.columns
         {
-            let tables = reduce(&tables, kind, most, plan.bootstrap.seed)?;
+            let tables = reduce(&tables, most.kind, most.columns, experiment.seed)?;
             let matched_columns = Some(tables[0].features.ncols());
-            candidates.push(Candidate { origin: Origin { matched_columns, ..origin }, tables });
+            let origin = Origin { matched_columns, ..origin };
+            candidates.push(Candidate { origin, tables, features: None });
         }
-        candidates.insert(0, Candidate { origin, tables });
+        let features = self.features(experiment);
+        candidates.insert(0, Candidate { origin, tables, features });
         Ok(candidates)
+    }
+
+    fn features(&self, experiment: &Experiment<'_>) -> Option<FeatureInfo> {
+        let selection = self.selection.filter(|_| self.source == Source::Latents)?;
+        let spec = experiment.spec;
+        Some(FeatureInfo {
+            network: experiment.model_name.clone(),
+            sha256: experiment.model_sha256.clone()?,
+            layers: selection,
+            statistic: spec.statistic,
+            pooling: spec.pooling,
+            seed: spec.seed,
+            samples: spec.samples,
+        })
     }
 
     fn keeps(&self, column: &FeatureColumn) -> bool {
@@ -88,23 +103,5 @@ impl Line<'_> {
                 Some(index) => layer.index == index,
                 None => column.resolution == Some(layer.resolution),
             })
-    }
-}
-
-impl Candidate {
-    /// The same features with some of the training and validation rows, and all test rows.
-    pub(super) fn subset(&self, subset: Subset) -> Self {
-        let origin =
-            Origin { train_fraction: subset.fraction, label_seed: subset.seed, ..self.origin };
-        let [train, valid, test] = &self.tables;
-        let part = |table: &vdvae_features::FeatureTable| match subset.seed {
-            None => table.clone(),
-            Some(seed) => {
-                let order = nested_order(&table.targets, table.rows(), seed);
-                let size = (subset.fraction * table.rows() as f64).round().max(1.0) as usize;
-                table.select_rows(&order[..size])
-            }
-        };
-        Self { origin, tables: [part(train), part(valid), test.clone()] }
     }
 }

@@ -1,0 +1,71 @@
+//! The pictures that flags ask for.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, Split, TargetColumn};
+
+use crate::download::hub_options;
+use crate::exit::usage;
+
+/// Which pictures to read.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DataArgs {
+    /// The data set's own folder or archive; $VDVAE_DATA is a folder that holds several by name
+    /// [example: --data-root data/celeba]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// CelebA: a file of splits in place of list_eval_partition.txt
+    /// [example: --partition my_split.txt]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) partition: Option<PathBuf>,
+    /// Columns of csv:FILE to predict, with their types where those are not to be found from the
+    /// cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) targets: Vec<TargetColumn>,
+    /// What happens to a picture that cannot be read [example: --on-bad-image skip]
+    #[arg(long, value_name = "fail|skip", default_value = "fail")]
+    pub(crate) on_bad_image: OnBadImage,
+}
+
+impl DataArgs {
+    /// Opens a data set by the name it has in the registry, for these splits: others may be left
+    /// out where they would have to be downloaded.
+    ///
+    /// Splits and rendered pictures have a seed of their own, which never changes: with another
+    /// one, pictures a network was trained on would turn up in its test split.
+    pub(crate) fn open(&self, name: &str, splits: &[Split]) -> Result<Box<dyn Dataset>> {
+        if !self.targets.is_empty() && name != "csv" && !name.starts_with("csv:") {
+            let expected = "expected csv:FILE, which has columns to choose from";
+            return Err(usage(format!("--targets: {expected}, found {name}")));
+        }
+        vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)
+    }
+
+    /// Where a data set lies.
+    pub(crate) fn locate(&self, name: &str) -> Result<PathBuf> {
+        vdvae_datasets::locate(name, &self.options(&[])).map_err(not_found)
+    }
+
+    fn options(&self, splits: &[Split]) -> OpenOptions {
+        OpenOptions {
+            targets: self.targets.clone(),
+            data_root: self.data_root.clone(),
+            partition: self.partition.clone(),
+            splits: splits.to_vec(),
+            hub: hub_options(),
+            ..OpenOptions::from_env()
+        }
+    }
+}
+
+/// A name or a path that was not given right is a mistake in what was asked for.
+fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
+    match error {
+        vdvae_datasets::Error::UnknownDataset { .. }
+        | vdvae_datasets::Error::NoPath { .. }
+        | vdvae_datasets::Error::NoData { .. }
+        | vdvae_datasets::Error::Address(_) => usage(error),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The network that flags ask for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use candle_core::Device;
+use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
+
+use crate::common::Common;
+use crate::download::find_checkpoint;
+use crate::exit::usage;
+
+/// Which network to load.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Checkpoint: a .safetensors file of ours, a published PyTorch .th file with --preset or
+    /// --config, hf:OWNER/REPO[/FILE], or a name that `vdvae fetch` knows; the built-in model
+    /// without it [example: --checkpoint model.safetensors]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// The configuration of a checkpoint that does not carry its own.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct NetworkArgs {
+    /// A published or built-in configuration [example: --preset imagenet64]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) preset: Option<Preset>,
+    /// A configuration as JSON [example: --config config.json]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl NetworkArgs {
+    /// The configuration asked for, if any.
+    pub(crate) fn config(&self) -> Result<Option<VdvaeConfig>> {
+        if let Some(preset) = self.preset {
+            return Ok(Some(preset.config()));
+        }
+        let Some(path) = &self.config else { return Ok(None) };
+        let config = VdvaeConfig::read(path).map_err(|error| match error {
+            // What is wrong with a value is said without the file it came from.
+            vdvae_model::Error::Config { .. } => {
+                anyhow::Error::new(error).context(path.display().to_string())
+            }
+            other => other.into(),
+        })?;
+        Ok(Some(config))
+    }
+}
+
+/// A network and what identifies it.
+pub(crate) struct LoadedModel {
+    pub(crate) model: Vdvae,
+    /// Checkpoint's file name, or `built-in`.
+    pub(crate) name: String,
+    /// SHA-256 of the weights file.
+    pub(crate) sha256: String,
+    pub(crate) metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// Reads a checkpoint and builds its network.
+pub(crate) fn load_checkpoint(
+    path: &Path,
+    network: &NetworkArgs,
+    device: &Device,
+) -> Result<LoadedModel> {
+    let given = network.config()?;
+    let found = find_checkpoint(path)?;
+    let (path, preset) = (found.path.as_path(), found.preset);
+    let given = given.or_else(|| preset.map(|preset| preset.config()));
+    let checkpoint = Checkpoint::read(path)?;
+    let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
+    // Here, where the file's name is known to the message.
+    checkpoint.check(&config)?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(LoadedModel {
+        model: Vdvae::new(&config, &checkpoint.weights, device)?,
+        name,
+        sha256: checkpoint.sha256,
+        metadata: checkpoint.metadata,
+    })
+}
+
+/// A missing configuration is a missing flag.
+pub(crate) fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
+    match error {
+        vdvae_model::Error::NoConfig { .. } => usage(error),
+        other => other.into(),
+    }
+}
+
+impl ModelArgs {
+    /// The network asked for, or the built-in one, where and in the numbers asked for.
+    pub(crate) fn load(&self, common: &Common) -> Result<LoadedModel> {
+        let device = common.device.open()?;
+        common.device.precision_on(&device)?;
+        let LoadedModel { model, name, sha256, metadata } = self.load_on(&device)?;
+        Ok(LoadedModel { model: common.device.settle(model)?, name, sha256, metadata })
+    }
+
+    /// The same on a device, in float32.
+    pub(crate) fn load_on(&self, device: &Device) -> Result<LoadedModel> {
+        match &self.checkpoint {
+            Some(path) => load_checkpoint(path, &self.network, device),
+            None if self.network.preset.is_some() || self.network.config.is_some() => Err(usage(
+                "--preset and --config describe a checkpoint: expected --checkpoint FILE",
+            )),
+            None => {
+                let checkpoint = vdvae_model::builtin_checkpoint()?;
+                let config = checkpoint.resolve_config(None)?;
+                Ok(LoadedModel {
+                    model: Vdvae::new(&config, &checkpoint.weights, device)?,
+                    name: "built-in".into(),
+                    sha256: checkpoint.sha256,
+                    metadata: checkpoint.metadata,
+                })
+            }
+        }
+    }
+}

@@ -1,14 +1,14 @@
 //! The paired bootstrap over rows or whole groups.
 //!
-//! A replicate never copies rows: it is how often each row was drawn, and a [`Statistic`] is
+//! A replicate never copies rows: it is how often each row was drawn, and an [`Estimator`] is
 //! computed with those counts as weights. Which rows a replicate draws depends on the seed and the
-//! number of the replicate alone, so that every statistic of the same rows sees the same
+//! number of the replicate alone, so that every estimator of the same rows sees the same
 //! replicates, and differences between them have intervals of their own ([`Replicated::minus`]).
 //!
 //! Replicates are computed [`LANES`] at a time: one pass over the sorted rows serves all of them.
 
+mod estimator;
 mod interval;
-mod statistic;
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,8 @@ use rayon::prelude::*;
 
 use crate::{Error, Result};
 
+pub use estimator::{Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, TestScores};
 pub use interval::{PairedDifference, Replicated};
-pub use statistic::{MeanAccuracy, MeanAuroc, MeanR2, Statistic, TestScores};
-
-/// Replicates computed together.
-pub const LANES: usize = 8;
-
-/// How often one row was drawn in each of [`LANES`] replicates.
-pub type Counts = [u32; LANES];
 
 /// How many replicates, and their seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,16 +82,16 @@ impl Resamples {
         self.starts.len() - 1
     }
 
-    /// A statistic on the rows themselves and on every replicate, in order, whatever the number of
+    /// An estimate on the rows themselves and on every replicate, in order, whatever the number of
     /// threads.
     ///
     /// # Panics
-    /// When the statistic has other rows than the resamples.
-    pub fn replicate(&self, statistic: &impl Statistic) -> Replicated {
-        assert_eq!(statistic.rows(), self.rows, "the same rows");
-        let value = statistic.value();
+    /// When the estimator has other rows than the resamples.
+    pub fn replicate(&self, estimator: &impl Estimator) -> Replicated {
+        assert_eq!(estimator.rows(), self.rows, "the same rows");
+        let value = estimator.value();
         let replicates = match value {
-            Some(_) => self.map(|counts| statistic.weighted(counts)),
+            Some(_) => self.map(|counts| estimator.weighted(counts)),
             None => Vec::new(),
         };
         let mut replicates: Vec<Option<f64>> = replicates.into_iter().flatten().collect();

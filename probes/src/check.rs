@@ -1,5 +1,6 @@
 //! What tables must have in common before something is fitted on them.
 
+use ndarray::{Array2, Axis, concatenate};
 use vdvae_features::{FeatureTable, Targets};
 
 use crate::{Error, Result};
@@ -93,4 +94,25 @@ pub(crate) fn has_two_values(targets: &Targets, output: usize) -> bool {
         }
         Targets::None | Targets::Classes { .. } => true,
     }
+}
+
+/// The targets of one table's rows, then those of another's; both tables were checked.
+pub(crate) fn joined(first: &Targets, second: &Targets) -> Targets {
+    match (first, second) {
+        (Targets::Binary { names, values: a }, Targets::Binary { values: b, .. }) => {
+            Targets::Binary { names: names.clone(), values: under(a, b) }
+        }
+        (Targets::Real { names, values: a }, Targets::Real { values: b, .. }) => {
+            Targets::Real { names: names.clone(), values: under(a, b) }
+        }
+        (Targets::Classes { names, labels: a }, Targets::Classes { labels: b, .. }) => {
+            Targets::Classes { names: names.clone(), labels: [&a[..], &b[..]].concat() }
+        }
+        _ => unreachable!("tables were checked to have the same kind of targets"),
+    }
+}
+
+fn under<T: Copy>(a: &Array2<T>, b: &Array2<T>) -> Array2<T> {
+    concatenate(Axis(0), &[a.view(), b.view()])
+        .expect("tables were checked to have the same targets")
 }

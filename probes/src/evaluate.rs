@@ -61,9 +61,9 @@ impl Fitted {
         check("test", test, &self.targets, self.columns)?;
         let scores = self.predict(test.view())?;
         let resamples = Resamples::new(test.rows(), test.groups.as_deref(), bootstrap)?;
-        let statistic = TestScores::new(&test.targets, scores.view());
+        let estimator = TestScores::new(&test.targets, scores.view());
         let replicated =
-            statistic.map_or_else(Replicated::default, |scores| resamples.replicate(&scores));
+            estimator.map_or_else(Replicated::default, |scores| resamples.replicate(&scores));
         let (metric, per_target) = match &test.targets {
             Targets::Binary { names, values } => {
                 (Metric::Auroc, self.binary_targets(names, values, scores.view()))

@@ -72,8 +72,8 @@ mod verification;
 mod who;
 
 pub use bootstrap::{
-    Bootstrap, Counts, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference, Replicated,
-    Resamples, Statistic, TestScores,
+    Bootstrap, Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference,
+    Replicated, Resamples, TestScores,
 };
 pub use centroid::CentroidProbe;
 pub use compare::{compare, set_selectivity};

@@ -8,7 +8,7 @@
 use ndarray::{Array1, Array2, Axis, concatenate};
 use vdvae_features::{FeatureTable, Targets};
 
-use crate::check::check_fit;
+use crate::check::{check_fit, joined};
 use crate::logistic::{Design, Fit, Job, Response, Settings, Solver, decisions, fit};
 use crate::probe::{Choice, Fitted, Linear, Probe};
 use crate::standardise::Standardiser;
@@ -49,16 +49,17 @@ impl Probe for LinearProbe {
     fn fit(&self, train: &FeatureTable, valid: &FeatureTable) -> Result<Fitted> {
         check_fit(train, valid)?;
         let strengths = strongest_first(&self.strengths)?;
-        let labels = Labels::of(&train.targets)?;
+        let labels = by_target(&train.targets)?;
+        let responses = responses(&train.targets, &labels);
         let standardiser = Standardiser::of(train.view())?;
         let features = [standardiser.apply(train.view())?, standardiser.apply(valid.view())?];
-        let sweep = self.sweep(&features[0], &labels, &strengths)?;
+        let sweep = self.sweep(&features[0], &responses, &strengths)?;
         let candidates = candidates(&sweep, strengths.len(), &features[1]);
         let best = select::best(&candidates, &valid.targets);
-        let chosen =
-            self.refit(&features, &labels, &Labels::of(&valid.targets)?, &|regression| {
-                (strengths[best[regression]], sweep[regression][best[regression]].as_ref())
-            })?;
+        let both = joined(&train.targets, &valid.targets);
+        let chosen = self.refit(&features, &both, &|regression| {
+            (strengths[best[regression]], sweep[regression][best[regression]].as_ref())
+        })?;
         let classes = matches!(train.targets, Targets::Classes { .. });
         let converged = |regression: usize, refit: &Fit| {
             refit.converged && sweep[regression].iter().flatten().all(|fit| fit.converged)
@@ -69,62 +70,36 @@ impl Probe for LinearProbe {
                 neighbours: None,
                 converged: Some(converged(regression, refit)),
             });
-            std::iter::repeat_n(choice, labels[regression].outputs())
+            std::iter::repeat_n(choice, responses[regression].outputs())
         });
-        let model = linear(&chosen, &labels, standardiser, classes);
+        let model = linear(&chosen, &responses, standardiser, classes);
         Ok(Fitted::new(self, train, choices.collect(), model))
     }
 }
 
-/// What one regression predicts: a binary target, or all classes together.
-#[derive(Debug, Clone)]
-enum Labels {
-    Binary(Vec<i8>),
-    Classes { labels: Vec<u32>, classes: usize },
+/// What the regressions predict: one a binary target, or a single one of all classes.
+fn responses<'a>(targets: &'a Targets, by_target: &'a Array2<i8>) -> Vec<Response<'a>> {
+    match targets {
+        Targets::Classes { names, labels } => {
+            vec![Response::Classes { labels, classes: names.len() }]
+        }
+        _ => {
+            let rows = by_target.rows().into_iter();
+            rows.map(|row| Response::Binary(row.to_slice().expect("each in one piece"))).collect()
+        }
+    }
 }
 
-impl Labels {
-    /// One entry a regression.
-    fn of(targets: &Targets) -> Result<Vec<Self>> {
-        match targets {
-            Targets::None => Ok(Vec::new()),
-            Targets::Binary { values, .. } => {
-                Ok(values.columns().into_iter().map(|c| Self::Binary(c.to_vec())).collect())
-            }
-            Targets::Classes { names, labels } => {
-                Ok(vec![Self::Classes { labels: labels.clone(), classes: names.len() }])
-            }
-            Targets::Real { .. } => Err(Error::UnsupportedTargets {
-                probe: "logistic",
-                what: "real-valued targets",
-                instead: "ridge or knn",
-            }),
-        }
-    }
-
-    fn outputs(&self) -> usize {
-        match self {
-            Self::Binary(_) => 1,
-            Self::Classes { classes, .. } => *classes,
-        }
-    }
-
-    fn response(&self) -> Response<'_> {
-        match self {
-            Self::Binary(labels) => Response::Binary(labels),
-            Self::Classes { labels, classes } => Response::Classes { labels, classes: *classes },
-        }
-    }
-
-    /// The rows of `self`, then those of `other`; both predict the same thing.
-    fn followed_by(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::Binary(a), Self::Binary(b)) => Self::Binary([&a[..], &b[..]].concat()),
-            (Self::Classes { labels: a, classes }, Self::Classes { labels: b, .. }) => {
-                Self::Classes { labels: [&a[..], &b[..]].concat(), classes: *classes }
-            }
-            _ => unreachable!("tables were checked to have the same kind of targets"),
-        }
+/// Binary labels, `(targets, N)`, so that those of a target lie in one piece; none of classes.
+fn by_target(targets: &Targets) -> Result<Array2<i8>> {
+    match targets {
+        Targets::Binary { values, .. } => Ok(values.t().as_standard_layout().into_owned()),
+        Targets::None | Targets::Classes { .. } => Ok(Array2::zeros((0, 0))),
+        Targets::Real { .. } => Err(Error::UnsupportedTargets {
+            probe: "logistic",
+            what: "real-valued targets",
+            instead: "ridge or knn",
+        }),
     }
 }
 
@@ -134,12 +109,11 @@ impl LinearProbe {
     fn sweep(
         &self,
         train: &Array2<f64>,
-        labels: &[Labels],
+        responses: &[Response<'_>],
         strengths: &[f64],
     ) -> Result<Vec<Vec<Option<Fit>>>> {
-        let mut jobs = Vec::with_capacity(labels.len() * strengths.len());
-        for labels in labels {
-            let response = labels.response();
+        let mut jobs = Vec::with_capacity(responses.len() * strengths.len());
+        for &response in responses {
             jobs.extend(strengths.iter().map(|&strength| Job { response, strength, start: None }));
         }
         let fits = fit(&Design::new(&[train.view()])?, &jobs, self.solver, self.settings)?;
@@ -151,22 +125,22 @@ impl LinearProbe {
     fn refit<'f>(
         &self,
         features: &[Array2<f64>; 2],
-        train: &[Labels],
-        valid: &[Labels],
+        targets: &Targets,
         chosen: &dyn Fn(usize) -> (f64, Option<&'f Fit>),
     ) -> Result<Vec<Option<Fit>>> {
-        let both: Vec<Labels> = train.iter().zip(valid).map(|(a, b)| a.followed_by(b)).collect();
+        let labels = by_target(targets)?;
+        let responses = responses(targets, &labels);
         let (mut regressions, mut jobs) = (Vec::new(), Vec::new());
-        for (regression, labels) in both.iter().enumerate() {
+        for (regression, &response) in responses.iter().enumerate() {
             let (strength, start) = chosen(regression);
             if start.is_some() {
-                jobs.push(Job { response: labels.response(), strength, start });
+                jobs.push(Job { response, strength, start });
                 regressions.push(regression);
             }
         }
         let [train, valid] = features;
         let design = Design::new(&[train.view(), valid.view()])?;
-        let mut fits = vec![None; both.len()];
+        let mut fits = vec![None; responses.len()];
         let refits = fit(&design, &jobs, self.solver, self.settings)?;
         for (regression, refit) in regressions.into_iter().zip(refits) {
             fits[regression] = refit;
@@ -203,22 +177,22 @@ fn candidates(
 /// The chosen fits as one model.
 fn linear(
     chosen: &[Option<Fit>],
-    labels: &[Labels],
+    responses: &[Response<'_>],
     standardiser: Standardiser,
     softmax: bool,
 ) -> Linear {
-    let outputs = labels.iter().map(Labels::outputs).sum();
+    let outputs = responses.iter().map(Response::outputs).sum();
     let mut weights = Array2::zeros((outputs, standardiser.mean.len()));
     let mut intercept = Array1::from_elem(outputs, f64::NAN);
     let mut at = 0;
-    for (fit, labels) in chosen.iter().zip(labels) {
-        for (output, index) in (at..at + labels.outputs()).enumerate() {
+    for (fit, response) in chosen.iter().zip(responses) {
+        for (output, index) in (at..at + response.outputs()).enumerate() {
             if let Some(fit) = fit {
                 weights.row_mut(index).assign(&fit.weights.row(output));
                 intercept[index] = fit.intercept[output];
             }
         }
-        at += labels.outputs();
+        at += response.outputs();
     }
     Linear { standardiser, weights, intercept, softmax }
 }

@@ -1,14 +1,17 @@
 //! Products, factors and eigenvectors of dense matrices, computed by faer on the current pool.
+//!
+//! faer and its kernels choose the instruction set by themselves, the widest that the machine has,
+//! whatever `VDVAE_INSTRUCTION_SET` says.
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par, Side};
-use ndarray::{Array2, ArrayView2, CowArray, Ix2, LinalgScalar};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, LinalgScalar};
 
 use crate::{Error, Result};
 
-/// `left · right`.
+/// `left · right`, for views of any strides.
 ///
 /// # Shapes
 /// `left`: `(m, k)`; `right`: `(k, n)`. Returns `(m, n)`.
@@ -33,15 +36,8 @@ pub(crate) fn add_product<T: ComplexField + LinalgScalar>(
     left: ArrayView2<'_, T>,
     right: ArrayView2<'_, T>,
 ) {
-    let (m, n) = into.dim();
-    assert_eq!((left.nrows(), right.dim()), (m, (left.ncols(), n)), "shapes of a matrix product");
-    if left.ncols() == 0 || m == 0 || n == 0 {
-        return;
-    }
-    let (left, right) = (contiguous(left), contiguous(right));
-    let slice = into.as_slice_mut().expect("sums of products are made in standard layout");
-    let into = MatMut::from_row_major_slice_mut(slice, m, n);
-    matmul(into, Accum::Add, faer_view(&left), faer_view(&right), T::one(), Par::rayon(0));
+    let into = faer_mut(into.view_mut());
+    matmul(into, Accum::Add, faer_view(left), faer_view(right), T::one(), Par::rayon(0));
 }
 
 /// Solves `matrix · x = right` for a positive definite matrix of which the lower half is read.
@@ -56,9 +52,8 @@ pub(crate) fn solve(
     right: &Array2<f64>,
     what: &'static str,
 ) -> Result<Array2<f64>> {
-    let (matrix, right) = (contiguous(matrix.view()), contiguous(right.view()));
-    let factor = faer_view(&matrix).llt(Side::Lower).map_err(|_| Error::Singular { what })?;
-    let solution = factor.solve(faer_view(&right));
+    let factor = faer_view(matrix.view()).llt(Side::Lower).map_err(|_| Error::Singular { what })?;
+    let solution = factor.solve(faer_view(right.view()));
     Ok(Array2::from_shape_fn((solution.nrows(), solution.ncols()), |(i, j)| solution[(i, j)]))
 }
 
@@ -68,9 +63,9 @@ pub(crate) fn solve(
 /// # Errors
 /// [`Error::Singular`] where the iteration does not converge.
 pub(crate) fn eigen(matrix: &Array2<f64>, what: &'static str) -> Result<(Vec<f64>, Array2<f64>)> {
-    let view = contiguous(matrix.view());
-    let found =
-        faer_view(&view).self_adjoint_eigen(Side::Lower).map_err(|_| Error::Singular { what })?;
+    let found = faer_view(matrix.view())
+        .self_adjoint_eigen(Side::Lower)
+        .map_err(|_| Error::Singular { what })?;
     let size = matrix.nrows();
     let values = (0..size).rev().map(|i| found.S()[i]).collect();
     let vectors = found.U();
@@ -79,29 +74,21 @@ pub(crate) fn eigen(matrix: &Array2<f64>, what: &'static str) -> Result<(Vec<f64
 
 /// An orthonormal basis of the columns of a tall matrix, `(m, n)` with `m ≥ n`.
 pub(crate) fn orthonormal(columns: &Array2<f64>) -> Array2<f64> {
-    let view = contiguous(columns.view());
-    let thin = faer_view(&view).qr().compute_thin_Q();
+    let thin = faer_view(columns.view()).qr().compute_thin_Q();
     Array2::from_shape_fn(columns.dim(), |(i, j)| thin[(i, j)])
 }
 
-/// The view itself where faer can read it in place, a copy otherwise.
-fn contiguous<T: LinalgScalar>(view: ArrayView2<'_, T>) -> CowArray<'_, T, Ix2> {
-    if view.is_standard_layout() || view.t().is_standard_layout() {
-        view.into()
-    } else {
-        view.to_owned().into()
-    }
+fn faer_view<T>(view: ArrayView2<'_, T>) -> MatRef<'_, T> {
+    let ((rows, columns), strides) = (view.dim(), view.strides());
+    // SAFETY: shape and strides are those of the view, whose numbers nobody changes while it lives.
+    unsafe { MatRef::from_raw_parts(view.as_ptr(), rows, columns, strides[0], strides[1]) }
 }
 
-fn faer_view<'a, T>(matrix: &'a CowArray<'_, T, Ix2>) -> MatRef<'a, T> {
-    let (rows, columns) = matrix.dim();
-    match matrix.as_slice() {
-        Some(slice) => MatRef::from_row_major_slice(slice, rows, columns),
-        None => {
-            let slice = matrix.as_slice_memory_order().expect("made contiguous");
-            MatRef::from_column_major_slice(slice, rows, columns)
-        }
-    }
+fn faer_mut<T>(mut view: ArrayViewMut2<'_, T>) -> MatMut<'_, T> {
+    let (rows, columns) = view.dim();
+    let (down, along) = (view.strides()[0], view.strides()[1]);
+    // SAFETY: shape and strides are those of the view, which is the only way to its numbers.
+    unsafe { MatMut::from_raw_parts_mut(view.as_mut_ptr(), rows, columns, down, along) }
 }
 
 #[cfg(test)]

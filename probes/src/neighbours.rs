@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 use vdvae_features::{FeatureTable, Targets};
 
-use crate::check::{check_fit, has_two_values};
+use crate::check::{check_fit, has_two_values, joined};
 use crate::matrix::product;
 use crate::probe::{Choice, Fitted, Model, Probe};
 use crate::standardise::Standardiser;
@@ -112,18 +112,7 @@ impl Neighbours {
     fn add(&mut self, table: &FeatureTable) -> Result<()> {
         let rows = unit_rows(table.view(), &self.standardiser)?;
         self.bank.append(Axis(0), rows.view()).expect("tables share their columns");
-        match (&mut self.votes, &table.targets) {
-            (Targets::Binary { values: a, .. }, Targets::Binary { values: b, .. }) => {
-                a.append(Axis(0), b.view()).expect("tables share their targets");
-            }
-            (Targets::Real { values: a, .. }, Targets::Real { values: b, .. }) => {
-                a.append(Axis(0), b.view()).expect("tables share their targets");
-            }
-            (Targets::Classes { labels: a, .. }, Targets::Classes { labels: b, .. }) => {
-                a.extend(b);
-            }
-            _ => unreachable!("tables were checked to have the same kind of targets"),
-        }
+        self.votes = joined(&self.votes, &table.targets);
         Ok(())
     }
 

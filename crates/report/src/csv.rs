@@ -2,52 +2,62 @@
 
 use std::path::Path;
 
-use vdvae_probes::{ProbeReport, ProbeResult, TargetResult};
+use vdvae_probes::{EpisodeInfo, ProbeReport, ProbeResult, TargetResult};
 
 use crate::{Result, error::write};
 
+/// What one column holds of a result and one of its targets.
+type Cell = fn(&ProbeReport, &ProbeResult, &TargetResult) -> String;
+
 /// The columns, in order.
-const HEADER: [&str; 39] = [
-    "task",
-    "model",
-    "sha256",
-    "data",
-    "seed",
-    "source",
-    "layers",
-    "resolution",
-    "columns",
-    "matched_columns",
-    "train_fraction",
-    "n_train",
-    "label_seed",
-    "probe",
-    "solver",
-    "metric",
-    "value",
-    "ci95_low",
-    "ci95_high",
-    "selectivity",
-    "target",
-    "auroc",
-    "average_precision",
-    "balanced_accuracy",
-    "accuracy",
-    "base_rate",
-    "r2",
-    "pearson",
-    "spearman",
-    "strength",
-    "neighbours",
-    "converged",
-    "ways",
-    "shots",
-    "queries",
-    "episodes",
-    "standard_error",
-    "tar_at_far_0.1",
-    "tar_at_far_0.01",
+const COLUMNS: [(&str, Cell); 39] = [
+    ("task", |report, _, _| report.task.clone()),
+    ("model", |report, _, _| report.model.name.clone()),
+    ("sha256", |report, _, _| report.model.sha256.clone().unwrap_or_default()),
+    ("data", |report, _, _| report.data.name.clone()),
+    ("seed", |report, _, _| report.seed.to_string()),
+    ("source", |_, result, _| result.source.to_string()),
+    ("layers", |_, result, _| optional(result.layers)),
+    ("resolution", |_, result, _| optional(result.resolution)),
+    ("columns", |_, result, _| result.columns.to_string()),
+    ("matched_columns", |_, result, _| optional(result.matched_columns)),
+    ("train_fraction", |_, result, _| result.train_fraction.to_string()),
+    ("n_train", |_, result, _| result.n_train.to_string()),
+    ("label_seed", |_, result, _| optional(result.label_seed)),
+    ("probe", |_, result, _| result.probe.clone()),
+    ("solver", |_, result, _| result.solver.clone()),
+    ("metric", |_, result, _| result.metric.name().to_owned()),
+    ("value", |_, result, _| optional(result.value)),
+    ("ci95_low", |_, result, _| optional(result.ci95.map(|[low, _]| low))),
+    ("ci95_high", |_, result, _| optional(result.ci95.map(|[_, high]| high))),
+    ("selectivity", |_, result, _| optional(result.selectivity)),
+    ("target", |_, _, target| target.target.clone()),
+    ("auroc", |_, _, target| optional(target.auroc)),
+    ("average_precision", |_, _, target| optional(target.average_precision)),
+    ("balanced_accuracy", |_, _, target| optional(target.balanced_accuracy)),
+    ("accuracy", |_, _, target| optional(target.accuracy)),
+    ("base_rate", |_, _, target| optional(target.base_rate)),
+    ("r2", |_, _, target| optional(target.r2)),
+    ("pearson", |_, _, target| optional(target.pearson)),
+    ("spearman", |_, _, target| optional(target.spearman)),
+    ("strength", |_, _, target| optional(target.strength)),
+    ("neighbours", |_, _, target| optional(target.neighbours)),
+    ("converged", |_, _, target| optional(target.converged)),
+    ("ways", |_, result, _| optional(shots(result, |info| info.ways))),
+    ("shots", |_, result, _| optional(shots(result, |info| info.shots))),
+    ("queries", |_, result, _| optional(shots(result, |info| info.queries))),
+    ("episodes", |_, result, _| optional(shots(result, |info| info.episodes))),
+    ("standard_error", |_, result, _| {
+        optional(result.verification.as_ref().map(|info| info.standard_error))
+    }),
+    ("tar_at_far_0.1", |_, result, _| optional(result.tar_at(0.1))),
+    ("tar_at_far_0.01", |_, result, _| optional(result.tar_at(0.01))),
 ];
+
+/// Of episodes, where the result is of some.
+fn shots<T>(result: &ProbeResult, of: impl Fn(&EpisodeInfo) -> T) -> Option<T> {
+    result.few_shot.as_ref().map(of)
+}
 
 /// The report as CSV with a header; undefined numbers are empty.
 ///
@@ -55,17 +65,16 @@ const HEADER: [&str; 39] = [
 /// [`Error::Csv`](crate::Error::Csv) where the text cannot be built.
 pub fn results_csv(report: &ProbeReport) -> Result<String> {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record(HEADER)?;
+    writer.write_record(COLUMNS.map(|(name, _)| name))?;
     for result in &report.results {
         // Episodes have no targets, and one line all the same.
         let none = [TargetResult::default()];
         let targets = if result.per_target.is_empty() { &none } else { &result.per_target[..] };
         for target in targets {
-            writer.write_record(record(report, result, target))?;
+            writer.write_record(COLUMNS.map(|(_, cell)| cell(report, result, target)))?;
         }
     }
-    let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
-    Ok(String::from_utf8(bytes).expect("every field is a string"))
+    text(writer)
 }
 
 /// Writes [`results_csv`] to `path`, atomically.
@@ -76,54 +85,15 @@ pub fn write_csv(path: &Path, report: &ProbeReport) -> Result<()> {
     write(path, results_csv(report)?.as_bytes())
 }
 
-/// A number or nothing.
-fn optional<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
+/// What was written.
+pub(crate) fn text(writer: ::csv::Writer<Vec<u8>>) -> Result<String> {
+    let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
+    Ok(String::from_utf8(bytes).expect("every field is a string"))
 }
 
-/// One line, in the order of the header.
-fn record(report: &ProbeReport, result: &ProbeResult, target: &TargetResult) -> [String; 39] {
-    [
-        report.task.clone(),
-        report.model.name.clone(),
-        report.model.sha256.clone().unwrap_or_default(),
-        report.data.name.clone(),
-        report.seed.to_string(),
-        result.source.to_string(),
-        optional(result.layers),
-        optional(result.resolution),
-        result.columns.to_string(),
-        optional(result.matched_columns),
-        result.train_fraction.to_string(),
-        result.n_train.to_string(),
-        optional(result.label_seed),
-        result.probe.clone(),
-        result.solver.clone(),
-        result.metric.name().to_owned(),
-        optional(result.value),
-        optional(result.ci95.map(|[low, _]| low)),
-        optional(result.ci95.map(|[_, high]| high)),
-        optional(result.selectivity),
-        target.target.clone(),
-        optional(target.auroc),
-        optional(target.average_precision),
-        optional(target.balanced_accuracy),
-        optional(target.accuracy),
-        optional(target.base_rate),
-        optional(target.r2),
-        optional(target.pearson),
-        optional(target.spearman),
-        optional(target.strength),
-        optional(target.neighbours),
-        optional(target.converged),
-        optional(result.few_shot.as_ref().map(|info| info.ways)),
-        optional(result.few_shot.as_ref().map(|info| info.shots)),
-        optional(result.few_shot.as_ref().map(|info| info.queries)),
-        optional(result.few_shot.as_ref().map(|info| info.episodes)),
-        optional(result.verification.as_ref().map(|info| info.standard_error)),
-        optional(result.tar_at(0.1)),
-        optional(result.tar_at(0.01)),
-    ]
+/// A number or nothing.
+pub(crate) fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 #[cfg(test)]

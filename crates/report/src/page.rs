@@ -19,6 +19,7 @@ mod plot;
 mod provenance;
 mod roc;
 mod scale;
+mod section;
 mod tables;
 mod view;
 
@@ -29,20 +30,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub use input::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
 use crate::{Result, error::write};
+use section::Section;
 use view::View;
 
 /// Everything that is not a number: colours of both themes, widths, tables.
 const STYLE: &str = include_str!("page/style.css");
-
-/// One part of the page under a heading of its own.
-struct Section {
-    /// Anchor, unique on the page.
-    id: &'static str,
-    /// Heading.
-    title: &'static str,
-    /// What is under it.
-    body: Markup,
-}
 
 /// The parts in reading order. Each looks at the whole input and stays away where it has nothing
 /// to show; a new part is a function here.

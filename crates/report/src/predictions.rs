@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use vdvae_probes::Prediction;
 
 use crate::Result;
+use crate::csv::{optional, text};
 use crate::table::layout::{Column, align};
 
 /// One line a picture and target.
@@ -46,13 +47,11 @@ pub fn predictions_csv(
 ) -> Result<String> {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     writer.write_record(["image", "target", "score", "probability"])?;
-    let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for (image, target, prediction) in lines(images, targets, predictions.view()) {
-        let (score, probability) = (number(prediction.score), number(prediction.probability));
+        let (score, probability) = (optional(prediction.score), optional(prediction.probability));
         writer.write_record([image, target, &score, &probability])?;
     }
-    let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
-    Ok(String::from_utf8(bytes).expect("every field is a string"))
+    text(writer)
 }
 
 fn lines<'a>(

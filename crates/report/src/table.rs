@@ -1,6 +1,7 @@
 //! Tables for the terminal: columns as wide as their widest cell, numbers flush right.
 
 pub(crate) mod layout;
+mod number;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use vdvae_probes::{
 };
 
 use layout::{Column, align};
+use number::{dash, score, signed};
 use rows::Row;
 
 /// Comparisons printed; the rest stand in results.json.
@@ -275,20 +277,6 @@ fn side(side: &Compared) -> String {
 
 fn layers(result: &ProbeResult) -> String {
     result.layers.map_or_else(dash, |layers| layers.to_string())
-}
-
-fn dash() -> String {
-    "-".to_owned()
-}
-
-/// Three digits, or a dash where undefined.
-fn score(value: Option<f64>) -> String {
-    value.map_or_else(dash, |value| format!("{value:.3}"))
-}
-
-/// Three digits and a sign, or a dash where undefined.
-fn signed(value: Option<f64>) -> String {
-    value.map_or_else(dash, |value| format!("{value:+.3}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-/// A statistic on the rows themselves and on every replicate.
+/// An estimate on the rows themselves and on every replicate.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Replicated {
     /// On the rows themselves; `None` where it is undefined.
@@ -21,19 +21,19 @@ pub struct Replicated {
     pub units: usize,
 }
 
-/// The difference of two statistics of the same rows.
+/// The difference of two estimates of the same rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedDifference {
     /// `a - b`.
     pub value: f64,
-    /// Its 95% interval over replicates that both statistics share.
+    /// Its 95% interval over replicates that both estimates share.
     pub ci95: Option<[f64; 2]>,
     /// Two-sided p-value of no difference; not corrected for the number of comparisons made.
     pub p_value: Option<f64>,
 }
 
 impl Replicated {
-    /// The 95% interval; `None` where the statistic is undefined, or fewer than two units or no
+    /// The 95% interval; `None` where the estimate is undefined, or fewer than two units or no
     /// replicates were drawn.
     pub fn interval(&self) -> Option<[f64; 2]> {
         self.value?;
@@ -57,7 +57,7 @@ impl Replicated {
         Some(PairedDifference { value, ci95, p_value })
     }
 
-    /// The mean of several statistics of the same rows, replicate by replicate, such as one probe
+    /// The mean of several estimates of the same rows, replicate by replicate, such as one probe
     /// on several draws of its training rows. Those that are undefined are left out.
     ///
     /// # Panics

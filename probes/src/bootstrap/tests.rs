@@ -48,8 +48,8 @@ fn weights_are_copies_of_rows() {
     let right: Vec<bool> = (0..60).map(|i| i % 4 == 1).collect();
     let resamples = resamples(60, None, 12, 3);
     let rows = drawn_rows(&resamples);
-    let check = |statistic: &dyn Fn() -> Replicated, expected: &dyn Fn(&[usize]) -> f64| {
-        let replicated = statistic();
+    let check = |estimator: &dyn Fn() -> Replicated, expected: &dyn Fn(&[usize]) -> f64| {
+        let replicated = estimator();
         assert_eq!(replicated.replicates.len(), 12);
         for (found, rows) in replicated.replicates.iter().zip(&rows) {
             assert_eq!(rows.len(), 60);
@@ -85,15 +85,15 @@ fn weights_are_copies_of_rows() {
 #[test]
 fn groups_are_drawn_whole_and_widen_the_interval() {
     let (labels, scores, groups) = grouped(5);
-    let statistic = MeanAuroc::new(labels.view(), scores.view());
-    let by_row = resamples(400, None, 400, 0).replicate(&statistic);
+    let estimator = MeanAuroc::new(labels.view(), scores.view());
+    let by_row = resamples(400, None, 400, 0).replicate(&estimator);
     let by_group = resamples(400, Some(&groups), 400, 0);
     for rows in drawn_rows(&by_group) {
         assert_eq!(rows.len(), 400);
         assert!(rows.chunks(10).all(|ten| ten.iter().all(|row| row / 10 == ten[0] / 10)));
     }
     // Ten equal rows a group: the deviation grows by about the root of ten.
-    let by_group = by_group.replicate(&statistic);
+    let by_group = by_group.replicate(&estimator);
     assert_eq!((by_row.units, by_group.units), (400, 40));
     assert!(width(&by_group) > 2.0 * width(&by_row), "{by_row:?} {by_group:?}");
     let [low, high] = by_group.interval().unwrap();
@@ -104,16 +104,16 @@ fn groups_are_drawn_whole_and_widen_the_interval() {
 #[test]
 fn the_same_on_one_thread_and_on_many() {
     let (labels, scores, groups) = grouped(6);
-    let statistic = MeanAuroc::new(labels.view(), scores.view());
+    let estimator = MeanAuroc::new(labels.view(), scores.view());
     let on = |threads, seed| {
         let resamples = resamples(400, Some(&groups), 200, seed);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| resamples.replicate(&statistic))
+        pool.install(|| resamples.replicate(&estimator))
     };
     assert_eq!(on(1, 9), on(3, 9));
     assert_ne!(on(1, 9), on(1, 10));
     // More replicates begin with those of fewer.
-    let more = resamples(400, Some(&groups), 205, 9).replicate(&statistic);
+    let more = resamples(400, Some(&groups), 205, 9).replicate(&estimator);
     assert_eq!((more.replicates.len(), &more.replicates[..200]), (205, &on(1, 9).replicates[..]));
 }
 
@@ -162,8 +162,8 @@ fn columns_that_were_not_fitted_are_left_out() {
 
 #[test]
 fn accuracy_interval_is_the_binomial_one() {
-    let statistic = MeanAccuracy { right: (0..1000).map(|i| i % 4 != 0).collect() };
-    let replicated = resamples(1000, None, 2000, 2).replicate(&statistic);
+    let estimator = MeanAccuracy { right: (0..1000).map(|i| i % 4 != 0).collect() };
+    let replicated = resamples(1000, None, 2000, 2).replicate(&estimator);
     let [low, high] = replicated.interval().unwrap();
     // 0.75 ± 1.96 sqrt(0.75 · 0.25 / 1000) = 0.75 ± 0.0268; the percentiles of 2000 replicates
     // scatter by about 0.001.

@@ -118,14 +118,14 @@ pub(super) struct Outcome {
 }
 
 /// An episode to be classified, by the widest instructions there are.
-pub(super) struct Task<'a> {
+pub(super) struct Classification<'a> {
     pub(super) workspace: &'a mut Workspace,
     pub(super) rows: &'a Rows,
     pub(super) episode: &'a Episode,
     pub(super) classifier: Classifier,
 }
 
-impl WithSimd for Task<'_> {
+impl WithSimd for Classification<'_> {
     type Output = Outcome;
 
     #[inline(always)]

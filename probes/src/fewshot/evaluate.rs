@@ -3,7 +3,7 @@
 use ndarray::{Array1, ArrayView2};
 use rayon::prelude::*;
 
-use super::classifier::{Classifier, Outcome, Task, Workspace};
+use super::classifier::{Classification, Classifier, Outcome, Workspace};
 use super::episode::{Episode, EpisodeConfig, EpisodeSampler};
 use super::rows::Rows;
 use super::scores::EpisodeScores;
@@ -112,8 +112,8 @@ fn score(
     episode: &Episode,
     classifier: Classifier,
 ) -> (f64, bool) {
-    let task = Task { workspace, rows, episode, classifier };
-    let Outcome { right, converged } = pulp::Arch::new().dispatch(task);
+    let classification = Classification { workspace, rows, episode, classifier };
+    let Outcome { right, converged } = pulp::Arch::new().dispatch(classification);
     (right as f64 / episode.query.len() as f64, converged)
 }
 

@@ -16,12 +16,13 @@ use ndarray::{Array1, Array2, Axis, s};
 use rayon::prelude::*;
 
 use super::curvature::Curvature;
+use super::design::Design;
 use super::fitting::{Fitting, Found, Need, Precision, dot};
+use super::job::{Fit, Job, Response, Settings};
 use super::pass::{Points, evaluate};
 use super::path::Group;
 use super::preconditioner::Preconditioner;
 use super::present::Present;
-use super::{Design, Fit, Job, Response, Settings};
 use crate::{Error, Result};
 
 /// With this many outputs or fewer, a pass waits for memory more than for arithmetic, and float32

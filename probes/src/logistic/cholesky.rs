@@ -1,4 +1,7 @@
 //! Cholesky factors of large matrices by matrix products (left-looking, in blocks).
+//!
+//! faer has a factor, too, but fails where a matrix is all but singular, with its own regularisation
+//! of pivots as well (150 rows of rank 3).
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 

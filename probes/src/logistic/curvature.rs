@@ -8,15 +8,15 @@
 //! relative gradient of 10⁻⁶: 28, 28 and 25 iterations, where one unweighted factor a class, with
 //! its own mean variance, takes 184, 441 and 115.
 
-use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
-use super::Design;
+use super::design::Design;
 use super::float::Float;
 use super::loss::softmax;
 use super::preconditioner::{FEW_ROWS, NARROW, Preconditioner, add_products};
 use super::rows::BLOCK_ROWS;
 use crate::Result;
+use crate::matrix::eigen;
 
 /// Rows it is computed from, as a multiple of the columns: sampling then changes it by less than
 /// the approximation does.
@@ -128,24 +128,20 @@ impl Weighted {
         }
         gram.diag_mut().map_inplace(|value| *value = value.max(0.0));
         gram /= share;
-        let (basis, values) = eigen(&(classes / weight));
+        let classes = classes / weight;
+        let (values, basis) = match eigen(&classes, "curvature of classes") {
+            Ok((mut values, mut vectors)) => {
+                // The flattest first.
+                values.reverse();
+                vectors.invert_axis(Axis(1));
+                (values, vectors.t().as_standard_layout().into_owned())
+            }
+            // The classes themselves are directions, too.
+            Err(_) => (classes.diag().to_vec(), Array2::eye(classes.nrows())),
+        };
         let most = values.iter().copied().fold(1e-12, f64::max);
         let values = values.into_iter().map(|value| value.max(FLATTEST * most)).collect();
         Curvature { basis, values, ridge: Preconditioner::weighted(weight / share, mean, gram) }
-    }
-}
-
-/// Eigenvectors, one a row, and eigenvalues of a symmetric matrix; the identity and its diagonal
-/// where they are not found.
-fn eigen(matrix: &Array2<f64>) -> (Array2<f64>, Vec<f64>) {
-    let size = matrix.nrows();
-    let own = Mat::from_fn(size, size, |i, j| matrix[[i, j]]);
-    match own.self_adjoint_eigen(Side::Lower) {
-        Ok(found) => (
-            Array2::from_shape_fn((size, size), |(i, j)| found.U()[(j, i)]),
-            (0..size).map(|i| found.S()[i]).collect(),
-        ),
-        Err(_) => (Array2::eye(size), matrix.diag().to_vec()),
     }
 }
 

@@ -10,12 +10,12 @@ use crate::{Error, Result};
 /// Rows to fit on, `(N, D)`. The intercept is not a column.
 #[derive(Debug)]
 pub struct Design {
-    rows: Source,
+    rows: Rows,
 }
 
 #[derive(Debug)]
-enum Source {
-    Memory(Array2<f64>),
+enum Rows {
+    Whole(Array2<f64>),
     Blocks(Box<dyn RowBlocks>),
 }
 
@@ -40,23 +40,23 @@ impl Design {
             rows.slice_mut(s![at..at + block.nrows(), ..]).assign(block);
             at += block.nrows();
         }
-        Ok(Self { rows: Source::Memory(rows) })
+        Ok(Self { rows: Rows::Whole(rows) })
     }
 
     /// Rows that are read again in every iteration, such as a [`ScaledTable`](super::ScaledTable)
     /// or a file larger than memory.
     pub fn streamed(rows: impl RowBlocks + 'static) -> Self {
-        Self { rows: Source::Blocks(Box::new(rows)) }
+        Self { rows: Rows::Blocks(Box::new(rows)) }
     }
 
     /// Rows, N.
     pub fn rows(&self) -> usize {
-        self.source().rows()
+        self.blocks().shape().0
     }
 
     /// Columns, D.
     pub fn columns(&self) -> usize {
-        self.source().columns()
+        self.blocks().shape().1
     }
 
     /// All rows, `(N, D)`: a view, or where they are streamed, a copy.
@@ -65,10 +65,10 @@ impl Design {
     /// What reading the rows returns.
     pub fn features(&self) -> Result<CowArray<'_, f64, Ix2>> {
         match &self.rows {
-            Source::Memory(rows) => Ok(rows.view().into()),
-            Source::Blocks(rows) => {
+            Rows::Whole(rows) => Ok(rows.view().into()),
+            Rows::Blocks(rows) => {
                 let mut buffer = Array2::zeros((0, 0));
-                Ok(rows.read(0..rows.rows(), &mut buffer)?.to_owned().into())
+                Ok(rows.read(0..self.rows(), &mut buffer)?.to_owned().into())
             }
         }
     }
@@ -80,7 +80,7 @@ impl Design {
         buffer: &'a mut Array2<f64>,
     ) -> Result<ArrayView2<'a, f64>> {
         let expected = (rows.len(), self.columns());
-        let found = self.source().read(rows, buffer)?;
+        let found = self.blocks().read(rows, buffer)?;
         let mismatch = |what: &str, expected, found| Error::Mismatch {
             what: format!("{what} of a block of features"),
             expected,
@@ -95,10 +95,10 @@ impl Design {
         Ok(found)
     }
 
-    fn source(&self) -> &dyn RowBlocks {
+    fn blocks(&self) -> &dyn RowBlocks {
         match &self.rows {
-            Source::Memory(rows) => rows,
-            Source::Blocks(rows) => rows.as_ref(),
+            Rows::Whole(rows) => rows,
+            Rows::Blocks(rows) => rows.as_ref(),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use ndarray::Array2;
 
 use super::curvature::Curvature;
+use super::job::{Fit, Response, Settings};
 use super::line_search::{Limits, LineSearch, Verdict};
 use super::present::Present;
-use super::{Fit, Response, Settings};
 
 /// Corrections a fit remembers.
 const MEMORY: usize = 10;

@@ -3,23 +3,13 @@
 //! The loops of `loss` are compiled for every instruction set by `pulp` and chosen at run time;
 //! what they call must be plain arithmetic, so library functions are out.
 
-use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use std::ops::{AddAssign, Neg};
 
-use ndarray::{Array1, Array2, ArrayView2, Zip};
+use ndarray::{Array1, Array2, ArrayView2, LinalgScalar, Zip};
 
 /// `f32` or `f64`.
 pub(super) trait Float:
-    Copy
-    + Send
-    + Sync
-    + PartialOrd
-    + Add<Output = Self>
-    + AddAssign
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + 'static
+    LinalgScalar + Send + Sync + PartialOrd + AddAssign + Neg<Output = Self>
 {
     /// A block of rows less their centre in this precision: a view of it, or of `buffer`.
     fn rows<'a>(

@@ -1,4 +1,9 @@
 //! Matrix products on the `gemm` crate, for views of any strides.
+//!
+//! With faer's products, which the rest of the crate uses, fits end at the same optimum but round
+//! otherwise on the way, so that results differ in the seventh digit from those published. (On one
+//! thread, in the development profile, 24 targets of 4,000 rows × 512 columns take 1.9 s with faer and
+//! 3.2 s with these.) `gemm` chooses the instruction set by itself, as faer does.
 
 use ::gemm::Parallelism;
 use ndarray::{ArrayView2, ArrayViewMut2};

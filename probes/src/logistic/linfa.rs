@@ -10,9 +10,10 @@ use linfa::traits::Fit as _;
 use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2, Axis, ShapeBuilder};
 
+use super::design::Design;
+use super::job::{Fit, Job, Response, Settings};
 use super::loss::{Sums, residuals};
 use super::present::Present;
-use super::{Design, Fit, Job, Response, Settings};
 use crate::{Error, Result};
 
 /// Fits one binary job that has rows of both classes.

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::Response;
 use super::float::Float;
+use super::job::Response;
 
 /// Rows side by side: two AVX registers of float32, four of float64.
 const LANES: usize = 16;

@@ -9,12 +9,13 @@ use std::ops::Range;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+use super::design::Design;
 use super::fitting::Found;
 use super::float::Float;
 use super::gemm::product_here;
+use super::job::Response;
 use super::loss::{Sums, residuals};
 use super::rows::BLOCK_ROWS;
-use super::{Design, Response};
 use crate::Result;
 
 /// Spans that can run at the same time, while their sums fit `SUM_BYTES`.

@@ -12,8 +12,8 @@
 //! 2%, separable at weak strengths, takes 562, 563, 461 and 430.
 
 use super::fitting::{Fitting, Start};
+use super::job::{Job, Response};
 use super::present::Present;
-use super::{Job, Response};
 
 /// Strengths of the first level, about.
 const FIRST: usize = 4;

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
-use super::Design;
 use super::cholesky::Cholesky;
+use super::design::Design;
 use super::gemm::product;
 use super::rows::BLOCK_ROWS;
 use crate::Result;

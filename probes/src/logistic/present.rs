@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis, s};
 
-use super::{Job, Response};
+use super::job::{Job, Response};
 
 /// Which outputs of a response are fitted.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! Where the rows of a design come from: memory, or anything that can be read again and again.
+//! Where the rows of a design come from: a matrix in memory, or whatever can read the same rows again
+//! and again, such as a file that is larger than memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,22 +8,21 @@ use ndarray::{Array2, ArrayView2, s};
 
 use crate::{Result, Standardiser};
 
-/// Rows that can be read in blocks, any number of times, from several threads at once.
+/// A source of feature rows that can be read in blocks, any number of times, and from several threads
+/// at once.
 ///
-/// A fit reads all rows once an iteration, in blocks of at most [`BLOCK_ROWS`], so that what it
-/// keeps in memory does not grow with their number.
+/// A fit reads all rows once in every iteration, in blocks of at most [`BLOCK_ROWS`] rows. What it
+/// keeps in memory therefore does not grow with the number of rows.
 pub trait RowBlocks: Send + Sync {
-    /// How many rows there are, N.
-    fn rows(&self) -> usize;
+    /// `(N, D)`: how many rows there are, and how many columns each has.
+    fn shape(&self) -> (usize, usize);
 
-    /// How many columns each has, D.
-    fn columns(&self) -> usize;
-
-    /// The rows of a range, `(n, D)`: a view of what is in memory, or of `buffer`, filled. The
-    /// same range must always give the same numbers.
+    /// The `n` rows of a range, `(n, D)`. An implementation that has them in memory returns a view of
+    /// them; another one writes them into `buffer`, which it may replace, and returns a view of that.
+    /// Reading the same range again must give the same numbers.
     ///
     /// # Errors
-    /// [`Error::Rows`](crate::Error::Rows) where they cannot be read; the fit then ends with that
+    /// [`Error::Rows`](crate::Error::Rows) where the rows cannot be read; the fit then ends with that
     /// error.
     fn read<'a>(
         &'a self,
@@ -31,16 +31,13 @@ pub trait RowBlocks: Send + Sync {
     ) -> Result<ArrayView2<'a, f64>>;
 }
 
-/// Most rows that are read at a time: enough for matrix products to run at full speed.
+/// The largest number of rows that a fit reads at a time: enough for its matrix products to run at
+/// full speed.
 pub const BLOCK_ROWS: usize = 1024;
 
 impl RowBlocks for Array2<f64> {
-    fn rows(&self) -> usize {
-        self.nrows()
-    }
-
-    fn columns(&self) -> usize {
-        self.ncols()
+    fn shape(&self) -> (usize, usize) {
+        self.dim()
     }
 
     fn read<'a>(
@@ -53,12 +50,8 @@ impl RowBlocks for Array2<f64> {
 }
 
 impl RowBlocks for Array2<f32> {
-    fn rows(&self) -> usize {
-        self.nrows()
-    }
-
-    fn columns(&self) -> usize {
-        self.ncols()
+    fn shape(&self) -> (usize, usize) {
+        self.dim()
     }
 
     fn read<'a>(
@@ -75,8 +68,8 @@ impl RowBlocks for Array2<f32> {
     }
 }
 
-/// A float32 table and the standardiser of its columns, applied as blocks are read: half the memory
-/// of scaled rows, and the same numbers.
+/// A table in float32 whose columns are standardised while its blocks are read. It takes half the
+/// memory of a table that was standardised beforehand in float64, and gives the same numbers.
 #[derive(Debug, Clone)]
 pub struct ScaledTable {
     features: Array2<f32>,
@@ -84,7 +77,10 @@ pub struct ScaledTable {
 }
 
 impl ScaledTable {
-    /// `features`: `(N, D)`.
+    /// A table of features, and the statistics that its columns are standardised by.
+    ///
+    /// # Shapes
+    /// `features`: `(N, D)`, as they were before they were standardised.
     ///
     /// # Errors
     /// [`Error::Mismatch`](crate::Error::Mismatch) where the standardiser is of another number of
@@ -96,12 +92,8 @@ impl ScaledTable {
 }
 
 impl RowBlocks for ScaledTable {
-    fn rows(&self) -> usize {
-        self.features.nrows()
-    }
-
-    fn columns(&self) -> usize {
-        self.features.ncols()
+    fn shape(&self) -> (usize, usize) {
+        self.features.dim()
     }
 
     fn read<'a>(
@@ -116,7 +108,8 @@ impl RowBlocks for ScaledTable {
 
 impl fmt::Debug for dyn RowBlocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowBlocks({}×{})", self.rows(), self.columns())
+        let (rows, columns) = self.shape();
+        write!(f, "RowBlocks({rows}×{columns})")
     }
 }
 
@@ -137,7 +130,7 @@ mod tests {
             table.slice(s![1.., ..]).mapv(f64::from)
         );
         let scaled = ScaledTable::new(table.clone(), standardiser.clone()).unwrap();
-        assert_eq!((scaled.rows(), scaled.columns()), (3, 2));
+        assert_eq!(scaled.shape(), (3, 2));
         assert_eq!(scaled.read(1..3, &mut buffer).unwrap(), expected.slice(s![1.., ..]));
         let other = ScaledTable::new(Array2::zeros((3, 1)), standardiser).unwrap_err();
         assert_eq!(other.to_string(), "feature columns: expected 2, found 1");

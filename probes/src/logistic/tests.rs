@@ -1,9 +1,10 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::array;
+use ndarray::{Array2, ArrayView2, Axis, array, s};
 
 use super::*;
+use crate::{Error, Result};
 
 /// Fits jobs that all have two classes.
 fn fit_all(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Vec<Fit> {
@@ -327,12 +328,8 @@ struct Made {
 }
 
 impl RowBlocks for Made {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn columns(&self) -> usize {
-        6
+    fn shape(&self) -> (usize, usize) {
+        (self.rows, 6)
     }
 
     fn read<'a>(

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 use vdvae_features::LayerSelection;
 
-use super::Section;
 use super::look::{class, draw, mark, words};
 use super::number::{count, fixed, interval, px, score};
 use super::plot::{Frame, responsive};
 use super::scale::{Linear, ticks};
+use super::section::Section;
 use super::view::{Panel, Row, View, layer_words};
 
 /// Height of a bar with the room around it, and of the bar.

@@ -4,12 +4,12 @@ use maud::{Markup, html};
 use vdvae_features::LayerSelection;
 use vdvae_probes::{Metric, Source};
 
-use super::Section;
 use super::draw::{Band, Point, Series, Stretch};
 use super::look::words;
 use super::number::{count, interval, score};
 use super::plot::{LinePlot, SIDE};
 use super::scale::{round_domain, ticks};
+use super::section::Section;
 use super::view::{Panel, Row, View, layer_words, metric_words};
 
 /// Sources that have layers, in the order they are drawn: the network's own last, on top.

@@ -4,9 +4,9 @@ use maud::{Markup, PreEscaped, html};
 use vdvae_features::LayerSelection;
 use vdvae_probes::{Source, TargetResult};
 
-use super::Section;
 use super::number::{finite, fixed, score};
 use super::scale::round_domain;
+use super::section::Section;
 use super::tables::MOST_ROWS;
 use super::view::{Panel, Row, View, layer_words};
 

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::Section;
 use super::curves::stretches;
 use super::draw::{Stretch, draw_stretches, draw_ticks};
 use super::input::LayerKl;
 use super::number::{finite, fixed, px, significant};
 use super::plot::{Frame, responsive};
 use super::scale::{Linear, round_domain, ticks};
+use super::section::Section;
 use super::view::View;
 
 /// Room left of the bars, above and under them.

@@ -3,12 +3,12 @@
 use maud::html;
 use vdvae_probes::Source;
 
-use super::Section;
 use super::curves::{LAYERED, LAYERLESS, domain};
 use super::draw::{Point, Series};
 use super::look::words;
 use super::number::{count, interval, score};
 use super::plot::LinePlot;
+use super::section::Section;
 use super::view::{Row, View, layer_words, metric_words};
 
 /// The score over the number of training pictures, on the layers the headline is about.

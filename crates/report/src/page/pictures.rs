@@ -8,9 +8,9 @@ use image::imageops::{FilterType, resize};
 use image::{ImageFormat, RgbImage};
 use maud::{Markup, html};
 
-use super::Section;
 use super::input::{Answer, Example, Neighbour};
 use super::number::{finite, fixed};
+use super::section::Section;
 use super::view::View;
 
 /// Longest side of embedded pictures and of their neighbours, in pixels: what is shown, so that a

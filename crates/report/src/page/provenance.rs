@@ -2,7 +2,7 @@
 
 use maud::html;
 
-use super::Section;
+use super::section::Section;
 use super::view::View;
 
 /// Names and values, and the command.

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 use vdvae_probes::Source;
 
-use super::Section;
 use super::input::RocCurve;
 use super::look::{class, words};
 use super::number::{finite, fixed, px, score};
 use super::scale::Linear;
+use super::section::Section;
 use super::view::View;
 
 /// The curves of up to three targets.

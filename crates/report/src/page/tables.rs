@@ -3,13 +3,13 @@
 use maud::{Markup, PreEscaped, html};
 use vdvae_probes::{Compared, Comparison, Metric, Source, TargetResult};
 
-use super::Section;
 use super::headline::Verdict;
 use super::look::{class, words};
 use super::number::{
     count, finite, finite_interval, fixed, interval, px, score, signed, significant,
 };
 use super::scale::{Linear, round_domain, ticks};
+use super::section::Section;
 use super::view::{Row, View, layer_words, metric_words, rows};
 
 /// Width of the drawn intervals, in pixels.

@@ -3,11 +3,16 @@
 use ndarray::{Array2, ArrayView2, Axis};
 use vdvae_features::Targets;
 
-use super::{Counts, LANES};
 use crate::select::likeliest;
 
+/// Replicates computed together.
+pub const LANES: usize = 8;
+
+/// How often one row was drawn in each of [`LANES`] replicates.
+pub type Counts = [u32; LANES];
+
 /// A number computed from rows that each count a whole number of times.
-pub trait Statistic: Sync {
+pub trait Estimator: Sync {
     /// Rows it was built from.
     fn rows(&self) -> usize;
 
@@ -126,7 +131,7 @@ fn weighted_auroc(ranked: &[Ranked], counts: &[Counts]) -> [Option<f64>; LANES] 
     })
 }
 
-impl Statistic for MeanAuroc {
+impl Estimator for MeanAuroc {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -143,7 +148,7 @@ pub struct MeanAccuracy {
     pub right: Vec<bool>,
 }
 
-impl Statistic for MeanAccuracy {
+impl Estimator for MeanAccuracy {
     fn rows(&self) -> usize {
         self.right.len()
     }
@@ -230,7 +235,7 @@ fn weighted_r2(residuals: &[Residual], counts: &[Counts]) -> [Option<f64>; LANES
     })
 }
 
-impl Statistic for MeanR2 {
+impl Estimator for MeanR2 {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -281,20 +286,20 @@ impl TestScores {
     }
 }
 
-impl Statistic for TestScores {
+impl Estimator for TestScores {
     fn rows(&self) -> usize {
         match self {
-            Self::Auroc(statistic) => statistic.rows(),
-            Self::Accuracy(statistic) => statistic.rows(),
-            Self::R2(statistic) => statistic.rows(),
+            Self::Auroc(estimator) => estimator.rows(),
+            Self::Accuracy(estimator) => estimator.rows(),
+            Self::R2(estimator) => estimator.rows(),
         }
     }
 
     fn weighted(&self, counts: &[Counts]) -> [Option<f64>; LANES] {
         match self {
-            Self::Auroc(statistic) => statistic.weighted(counts),
-            Self::Accuracy(statistic) => statistic.weighted(counts),
-            Self::R2(statistic) => statistic.weighted(counts),
+            Self::Auroc(estimator) => estimator.weighted(counts),
+            Self::Accuracy(estimator) => estimator.weighted(counts),
+            Self::R2(estimator) => estimator.weighted(counts),
         }
     }
 }

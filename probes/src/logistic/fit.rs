@@ -1,0 +1,110 @@
+//! Any number of regressions on the same rows, by either solver.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::design::Design;
+use super::job::{Fit, Job, Settings};
+use super::{batched, linfa};
+use crate::{Error, Result};
+
+/// Which code fits a logistic regression. Both reach the same optimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Solver {
+    /// All targets × all strengths as columns of one problem, see [`fit`].
+    #[default]
+    Batched,
+    /// linfa-logistic, one binary target and strength at a time: slow, an oracle.
+    Linfa,
+}
+
+impl Solver {
+    /// The name users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batched => "batched",
+            Self::Linfa => "linfa",
+        }
+    }
+}
+
+impl fmt::Display for Solver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Solver {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "batched" => Ok(Self::Batched),
+            "linfa" => Ok(Self::Linfa),
+            _ => Err(Error::UnknownName {
+                what: "solver",
+                expected: "batched, linfa",
+                found: name.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Fits every job on the same rows.
+///
+/// `None` stands where a fit is undefined: fewer than two classes have a row.
+///
+/// # Errors
+/// [`Error::Mismatch`] where a response has other rows than the design or a start other columns,
+/// or jobs differ in the number of outputs; [`Error::OutOfRange`] for a strength that is not above
+/// zero and finite or a label outside its classes; [`Error::Unsupported`] for classes with
+/// [`Solver::Linfa`]; [`Error::Linfa`] where linfa fails or returns weights that are all zero or
+/// not finite.
+pub fn fit(
+    design: &Design,
+    jobs: &[Job<'_>],
+    solver: Solver,
+    settings: Settings,
+) -> Result<Vec<Option<Fit>>> {
+    let mut defined = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        check(design, job)?;
+        if job.response.counts()?.iter().filter(|&&count| count > 0).count() > 1 {
+            defined.push(index);
+        }
+    }
+    let chosen: Vec<Job<'_>> = defined.iter().map(|&index| jobs[index]).collect();
+    let fitted = match solver {
+        Solver::Batched => batched::fit(design, &chosen, settings)?,
+        Solver::Linfa => chosen
+            .iter()
+            .map(|job| linfa::fit(design, job, settings))
+            .collect::<Result<Vec<Fit>>>()?,
+    };
+    let mut fits = vec![None; jobs.len()];
+    for (index, fit) in defined.into_iter().zip(fitted) {
+        fits[index] = Some(fit);
+    }
+    Ok(fits)
+}
+
+fn check(design: &Design, job: &Job<'_>) -> Result<()> {
+    let mismatch = |what: &str, expected, found| {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::Mismatch { what: format!("logistic regression: {what}"), expected, found })
+    };
+    mismatch("labels", design.rows(), job.response.rows())?;
+    if let Some(start) = job.start {
+        mismatch("columns of the start", design.columns(), start.weights.ncols())?;
+    }
+    if !(job.strength > 0.0 && job.strength.is_finite()) {
+        return Err(Error::OutOfRange {
+            what: "strength",
+            expected: "a finite number above 0",
+            found: job.strength.to_string(),
+        });
+    }
+    Ok(())
+}

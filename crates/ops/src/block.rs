@@ -4,7 +4,7 @@
 //! pixels is in cache, the residual is added in the last product's epilogue, and only the three
 //! narrow hidden states are kept for the gradient, which recomputes the activations.
 //!
-//! What is computed is in `fused`, what candle asks of an operator in `operator`.
+//! What is computed is in `fused`; `operator` says it as an operator.
 
 mod fused;
 mod operator;
@@ -17,7 +17,8 @@ use candle_core::{Result, Tensor};
 
 use crate::conv::ConvShape;
 use crate::cpu::product::Packed;
-use crate::tape;
+use crate::operator::apply;
+use crate::{Arithmetic, tape};
 use fused::Fused;
 
 /// Sizes of a block.
@@ -72,6 +73,9 @@ impl BlockShape {
 /// - `x`: (N, H, W, `shape.input`)
 /// - `parameters`: (`shape.parameters()`), each convolution as [`ConvShape`] lays it out
 /// - result: (N, H, W, `shape.output`)
+///
+/// # Errors
+/// Where the shapes or number types do not fit.
 pub fn block(x: &Tensor, parameters: &Tensor, shape: BlockShape) -> Result<Tensor> {
     BlockWeights::new(shape, parameters.clone()).apply(x)
 }
@@ -83,6 +87,9 @@ pub fn block(x: &Tensor, parameters: &Tensor, shape: BlockShape) -> Result<Tenso
 /// - `x`: (N, H, W, Cx), `y`: (N, H, W, Cy) with Cx + Cy = `shape.input`; no residual
 /// - `parameters`: (`shape.parameters()`)
 /// - result: (N, H, W, `shape.output`)
+///
+/// # Errors
+/// Where the shapes or number types do not fit, or the block has a residual.
 pub fn joined_block(
     x: &Tensor,
     y: &Tensor,
@@ -103,6 +110,7 @@ pub struct BlockWeights {
     parameters: Tensor,
     packed: Option<Arc<[Packed; 4]>>,
     recompute: bool,
+    arithmetic: Arithmetic,
 }
 
 impl BlockWeights {
@@ -111,7 +119,8 @@ impl BlockWeights {
     /// # Shapes
     /// - `parameters`: (`shape.parameters()`)
     pub fn new(shape: BlockShape, parameters: Tensor) -> Self {
-        Self { shape, parameters, packed: None, recompute: false }
+        let arithmetic = Arithmetic::default();
+        Self { shape, parameters, packed: None, recompute: false, arithmetic }
     }
 
     /// Parameters whose numbers never change, whatever the tensor shares its storage with.
@@ -119,7 +128,7 @@ impl BlockWeights {
     /// # Shapes
     /// - `parameters`: (`shape.parameters()`)
     pub fn frozen(shape: BlockShape, parameters: Tensor) -> Self {
-        Self { shape, parameters, packed: Some(Arc::default()), recompute: false }
+        Self { packed: Some(Arc::default()), ..Self::new(shape, parameters) }
     }
 
     /// Shape (`shape.parameters()`).
@@ -133,19 +142,30 @@ impl BlockWeights {
         Self { recompute, ..self }
     }
 
+    /// The same block, its products and convolutions computed in another way.
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
     /// See [`block`].
+    ///
+    /// # Errors
+    /// Where the shapes or number types do not fit.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        tape::apply2(x, &self.parameters, self.op(tape::tracked(x)))
+        apply(self.op(tape::tracked(x)), [x, &self.parameters])
     }
 
     /// See [`joined_block`].
+    ///
+    /// # Errors
+    /// Where the shapes or number types do not fit, or the block has a residual.
     pub fn apply_joined(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         let op = self.op(tape::tracked(x) || tape::tracked(y));
-        tape::apply3(x, y, &self.parameters, op)
+        apply(op, [x, y, &self.parameters])
     }
 
     fn op(&self, input_tracked: bool) -> Fused {
         let keep = !self.recompute && (input_tracked || tape::tracked(&self.parameters));
-        Fused::new(self.shape, keep, self.packed.clone())
+        Fused::new(self.shape, self.arithmetic, keep, self.packed.clone())
     }
 }

@@ -1,20 +1,18 @@
-//! One gain and one bias a channel.
+//! One gain and one bias a channel: a small operator, to read before adding one.
 
-#[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::Real;
 use crate::conv::{check_parameters, grid_of};
+use crate::cpu::Number;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Gpu, Kind, Operand, View},
+    gpu::Gpu,
+    memory::{Buffer, Kind, View},
     moves,
 };
-use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
-use crate::tape::{self, Operator, candle_gradient};
+use crate::operator::{Gradient, Operator, apply};
+use crate::real::Real;
 
 /// `x · gain + bias`, channel by channel.
 ///
@@ -22,8 +20,11 @@ use crate::tape::{self, Operator, candle_gradient};
 /// - `x`: (N, H, W, C)
 /// - `parameters`: (2C): gains, then biases
 /// - result: (N, H, W, C)
+///
+/// # Errors
+/// Where the shapes or number types do not fit.
 pub fn gain_bias(x: &Tensor, parameters: &Tensor) -> Result<Tensor> {
-    tape::apply2(x, parameters, GainBias)
+    apply(GainBias, [x, parameters])
 }
 
 struct GainBias;
@@ -31,17 +32,20 @@ struct GainBias;
 /// Pixels a task works through; fixed, so that sums do not depend on the number of threads.
 const PIXELS: usize = 1 << 10;
 
-impl GainBias {
+impl Operator<2> for GainBias {
     const NAME: &'static str = "gain_bias";
 
-    fn channels(x: &Shape, parameters: &Shape) -> Result<usize> {
+    /// Channels.
+    type Sizes = usize;
+
+    fn sizes(&self, [x, parameters]: [&Shape; 2]) -> Result<(usize, Shape)> {
         let channels = x.dims().last().copied().unwrap_or(0);
         grid_of(Self::NAME, x, channels)?;
         check_parameters(Self::NAME, parameters, 2 * channels)?;
-        Ok(channels)
+        Ok((channels, x.clone()))
     }
 
-    fn forward<T: Real>(channels: usize, x: &[T], parameters: &[T]) -> Vec<T> {
+    fn forward<T: Number>(&self, &channels: &usize, [x, parameters]: [&[T]; 2]) -> Vec<T> {
         let (gain, bias) = parameters.split_at(channels);
         let mut out = x.to_vec();
         out.par_chunks_mut(PIXELS * channels).for_each(|block| {
@@ -53,106 +57,60 @@ impl GainBias {
         out
     }
 
-    /// Gradients of `x` and of the parameters.
-    fn gradients<T: Real>(
-        channels: usize,
-        (x, parameters, upstream): (&[T], &[T], &[T]),
-    ) -> (Vec<T>, Vec<T>) {
-        let gain = &parameters[..channels];
-        let mut dx = upstream.to_vec();
-        let blocks = dx.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels));
-        let sums: Vec<Vec<T>> = blocks
-            .map(|(dx, x)| {
-                let mut sums = vec![T::zero(); 2 * channels];
-                let (gains, biases) = sums.split_at_mut(channels);
-                for (d, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        gains[c] += d[c] * x[c];
-                        biases[c] += d[c];
-                        d[c] *= gain[c];
-                    }
-                }
-                sums
-            })
-            .collect();
-        let total = |i: usize| sums.iter().map(|sums| sums[i]).sum();
-        (dx, (0..2 * channels).map(total).collect())
-    }
-}
-
-impl CustomOp2 for GainBias {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn cpu_fwd(
+    /// One pass gives both.
+    fn gradients<T: Number>(
         &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        parameters: &CpuStorage,
-        parameters_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        same_dtype(Self::NAME, &[x.dtype(), parameters.dtype()])?;
-        let channels = Self::channels(x_layout.shape(), parameters_layout.shape())?;
-        dispatch!(x.dtype(), Self::NAME, T => {
-            let x = slice::<T>(x, x_layout, Self::NAME)?;
-            let parameters = slice::<T>(parameters, parameters_layout, Self::NAME)?;
-            let out = Self::forward(channels, x, parameters);
-            Ok((WithDType::to_cpu_storage_owned(out), x_layout.shape().clone()))
-        })
+        &channels: &usize,
+        [x, parameters]: [&[T]; 2],
+        upstream: &[T],
+        _wanted: [bool; 2],
+        _held: [Option<&mut [T]>; 2],
+    ) -> [Gradient<Vec<T>>; 2] {
+        let (dx, dp) = gradients(&parameters[..channels], x, upstream);
+        [Gradient::Own(dx), Gradient::Own(dp)]
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_layout: &Layout,
-        parameters: &CudaStorage,
-        parameters_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        Self::channels(x_layout.shape(), parameters_layout.shape())?;
-        let gpu = Gpu::of(&x.device)?;
-        let x = View::new(x, x_layout, Self::NAME)?;
-        let parameters = View::new(parameters, parameters_layout, Self::NAME)?;
-        let out = moves::gain_bias(&gpu, x, parameters.expect(Kind::F32, Self::NAME)?)?;
-        Ok((out.into_storage(), x_layout.shape().clone()))
+    fn gpu_forward(&self, gpu: &Gpu, _: &usize, [x, parameters]: [View<'_>; 2]) -> Result<Buffer> {
+        moves::gain_bias(gpu, x, parameters.expect(Kind::F32, Self::NAME)?)
     }
 
-    candle_gradient!(2);
+    #[cfg(feature = "cuda")]
+    fn gpu_gradients(
+        &self,
+        gpu: &Gpu,
+        _: &usize,
+        [x, parameters]: [View<'_>; 2],
+        upstream: View<'_>,
+        _wanted: [bool; 2],
+        _held: [Option<View<'_>>; 2],
+    ) -> Result<[Gradient<Buffer>; 2]> {
+        let (dx, dp) = moves::gain_bias_backward(gpu, (x, parameters, upstream))?;
+        Ok([Gradient::Own(dx), Gradient::Own(dp)])
+    }
 }
 
-impl Operator<2> for GainBias {
-    fn backward(
-        &self,
-        [x, parameters]: [&Tensor; 2],
-        upstream: &Tensor,
-        wanted: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        let channels = Self::channels(x.shape(), parameters.shape())?;
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            let gpu = Gpu::of_tensor(x, Self::NAME)?;
-            let [xs, ps, us] = Operand::all([x, parameters, upstream], Self::NAME)?;
-            let (dx, dp) = moves::gain_bias_backward(&gpu, (xs.view(), ps.view(), us.view()))?;
-            return Ok([
-                wanted[0].then(|| dx.into_tensor(x.shape())),
-                wanted[1].then(|| dp.into_tensor(parameters.shape())),
-            ]);
-        }
-        dispatch!(x.dtype(), Self::NAME, T => {
-            let (dx, dp) = with_slice::<T, _>(x, Self::NAME, |xs| {
-                with_slice::<T, _>(parameters, Self::NAME, |ps| {
-                    with_slice::<T, _>(upstream, Self::NAME, |us| {
-                        Ok(Self::gradients(channels, (xs, ps, us)))
-                    })
-                })
-            })?;
-            // One pass gives both; a constant's is dropped.
-            let dx = wanted[0].then(|| tensor(dx, x.shape())).transpose()?;
-            let dp = wanted[1].then(|| tensor(dp, parameters.shape())).transpose()?;
-            Ok([dx, dp])
+/// Gradients of `x`, and of gains and biases.
+fn gradients<T: Real>(gain: &[T], x: &[T], upstream: &[T]) -> (Vec<T>, Vec<T>) {
+    let channels = gain.len();
+    let mut dx = upstream.to_vec();
+    let blocks = dx.par_chunks_mut(PIXELS * channels).zip(x.par_chunks(PIXELS * channels));
+    let sums: Vec<Vec<T>> = blocks
+        .map(|(dx, x)| {
+            let mut sums = vec![T::zero(); 2 * channels];
+            let (gains, biases) = sums.split_at_mut(channels);
+            for (d, x) in dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for c in 0..channels {
+                    gains[c] += d[c] * x[c];
+                    biases[c] += d[c];
+                    d[c] *= gain[c];
+                }
+            }
+            sums
         })
-    }
+        .collect();
+    let total = |i: usize| sums.iter().map(|sums| sums[i]).sum();
+    (dx, (0..2 * channels).map(total).collect())
 }
 
 #[cfg(test)]

@@ -3,26 +3,19 @@
 //! As `draw_gaussian_diag_samples` and `gaussian_analytical_kl` of the published code, with
 //! quotients of exponentials written as exponentials of differences.
 
-mod kernel;
-
-#[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::backend::BackendStorage;
-use candle_core::{
-    CpuStorage, CustomOp2, DType, InplaceOp1, Layout, Result, Shape, Tensor, WithDType,
-};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use self::kernel::{Gaussian, Kernel, PIXELS, Pixels};
+use crate::cpu::Number;
+use crate::cpu::latent::{Gaussian, Kernel, PIXELS, Pixels};
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Gpu, Operand, View},
+    gpu::Gpu,
     latent::Latent,
+    memory::{Buffer, View},
 };
-use crate::elementary::Elementary;
-use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+use crate::operator::{Gradient, Operator, apply};
 use crate::shape::{nhwc, same_shape};
-use crate::tape::{self, Operator, added, candle_gradient};
 
 /// Draws the latent of a posterior, and its KL from the prior.
 ///
@@ -40,8 +33,10 @@ use crate::tape::{self, Operator, added, candle_gradient};
 /// # Errors
 /// Where the shapes do not fit.
 pub fn sample_and_kl(posterior: &Tensor, prior: &Tensor, noise: Option<Tensor>) -> Result<Tensor> {
-    let noise = noise.map(|noise| noise.contiguous()).transpose()?;
-    tape::apply2(posterior, prior, SampleAndKl { noise })
+    match noise {
+        Some(noise) => apply(SampleAndKl, [posterior, prior, &noise.detach()]),
+        None => apply(SampleAndKl, [posterior, prior]),
+    }
 }
 
 /// Draws latents from a prior, its deviation scaled by `temperature`. Has no gradient.
@@ -75,134 +70,123 @@ pub fn sample_prior(
     mean + (std * (noise * temperature)?)?
 }
 
-struct SampleAndKl {
-    noise: Option<Tensor>,
+struct SampleAndKl;
+
+/// What one call is told: Z, and the channels of the prior.
+struct Sizes {
+    latent_channels: usize,
+    prior_width: usize,
 }
 
-impl SampleAndKl {
+impl Sizes {
+    fn pixels<'a, T, const N: usize>(&self, inputs: [&'a [T]; N]) -> Pixels<'a, T> {
+        Pixels {
+            latent_channels: self.latent_channels,
+            prior_width: self.prior_width,
+            posterior: inputs[0],
+            prior: inputs[1],
+            noise: inputs.get(2).copied(),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn latent<'a, const N: usize>(&self, inputs: [View<'a>; N]) -> Latent<'a> {
+        Latent {
+            latent_channels: self.latent_channels,
+            prior_width: self.prior_width,
+            posterior: inputs[0],
+            prior: inputs[1],
+            noise: inputs.get(2).copied(),
+        }
+    }
+}
+
+/// Of posterior and prior, or of these and noise.
+impl<const N: usize> Operator<N> for SampleAndKl {
     const NAME: &'static str = "sample_and_kl";
 
-    /// (Z, P)
-    fn widths(&self, posterior: &Shape, prior: &Shape) -> Result<(usize, usize)> {
-        let [n, h, w, double] = nhwc(Self::NAME, "the posterior", posterior)?;
-        let [.., width] = nhwc(Self::NAME, "the prior", prior)?;
-        same_shape(Self::NAME, "the prior", &[n, h, w, width], prior)?;
-        if double % 2 != 0 || width < double {
+    type Sizes = Sizes;
+
+    fn sizes(&self, inputs: [&Shape; N]) -> Result<(Sizes, Shape)> {
+        let (posterior, prior, name) = (inputs[0], inputs[1], <Self as Operator<N>>::NAME);
+        let [n, h, w, double] = nhwc(name, "the posterior", posterior)?;
+        let [.., prior_width] = nhwc(name, "the prior", prior)?;
+        same_shape(name, "the prior", &[n, h, w, prior_width], prior)?;
+        if double % 2 != 0 || prior_width < double {
             candle_core::bail!(
-                "{}: expected 2Z channels of posterior and at least as many of prior, \
-                 found {double} and {width}",
-                Self::NAME
+                "{name}: expected 2Z channels of posterior and at least as many of prior, \
+                 found {double} and {prior_width}"
             );
         }
-        if let Some(noise) = &self.noise {
-            same_shape(Self::NAME, "the noise", &[n, h, w, double / 2], noise.shape())?;
+        if let Some(noise) = inputs.get(2) {
+            same_shape(name, "the noise", &[n, h, w, double / 2], noise)?;
         }
-        Ok((double / 2, width))
+        Ok((Sizes { latent_channels: double / 2, prior_width }, posterior.clone()))
     }
 
-    fn same_dtype(&self, posterior: DType, prior: DType) -> Result<()> {
-        let noise = self.noise.as_ref().map_or(posterior, Tensor::dtype);
-        same_dtype(Self::NAME, &[posterior, prior, noise])
+    fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
+        let pixels = sizes.pixels(inputs);
+        let mut out = vec![T::zero(); inputs[0].len()];
+        out.par_chunks_mut(PIXELS * 2 * sizes.latent_channels)
+            .enumerate()
+            .for_each(|(i, out)| T::forward(pixels.chunk(i), out));
+        out
     }
 
-    /// Runs `f` on the noise, if any.
-    fn with_noise<T: Elementary, R>(&self, f: impl FnOnce(Option<&[T]>) -> Result<R>) -> Result<R> {
-        match &self.noise {
-            Some(noise) => with_slice::<T, _>(noise, Self::NAME, |noise| f(Some(noise))),
-            None => f(None),
-        }
-    }
-
-    /// Gradients of the posterior and the prior, where they are wanted; the prior's is added to the
-    /// one `held`.
-    fn cpu_backward<T: Gaussian>(
+    // What a prior has so far is wider than its statistics: adding in place saves passes over that.
+    fn gradients<T: Number>(
         &self,
-        posterior: &Tensor,
-        prior: &Tensor,
-        upstream: &Tensor,
-        wanted: [bool; 2],
-        held: Option<Tensor>,
-    ) -> Result<[Option<Tensor>; 2]> {
-        let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
-        with_slice::<T, _>(posterior, Self::NAME, |ms| {
-            with_slice::<T, _>(prior, Self::NAME, |ps| {
-                with_slice::<T, _>(upstream, Self::NAME, |gs| {
-                    self.with_noise::<T, _>(|noise| {
-                        let pixels = Pixels {
-                            latent_channels,
-                            prior_width,
-                            posterior: ms,
-                            prior: ps,
-                            noise,
-                        };
-                        let dq = wanted[0].then(|| {
-                            let mut dq = vec![T::zero(); ms.len()];
-                            let width = 2 * latent_channels;
-                            gradient(pixels, gs, width, T::posterior_gradient, &mut dq);
-                            tensor(dq, posterior.shape())
-                        });
-                        let dq = dq.transpose()?;
-                        let dp = wanted[1].then(|| {
-                            let Some(held) = held else {
-                                let mut dp = vec![T::zero(); ps.len()];
-                                gradient(pixels, gs, prior_width, T::prior_gradient, &mut dp);
-                                return tensor(dp, prior.shape());
-                            };
-                            held.inplace_op1(&OntoPrior { pixels, upstream: gs })?;
-                            Ok(held)
-                        });
-                        Ok([dq, dp.transpose()?])
-                    })
-                })
-            })
+        sizes: &Sizes,
+        inputs: [&[T]; N],
+        upstream: &[T],
+        wanted: [bool; N],
+        mut held: [Option<&mut [T]>; N],
+    ) -> [Gradient<Vec<T>>; N] {
+        let pixels = sizes.pixels(inputs);
+        std::array::from_fn(|i| match (i, held[i].take()) {
+            _ if !wanted[i] => Gradient::Nothing,
+            (0, _) => {
+                let mut dq = vec![T::zero(); inputs[0].len()];
+                let width = 2 * sizes.latent_channels;
+                gradient(pixels, upstream, width, T::posterior_gradient, &mut dq);
+                Gradient::Own(dq)
+            }
+            (1, Some(held)) => {
+                gradient(pixels, upstream, sizes.prior_width, T::prior_gradient, held);
+                Gradient::Nothing
+            }
+            (1, None) => {
+                let mut dp = vec![T::zero(); inputs[1].len()];
+                gradient(pixels, upstream, sizes.prior_width, T::prior_gradient, &mut dp);
+                Gradient::Own(dp)
+            }
+            // Noise is a constant.
+            _ => Gradient::Nothing,
         })
     }
-}
 
-/// Adds the gradient of the prior's statistics to a gradient.
-struct OntoPrior<'a, T> {
-    pixels: Pixels<'a, T>,
-    upstream: &'a [T],
-}
-
-impl<T: Gaussian> InplaceOp1 for OntoPrior<'_, T> {
-    fn name(&self) -> &'static str {
-        SampleAndKl::NAME
+    #[cfg(feature = "cuda")]
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, inputs: [View<'_>; N]) -> Result<Buffer> {
+        for input in &inputs {
+            input.expect(inputs[0].kind, <Self as Operator<N>>::NAME)?;
+        }
+        sizes.latent(inputs).forward(gpu)
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let of_type = T::slice_mut(storage);
-        let Some((numbers, (start, end))) = of_type.zip(layout.contiguous_offsets()) else {
-            candle_core::bail!("{}: expected a contiguous {:?}", SampleAndKl::NAME, T::DTYPE);
-        };
-        let (width, out) = (self.pixels.prior_width, &mut numbers[start..end]);
-        gradient(self.pixels, self.upstream, width, T::prior_gradient, out);
-        Ok(())
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl SampleAndKl {
-    fn cuda_backward(
+    #[cfg(feature = "cuda")]
+    fn gpu_gradients(
         &self,
-        posterior: &Tensor,
-        prior: &Tensor,
-        upstream: &Tensor,
-        wanted: [bool; 2],
-        held: Option<Tensor>,
-    ) -> Result<[Option<Tensor>; 2]> {
-        let (latent_channels, prior_width) = self.widths(posterior.shape(), prior.shape())?;
-        let gpu = Gpu::of_tensor(posterior, Self::NAME)?;
-        let [ms, ps, us] = Operand::all([posterior, prior, upstream], Self::NAME)?;
-        let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
-        let noise = noise.as_ref().map(Operand::view);
-        let latent =
-            Latent { latent_channels, prior_width, posterior: ms.view(), prior: ps.view(), noise };
-        let onto = held.as_ref().map(|held| Operand::new(held, Self::NAME)).transpose()?;
-        let onto = onto.as_ref().map(Operand::view);
-        let (dq, dp) = latent.backward(&gpu, us.view(), wanted.into(), onto)?;
-        let dp = dp.map(|dp| dp.into_tensor(prior.shape()));
-        Ok([dq.map(|dq| dq.into_tensor(posterior.shape())), dp.or(held)])
+        gpu: &Gpu,
+        sizes: &Sizes,
+        inputs: [View<'_>; N],
+        upstream: View<'_>,
+        wanted: [bool; N],
+        held: [Option<View<'_>>; N],
+    ) -> Result<[Gradient<Buffer>; N]> {
+        let latent = sizes.latent(inputs);
+        let (dq, dp) = latent.backward(gpu, upstream, (wanted[0], wanted[1]), held[1])?;
+        let mut found = [dq, dp].map(Gradient::own).into_iter();
+        Ok(std::array::from_fn(|_| found.next().unwrap_or(Gradient::Nothing)))
     }
 }
 
@@ -219,79 +203,6 @@ fn gradient<T: Gaussian>(
         .zip(upstream)
         .enumerate()
         .for_each(|(i, (out, upstream))| kernel(pixels.chunk(i), upstream, out));
-}
-
-impl CustomOp2 for SampleAndKl {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        posterior: &CpuStorage,
-        posterior_layout: &Layout,
-        prior: &CpuStorage,
-        prior_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let shape = posterior_layout.shape();
-        let (latent_channels, prior_width) = self.widths(shape, prior_layout.shape())?;
-        self.same_dtype(posterior.dtype(), prior.dtype())?;
-        dispatch!(posterior.dtype(), Self::NAME, T => {
-            let posterior = slice::<T>(posterior, posterior_layout, Self::NAME)?;
-            let prior = slice::<T>(prior, prior_layout, Self::NAME)?;
-            self.with_noise::<T, _>(|noise| {
-                let pixels = Pixels { latent_channels, prior_width, posterior, prior, noise };
-                let mut out = vec![0.0; posterior.len()];
-                out.par_chunks_mut(PIXELS * 2 * latent_channels)
-                    .enumerate()
-                    .for_each(|(i, out)| T::forward(pixels.chunk(i), out));
-                Ok((T::to_cpu_storage_owned(out), shape.clone()))
-            })
-        })
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        posterior: &CudaStorage,
-        posterior_layout: &Layout,
-        prior: &CudaStorage,
-        prior_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let shape = posterior_layout.shape();
-        let (latent_channels, prior_width) = self.widths(shape, prior_layout.shape())?;
-        self.same_dtype(posterior.dtype(), prior.dtype())?;
-        let gpu = Gpu::of(&posterior.device)?;
-        let posterior = View::new(posterior, posterior_layout, Self::NAME)?;
-        let prior = View::new(prior, prior_layout, Self::NAME)?;
-        let noise = self.noise.as_ref().map(|noise| Operand::new(noise, Self::NAME)).transpose()?;
-        let noise = noise.as_ref().map(Operand::view);
-        let latent = Latent { latent_channels, prior_width, posterior, prior, noise };
-        Ok((latent.forward(&gpu)?.into_storage(), shape.clone()))
-    }
-
-    candle_gradient!(2);
-}
-
-impl Operator<2> for SampleAndKl {
-    // What a prior has so far is wider than its statistics: adding in place saves passes over that.
-    fn backward_onto(
-        &self,
-        [posterior, prior]: [&Tensor; 2],
-        upstream: &Tensor,
-        wanted: [bool; 2],
-        [other, held]: [Option<Tensor>; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        #[cfg(feature = "cuda")]
-        if posterior.device().is_cuda() {
-            let gradients = self.cuda_backward(posterior, prior, upstream, wanted, held)?;
-            return added(gradients, [other, None]);
-        }
-        dispatch!(posterior.dtype(), Self::NAME, T => {
-            let gradients = self.cpu_backward::<T>(posterior, prior, upstream, wanted, held)?;
-            added(gradients, [other, None])
-        })
-    }
 }
 
 #[cfg(test)]

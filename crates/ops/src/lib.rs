@@ -1,7 +1,7 @@
 //! The operators a Very Deep VAE is made of, with their gradients.
 //!
 //! Tensors are NHWC and contiguous, in float32 (float64 works too, and is what the tests check
-//! gradients in). Each operator is a candle custom operator with a hand-written gradient: candle's
+//! gradients in). Each operator has a hand-written gradient: candle's
 //! stock convolutions and activations are about ten times slower on a CPU, and the gradients of
 //! its upsampling and average pooling are wrong when a tensor is used twice or does not divide.
 //!
@@ -30,7 +30,7 @@
 //!
 //! **3×3 convolutions** go through Winograd's F(4×4, 3×3) (`cpu/winograd.rs`) from 1024 pixels on,
 //! where a quarter of the multiplications outweighs transforming the weights, and are summed
-//! directly below, for channels that are no multiple of 16, and after [`set_exact`].
+//! directly below, for channels that are no multiple of 16, and where [`Arithmetic::exact`] is set.
 //!
 //! **Fusion** is for what is bound by memory. GELU is computed where a product reads its rows, its
 //! derivative and the residual where a product has just finished a block, and both again in the
@@ -40,10 +40,11 @@
 //! sample and its KL are one pass ([`sample_and_kl`]), as are the mixture's likelihood and gradient
 //! ([`mixture_nll`]), and AdamW, the moving average and the gradient norm ([`AdamW`]).
 //!
-//! **Gradients.** Every operator is differentiable by candle's graph. Training takes a [`Tape`]
-//! instead: gradients are moved rather than added to zeros, blocks and latents add to what a tensor
-//! has from other uses while they compute their own part, and every activation is let go of as soon
-//! as it was passed. [`recomputed`] keeps nothing of what is inside it.
+//! **Gradients.** Every operator is an `Operator` (`operator.rs`, which says how to add one), and has
+//! by way of it a place on the tape and in candle's graph. Training takes a [`Tape`]: gradients are
+//! moved rather than added to zeros, blocks and latents add to what a tensor has from other uses
+//! while they compute their own part, and every activation is let go of as soon as it was passed.
+//! [`recomputed`] keeps nothing of what is inside it; [`stock`] takes in operators of candle's own.
 //!
 //! **Weights that never change** ([`BlockWeights::frozen`]) are packed and transformed at their first
 //! use only.
@@ -60,38 +61,41 @@
 //! times slower on some processors (`benches/block.rs`, `forward_tails`).
 
 mod adamw;
+mod arithmetic;
 mod block;
 mod channels;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-mod elementary;
-mod gelu;
+mod kept;
 mod latent;
 mod mixture;
+mod operator;
 mod pool;
+mod project;
 mod rate;
 mod real;
 mod shape;
 mod simd;
+mod storage;
 mod tape;
 #[cfg(test)]
 mod testing;
 mod upsample;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
+pub use arithmetic::Arithmetic;
 pub use block::{BlockShape, BlockWeights, block, joined_block};
 pub use channels::gain_bias;
-pub use conv::{ConvShape, conv, project_add};
-pub use cpu::product::set_exact;
+pub use conv::{ConvShape, conv};
 pub use latent::{sample_and_kl, sample_prior};
 pub use mixture::{mixture_nll, mixture_sample};
 pub use pool::avg_pool;
+pub use project::project_add;
 pub use rate::kl_sum;
-pub use real::Real;
 pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
-pub use tape::{Gradients, Tape, add, cast, recomputed, scale};
+pub use tape::{Gradients, Tape, add, cast, recomputed, scale, stock};
 pub use upsample::upsample_add;
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which

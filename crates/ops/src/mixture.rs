@@ -5,27 +5,25 @@
 //! and coefficients. The coefficients in the three colours' places tie green to red, blue to red,
 //! and blue to green.
 
-mod kernel;
 mod sample;
 
-use std::any::Any;
-use std::sync::Mutex;
-
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType};
 #[cfg(feature = "cuda")]
-use candle_core::{CudaStorage, Storage};
+use candle_core::Storage;
+use candle_core::{DType, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use self::kernel::{Bins, GROUPS, Mixture, Scratch};
+use crate::cpu::Number;
+use crate::cpu::mixture::{Bins, GROUPS, Mixture, Scratch};
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Buffer, Gpu, Kind, Operand, View},
+    gpu::Gpu,
     latent as device,
+    memory::{Buffer, Kind, View},
 };
-use crate::real::{dispatch, slice, tensor, with_slice};
+use crate::kept::Kept;
+use crate::operator::{Gradient, Operator, apply};
 use crate::shape::{nhwc, same_shape};
-use crate::tape::{self, Operator, candle_gradient};
+use crate::tape;
 
 pub use self::sample::mixture_sample;
 
@@ -46,35 +44,26 @@ const PIXELS: usize = 32;
 /// # Errors
 /// Where the shapes or number types do not fit.
 pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Tensor> {
-    let name = MixtureNll::NAME;
+    let name = <MixtureNll as Operator<1>>::NAME;
     let ([n, h, w, _], _) = logits_shape(name, logits.shape())?;
     same_shape(name, "pixels", &[n, h, w, 3], pixels.shape())?;
     if pixels.dtype() != DType::U8 {
         candle_core::bail!("{name}: expected pixels of type U8, found {:?}", pixels.dtype());
     }
-    let keep = tape::tracked(logits);
+    let kept = Kept::new(tape::tracked(logits));
     #[cfg(feature = "cuda")]
     if logits.device().is_cuda() {
-        let pixels = pixels.to_device(logits.device())?.contiguous()?;
-        let op = MixtureNll {
-            pixels: vec![],
-            on_device: Some(pixels),
-            low_bit,
-            keep,
-            gradient: Mutex::new(None),
-        };
-        return tape::apply1(logits, op);
+        let on_device = Some(pixels.to_device(logits.device())?.contiguous()?);
+        return apply(MixtureNll { pixels: vec![], on_device, low_bit, kept }, [logits]);
     }
-    let pixels = pixels.flatten_all()?.to_vec1::<u8>()?;
     let op = MixtureNll {
-        pixels,
+        pixels: pixels.flatten_all()?.to_vec1::<u8>()?,
         #[cfg(feature = "cuda")]
         on_device: None,
         low_bit,
-        keep,
-        gradient: Mutex::new(None),
+        kept,
     };
-    tape::apply1(logits, op)
+    apply(op, [logits])
 }
 
 /// The dimensions of logits, and M.
@@ -93,63 +82,59 @@ struct MixtureNll {
     #[cfg(feature = "cuda")]
     on_device: Option<Tensor>,
     low_bit: bool,
-    /// Computes the gradient with the value: they share every exponential.
-    keep: bool,
-    /// What was kept, a vector of the call's number type or a buffer on the GPU: the gradient where
-    /// that of every result is one.
-    gradient: Mutex<Option<Box<dyn Any + Send>>>,
+    /// The gradient where that of every result is one: it shares every exponential with the value.
+    /// A vector of the call's number type, or a buffer on the GPU.
+    kept: Kept,
 }
 
 impl MixtureNll {
-    const NAME: &'static str = "mixture_nll";
-
     /// Nats per dimension of each picture and, if `want`ed, their derivatives by the logits.
-    fn evaluate<T: Mixture>(
-        &self,
-        shape: &Shape,
-        logits: &[T],
-        want: bool,
-    ) -> Result<(Vec<T>, Vec<T>)> {
-        let ([n, ..], components) = logits_shape(Self::NAME, shape)?;
+    fn evaluate<T: Mixture>(&self, sizes: &Sizes, logits: &[T], want: bool) -> (Vec<T>, Vec<T>) {
+        let Sizes { images, image_pixels, components } = *sizes;
         let mut gradient = vec![T::zero(); if want { logits.len() } else { 0 }];
-        let (image, image_pixels) = (logits.len() / n, self.pixels.len() / n);
-        let bins = Bins::new(self.low_bit, image_pixels);
+        let (image, bytes) = (logits.len() / images, 3 * image_pixels);
+        let bins = Bins::new(self.low_bit, bytes);
         // Without a gradient every picture gets an empty part of it.
         let mut gradients: Vec<&mut [T]> = match want {
             true => gradient.chunks_exact_mut(image).collect(),
-            false => (0..n).map(|_| Default::default()).collect(),
+            false => (0..images).map(|_| Default::default()).collect(),
         };
         let values = gradients
             .par_iter_mut()
-            .zip(logits.par_chunks_exact(image).zip(self.pixels.par_chunks_exact(image_pixels)))
+            .zip(logits.par_chunks_exact(image).zip(self.pixels.par_chunks_exact(bytes)))
             .map(|(gradient, (logits, pixels))| {
                 T::of(image_nll(components, bins, logits, pixels, gradient))
             })
             .collect();
-        Ok((values, gradient))
+        (values, gradient)
     }
-}
 
-#[cfg(feature = "cuda")]
-impl MixtureNll {
-    /// As [`Self::evaluate`], on the GPU.
-    fn cuda_evaluate(
+    /// The same on a GPU.
+    #[cfg(feature = "cuda")]
+    fn gpu_evaluate(
         &self,
         gpu: &Gpu,
-        shape: &Shape,
+        sizes: &Sizes,
         logits: View<'_>,
         want: bool,
     ) -> Result<(Buffer, Option<Buffer>)> {
-        let ([images, h, w, _], components) = logits_shape(Self::NAME, shape)?;
+        let name = <Self as Operator<1>>::NAME;
         let pixels = self.on_device.as_ref().expect("logits on the GPU have their pixels there");
         let (storage, layout) = pixels.storage_and_layout();
         let Storage::Cuda(storage) = &*storage else {
-            candle_core::bail!("{}: expected pixels on the GPU", Self::NAME);
+            candle_core::bail!("{name}: expected pixels on the GPU");
         };
-        let mixture =
-            device::Mixture { images, image_pixels: h * w, components, low_bit: self.low_bit };
-        mixture.evaluate(gpu, logits, storage, layout.start_offset(), want)
+        let Sizes { images, image_pixels, components } = *sizes;
+        let mixture = device::Mixture { images, image_pixels, components, low_bit: self.low_bit };
+        mixture.evaluate(gpu, logits.expect(Kind::F32, name)?, storage, layout.start_offset(), want)
     }
+}
+
+/// Sizes of one call.
+struct Sizes {
+    images: usize,
+    image_pixels: usize,
+    components: usize,
 }
 
 /// One picture: nats per dimension, and their derivatives unless `gradient` is empty.
@@ -189,74 +174,64 @@ fn scale_images<T: Mixture>(gradient: &mut [T], upstream: &[T]) {
     });
 }
 
-impl CustomOp1 for MixtureNll {
-    fn name(&self) -> &'static str {
-        Self::NAME
+impl Operator<1> for MixtureNll {
+    const NAME: &'static str = "mixture_nll";
+
+    type Sizes = Sizes;
+
+    fn sizes(&self, [logits]: [&Shape; 1]) -> Result<(Sizes, Shape)> {
+        let ([images, h, w, _], components) = logits_shape(Self::NAME, logits)?;
+        Ok((Sizes { images, image_pixels: h * w, components }, Shape::from(images)))
     }
 
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        dispatch!(logits.dtype(), Self::NAME, T => {
-            let logits = slice::<T>(logits, layout, Self::NAME)?;
-            let (values, gradient) = self.evaluate(layout.shape(), logits, self.keep)?;
-            if self.keep {
-                *self.gradient.lock().expect("no panic while held") = Some(Box::new(gradient));
-            }
-            let shape = Shape::from(values.len());
-            Ok((T::to_cpu_storage_owned(values), shape))
-        })
+    fn forward<T: Number>(&self, sizes: &Sizes, [logits]: [&[T]; 1]) -> Vec<T> {
+        let (values, gradient) = self.evaluate(sizes, logits, self.kept.wanted());
+        self.kept.put(gradient);
+        values
+    }
+
+    fn gradients<T: Number>(
+        &self,
+        sizes: &Sizes,
+        [logits]: [&[T]; 1],
+        upstream: &[T],
+        _wanted: [bool; 1],
+        _held: [Option<&mut [T]>; 1],
+    ) -> [Gradient<Vec<T>>; 1] {
+        let kept = self.kept.take::<Vec<T>>();
+        let mut gradient = kept.unwrap_or_else(|| self.evaluate(sizes, logits, true).1);
+        scale_images(&mut gradient, upstream);
+        [Gradient::Own(gradient)]
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, logits: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let gpu = Gpu::of(&logits.device)?;
-        let logits = View::new(logits, layout, Self::NAME)?.expect(Kind::F32, Self::NAME)?;
-        let (values, gradient) = self.cuda_evaluate(&gpu, layout.shape(), logits, self.keep)?;
-        *self.gradient.lock().expect("no panic while held") =
-            gradient.map(|gradient| Box::new(gradient) as Box<dyn Any + Send>);
-        Ok((values.into_storage(), Shape::from(layout.dims()[0])))
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, [logits]: [View<'_>; 1]) -> Result<Buffer> {
+        let (values, gradient) = self.gpu_evaluate(gpu, sizes, logits, self.kept.wanted())?;
+        if let Some(gradient) = gradient {
+            self.kept.put(gradient);
+        }
+        Ok(values)
     }
 
-    candle_gradient!(1);
-}
-
-impl Operator<1> for MixtureNll {
-    fn backward(
+    #[cfg(feature = "cuda")]
+    fn gpu_gradients(
         &self,
-        [logits]: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        let kept = self.gradient.lock().expect("no panic while held").take();
-        #[cfg(feature = "cuda")]
-        if logits.device().is_cuda() {
-            let gpu = Gpu::of_tensor(logits, Self::NAME)?;
-            let gradient = match kept.and_then(|kept| kept.downcast::<Buffer>().ok()) {
-                Some(kept) => *kept,
-                None => {
-                    let of = Operand::new(logits, Self::NAME)?;
-                    let (_, gradient) =
-                        self.cuda_evaluate(&gpu, logits.shape(), of.view(), true)?;
-                    gradient.expect("it was asked for")
-                }
-            };
-            let upstream = Operand::new(upstream, Self::NAME)?;
-            device::scale_images(&gpu, gradient.view(), upstream.view())?;
-            return Ok([Some(gradient.into_tensor(logits.shape()))]);
-        }
-        dispatch!(logits.dtype(), Self::NAME, T => {
-            // Kept for one backward pass; a further one computes it again.
-            let mut gradient = match kept.and_then(|kept| kept.downcast::<Vec<T>>().ok()) {
-                Some(kept) => *kept,
-                None => with_slice::<T, _>(logits, Self::NAME, |values| {
-                    Ok(self.evaluate(logits.shape(), values, true)?.1)
-                })?,
-            };
-            with_slice::<T, _>(upstream, Self::NAME, |upstream| {
-                scale_images(&mut gradient, upstream);
-                Ok(())
-            })?;
-            Ok([Some(tensor(gradient, logits.shape())?)])
-        })
+        gpu: &Gpu,
+        sizes: &Sizes,
+        [logits]: [View<'_>; 1],
+        upstream: View<'_>,
+        _wanted: [bool; 1],
+        _held: [Option<View<'_>>; 1],
+    ) -> Result<[Gradient<Buffer>; 1]> {
+        let gradient = match self.kept.take::<Buffer>() {
+            Some(kept) => kept,
+            None => {
+                let (_, gradient) = self.gpu_evaluate(gpu, sizes, logits, true)?;
+                gradient.expect("it was asked for")
+            }
+        };
+        device::scale_images(gpu, gradient.view(), upstream)?;
+        Ok([Gradient::Own(gradient)])
     }
 }
 

@@ -2,21 +2,19 @@
 //!
 //! `F.avg_pool2d` followed by zero-padding the channels, as the published encoder does.
 
-#[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::Real;
+use crate::cpu::Number;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Gpu, Operand, View},
+    gpu::Gpu,
+    memory::{Buffer, View},
     moves,
 };
-use crate::real::{dispatch, slice, tensor, with_slice};
+use crate::operator::{Gradient, Operator, apply};
+use crate::real::Real;
 use crate::shape::nhwc;
-use crate::tape::{self, Operator, candle_gradient};
 
 /// Averages `rate`×`rate` cells, then appends channels of zeros up to `channels_out`.
 ///
@@ -30,7 +28,7 @@ pub fn avg_pool(x: &Tensor, rate: usize, channels_out: usize) -> Result<Tensor> 
     if rate == 1 && x.dims().last() == Some(&channels_out) {
         return Ok(x.clone());
     }
-    tape::apply1(x, AvgPool { rate, channels_out })
+    apply(AvgPool { rate, channels_out }, [x])
 }
 
 struct AvgPool {
@@ -38,10 +36,13 @@ struct AvgPool {
     channels_out: usize,
 }
 
-/// Sizes of one call: `width` and `channels` of the input.
+/// Sizes of one call.
 #[derive(Clone, Copy)]
 struct Sizes {
     rate: usize,
+    images: usize,
+    /// Of the input, as width and channels.
+    height: usize,
     width: usize,
     channels: usize,
     channels_out: usize,
@@ -49,9 +50,9 @@ struct Sizes {
 
 impl Sizes {
     #[cfg(feature = "cuda")]
-    fn resampling(&self, out: &Shape) -> moves::Resampling {
-        let Self { rate, channels, channels_out, .. } = *self;
-        let (height, width) = (out.dims()[1], out.dims()[2]);
+    fn resampling(&self) -> moves::Resampling {
+        let Self { rate, height, width, channels, channels_out, .. } = *self;
+        let (height, width) = (height / rate, width / rate);
         moves::Resampling { rate, height, width, input: channels, output: channels_out }
     }
 
@@ -71,15 +72,17 @@ impl Sizes {
     }
 }
 
-impl AvgPool {
+impl Operator<1> for AvgPool {
     const NAME: &'static str = "avg_pool";
 
-    fn sizes(&self, shape: &Shape) -> Result<(Sizes, Shape)> {
+    type Sizes = Sizes;
+
+    fn sizes(&self, [x]: [&Shape; 1]) -> Result<(Sizes, Shape)> {
         let Self { rate, channels_out } = *self;
-        let [n, h, w, channels] = nhwc(Self::NAME, "x", shape)?;
-        if rate == 0 || h % rate != 0 || w % rate != 0 {
+        let [images, height, width, channels] = nhwc(Self::NAME, "x", x)?;
+        if rate == 0 || height % rate != 0 || width % rate != 0 {
             candle_core::bail!(
-                "{}: expected a height and width divisible by {rate}, found {h}×{w}",
+                "{}: expected a height and width divisible by {rate}, found {height}×{width}",
                 Self::NAME
             );
         }
@@ -89,63 +92,48 @@ impl AvgPool {
                 Self::NAME
             );
         }
-        let sizes = Sizes { rate, width: w, channels, channels_out };
-        Ok((sizes, Shape::from((n, h / rate, w / rate, channels_out))))
-    }
-}
-
-impl CustomOp1 for AvgPool {
-    fn name(&self) -> &'static str {
-        Self::NAME
+        let sizes = Sizes { rate, images, height, width, channels, channels_out };
+        Ok((sizes, Shape::from((images, height / rate, width / rate, channels_out))))
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (sizes, shape) = self.sizes(layout.shape())?;
-        dispatch!(x.dtype(), Self::NAME, T => {
-            let out = forward(slice::<T>(x, layout, Self::NAME)?, sizes);
-            Ok((T::to_cpu_storage_owned(out), shape))
-        })
+    fn forward<T: Number>(&self, sizes: &Sizes, [x]: [&[T]; 1]) -> Vec<T> {
+        forward(x, *sizes)
+    }
+
+    fn gradients<T: Number>(
+        &self,
+        sizes: &Sizes,
+        _: [&[T]; 1],
+        upstream: &[T],
+        _wanted: [bool; 1],
+        _held: [Option<&mut [T]>; 1],
+    ) -> [Gradient<Vec<T>>; 1] {
+        [Gradient::Own(backward(upstream, *sizes))]
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (sizes, shape) = self.sizes(layout.shape())?;
-        let gpu = Gpu::of(&x.device)?;
-        let x = View::new(x, layout, Self::NAME)?;
-        Ok((moves::pool(&gpu, sizes.resampling(&shape), x)?.into_storage(), shape))
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, [x]: [View<'_>; 1]) -> Result<Buffer> {
+        moves::pool(gpu, sizes.resampling(), x)
     }
 
-    candle_gradient!(1);
-}
-
-impl Operator<1> for AvgPool {
-    fn backward(
+    #[cfg(feature = "cuda")]
+    fn gpu_gradients(
         &self,
-        [x]: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        #[cfg(feature = "cuda")]
-        if x.device().is_cuda() {
-            let (sizes, shape) = self.sizes(x.shape())?;
-            let gpu = Gpu::of_tensor(x, Self::NAME)?;
-            let (us, n) = (Operand::new(upstream, Self::NAME)?, x.elem_count());
-            let dx = moves::pool_backward(&gpu, sizes.resampling(&shape), us.view(), n)?;
-            return Ok([Some(dx.into_tensor(x.shape()))]);
-        }
-        let (sizes, _) = self.sizes(x.shape())?;
-        dispatch!(x.dtype(), Self::NAME, T => {
-            let dx = with_slice::<T, _>(upstream, Self::NAME, |g| Ok(backward(g, sizes)))?;
-            Ok([Some(tensor(dx, x.shape())?)])
-        })
+        gpu: &Gpu,
+        sizes: &Sizes,
+        [x]: [View<'_>; 1],
+        upstream: View<'_>,
+        _wanted: [bool; 1],
+        _held: [Option<View<'_>>; 1],
+    ) -> Result<[Gradient<Buffer>; 1]> {
+        Ok([Gradient::Own(moves::pool_backward(gpu, sizes.resampling(), upstream, x.len)?)])
     }
 }
 
 fn forward<T: Real>(x: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, channels, channels_out, .. } = sizes;
+    let Sizes { rate, images, height, channels, channels_out, .. } = sizes;
     let weight = sizes.weight::<T>();
-    let rows = x.len() / (rate * sizes.row());
-    let mut out = vec![T::zero(); rows * sizes.row_out()];
+    let mut out = vec![T::zero(); images * height / rate * sizes.row_out()];
     let cells = x.par_chunks_exact(rate * sizes.row());
     out.par_chunks_exact_mut(sizes.row_out()).zip(cells).for_each(|(out, cells)| {
         for line in cells.chunks_exact(sizes.row()) {
@@ -161,10 +149,9 @@ fn forward<T: Real>(x: &[T], sizes: Sizes) -> Vec<T> {
 
 /// The gradient of the input, from that of the output.
 fn backward<T: Real>(upstream: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, channels, channels_out, .. } = sizes;
+    let Sizes { rate, images, height, channels, channels_out, .. } = sizes;
     let weight = sizes.weight::<T>();
-    let rows = upstream.len() / sizes.row_out();
-    let mut dx = vec![T::zero(); rows * rate * sizes.row()];
+    let mut dx = vec![T::zero(); images * height * sizes.row()];
     let upstream = upstream.par_chunks_exact(sizes.row_out());
     dx.par_chunks_exact_mut(rate * sizes.row()).zip(upstream).for_each(|(dx, upstream)| {
         for line in dx.chunks_exact_mut(sizes.row()) {
@@ -180,6 +167,7 @@ fn backward<T: Real>(upstream: &[T], sizes: Sizes) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::real::tensor;
     use crate::testing::{check_float32, check_gradients, message, values, waves};
 
     #[test]

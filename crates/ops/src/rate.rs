@@ -1,92 +1,90 @@
 //! The sum of a layer's KL over everything but the batch.
 
-#[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor, WithDType};
 
-use crate::Real;
+use crate::cpu::Number;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Gpu, Kind, Operand, View},
+    gpu::Gpu,
     latent,
+    memory::{Buffer, View},
 };
-use crate::real::{dispatch, slice, tensor, with_slice};
-use crate::tape::{self, Operator, candle_gradient};
+use crate::operator::{Gradient, Operator, apply};
+use crate::real::Real;
 
 /// Sums the KL half of what [`crate::sample_and_kl`] returns, in float64, over pixels and channels.
 ///
 /// # Shapes
 /// - `latent`: (N, r, r, 2Z): latent | KL in nats
 /// - result: (N) nats, float32 where the latents are float32 or bfloat16
+///
+/// # Errors
+/// Where the shape does not fit.
 pub fn kl_sum(latent: &Tensor) -> Result<Tensor> {
-    tape::apply1(latent, KlSum)
+    apply(KlSum, [latent])
 }
 
 struct KlSum;
 
-impl KlSum {
+impl Operator<1> for KlSum {
     const NAME: &'static str = "kl_sum";
 
-    /// Images and numbers of a pixel.
-    fn sizes(shape: &Shape) -> Result<(usize, usize)> {
-        match *shape.dims() {
-            [n, _, _, width] if n > 0 && width > 0 && width % 2 == 0 => Ok((n, width)),
+    /// Images, and numbers of a pixel.
+    type Sizes = (usize, usize);
+
+    fn sizes(&self, [latent]: [&Shape; 1]) -> Result<((usize, usize), Shape)> {
+        match *latent.dims() {
+            [n, _, _, width] if n > 0 && width > 0 && width % 2 == 0 => {
+                Ok(((n, width), Shape::from(n)))
+            }
             ref other => {
                 candle_core::bail!("{}: expected (N, r, r, 2Z), found {other:?}", Self::NAME)
             }
         }
     }
-}
 
-impl CustomOp1 for KlSum {
-    fn name(&self) -> &'static str {
-        Self::NAME
+    fn forward<T: Number>(&self, &(n, width): &(usize, usize), [latent]: [&[T]; 1]) -> Vec<T> {
+        let images = latent.chunks_exact(latent.len() / n);
+        let sums = images.map(|image| {
+            let kl = image.chunks_exact(width).flat_map(|pixel| &pixel[width / 2..]);
+            <T as WithDType>::from_f64(kl.map(|&v| WithDType::to_f64(v)).sum())
+        });
+        sums.collect()
     }
 
-    fn cpu_fwd(&self, latent: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, width) = Self::sizes(layout.shape())?;
-        dispatch!(latent.dtype(), Self::NAME, T => {
-            let latent = slice::<T>(latent, layout, Self::NAME)?;
-            let sums: Vec<T> = latent.chunks_exact(latent.len() / n).map(|image| {
-                let kl = image.chunks_exact(width).flat_map(|pixel| &pixel[width / 2..]);
-                <T as candle_core::WithDType>::from_f64(kl.map(|&v| candle_core::WithDType::to_f64(v)).sum())
-            }).collect();
-            Ok((candle_core::WithDType::to_cpu_storage_owned(sums), Shape::from(n)))
-        })
+    fn gradients<T: Number>(
+        &self,
+        &(n, width): &(usize, usize),
+        [latent]: [&[T]; 1],
+        upstream: &[T],
+        _wanted: [bool; 1],
+        _held: [Option<&mut [T]>; 1],
+    ) -> [Gradient<Vec<T>>; 1] {
+        [Gradient::Own(spread(upstream, n, width, latent.len()))]
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (n, width) = Self::sizes(layout.shape())?;
-        let gpu = Gpu::of(&storage.device)?;
-        let view = View::new(storage, layout, Self::NAME)?;
-        Ok((latent::kl_sum(&gpu, view, n, width / 2)?.into_storage(), Shape::from(n)))
+    fn gpu_forward(
+        &self,
+        gpu: &Gpu,
+        &(n, width): &(usize, usize),
+        [latent]: [View<'_>; 1],
+    ) -> Result<Buffer> {
+        latent::kl_sum(gpu, latent, n, width / 2)
     }
 
-    candle_gradient!(1);
-}
-
-impl Operator<1> for KlSum {
-    fn backward(
+    #[cfg(feature = "cuda")]
+    fn gpu_gradients(
         &self,
-        [latent]: [&Tensor; 1],
-        upstream: &Tensor,
-        _: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        let (n, width) = Self::sizes(latent.shape())?;
-        #[cfg(feature = "cuda")]
-        if latent.device().is_cuda() {
-            let gpu = Gpu::of_tensor(latent, Self::NAME)?;
-            let us = Operand::new(upstream, Self::NAME)?;
-            let of = (Kind::of(latent.dtype(), Self::NAME)?, latent.elem_count());
-            let d = latent::spread_kl(&gpu, of, us.view(), width / 2)?;
-            return Ok([Some(d.into_tensor(latent.shape()))]);
-        }
-        dispatch!(latent.dtype(), Self::NAME, T => {
-            let d = with_slice::<T, _>(upstream, Self::NAME, |us| Ok(spread(us, n, width, latent.elem_count())))?;
-            Ok([Some(tensor(d, latent.shape())?)])
-        })
+        gpu: &Gpu,
+        &(_, width): &(usize, usize),
+        [latent]: [View<'_>; 1],
+        upstream: View<'_>,
+        _wanted: [bool; 1],
+        _held: [Option<View<'_>>; 1],
+    ) -> Result<[Gradient<Buffer>; 1]> {
+        let of = (latent.kind, latent.len);
+        Ok([Gradient::Own(latent::spread_kl(gpu, of, upstream, width / 2)?)])
     }
 }
 

@@ -1,26 +1,19 @@
-//! The number types the operators work in, and the road from candle's storage to plain slices.
+//! Real numbers on a CPU, and the road from candle's storage to plain slices.
 
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, WithDType};
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Tensor, WithDType};
 
-/// `f32`, what networks run in, or `f64`, in which the tests check every gradient by finite
-/// differences.
-pub trait Real:
-    WithDType
-    + crate::gelu::Gelu
-    + crate::cpu::buffer::Pooled
-    + crate::cpu::product::Kernels
-    + Default
-    + num_traits::Float
-    + std::iter::Sum
-    + Send
-    + Sync
+use crate::cpu::buffer::Pooled;
+
+/// `f32` or `f64`.
+pub(crate) trait Real:
+    WithDType + Pooled + Default + num_traits::Float + std::iter::Sum + Send + Sync
 {
     /// The numbers of a storage of this type, to be written to.
-    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
 }
 
 impl Real for f32 {
-    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<f32>> {
         match storage {
             CpuStorage::F32(numbers) => Some(numbers),
             _ => None,
@@ -29,7 +22,7 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
-    fn slice_mut(storage: &mut CpuStorage) -> Option<&mut [f64]> {
+    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<f64>> {
         match storage {
             CpuStorage::F64(numbers) => Some(numbers),
             _ => None,
@@ -49,34 +42,8 @@ pub(crate) fn slice<'a, T: Real>(
     }
 }
 
-/// As [`slice`], of any storage.
-pub(crate) fn host_slice<'a, T: Real>(
-    storage: &'a Storage,
-    layout: &Layout,
-    op: &'static str,
-) -> Result<&'a [T]> {
-    match storage {
-        Storage::Cpu(cpu) => slice(cpu, layout, op),
-        _ => candle_core::bail!("{op}: expected a tensor on the CPU"),
-    }
-}
-
-/// Runs `f` on the elements of a CPU tensor, copied first where they are not contiguous.
-pub(crate) fn with_slice<T: Real, R>(
-    tensor: &Tensor,
-    op: &'static str,
-    f: impl FnOnce(&[T]) -> Result<R>,
-) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    f(host_slice(&storage, layout, op)?)
-}
-
 /// A CPU tensor that owns `data`.
-pub(crate) fn tensor<T: Real>(
-    data: Vec<T>,
-    shape: impl Into<candle_core::Shape>,
-) -> Result<Tensor> {
+pub(crate) fn tensor<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(data, shape.into(), &Device::Cpu)
 }
 

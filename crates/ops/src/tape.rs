@@ -6,74 +6,36 @@
 //! until the whole gradient is there. A tape moves the first contribution in, adds only where a
 //! tensor was used twice, and lets go of each operator's inputs as soon as it has passed it.
 
+//!
+//! Nothing gets past it unseen. While it records, a result that depends on a variable is itself a
+//! variable to candle, so that candle marks whatever is computed from it by operators of its own;
+//! a recorded operator that is given such a tensor refuses it. [`stock`] is the way to mix both.
+
 mod stock;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId};
+use candle_core::op::BackpropOp;
+use candle_core::{Result, Shape, Storage, Tensor, TensorId};
 
-use stock::contiguous;
-pub use stock::{add, cast, scale};
-
-/// An operator with `N` inputs and one result. It has one of the two methods: the second where it
-/// can add to a gradient while it computes its own.
-pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
-    /// Whether the gradients it returns may be its result's own gradient, which others read too.
-    const PASSES_ON: bool = false;
-
-    /// Gradients of the inputs from that of the result. Those that are not `wanted` may be given or
-    /// not.
-    fn backward(
-        &self,
-        inputs: [&Tensor; N],
-        upstream: &Tensor,
-        wanted: [bool; N],
-    ) -> Result<[Option<Tensor>; N]> {
-        self.backward_onto(inputs, upstream, wanted, [const { None }; N])
-    }
-
-    /// The same, added to the gradients that inputs have from other uses. Those are the callee's to
-    /// write to.
-    fn backward_onto(
-        &self,
-        inputs: [&Tensor; N],
-        upstream: &Tensor,
-        wanted: [bool; N],
-        held: [Option<Tensor>; N],
-    ) -> Result<[Option<Tensor>; N]> {
-        added(self.backward(inputs, upstream, wanted)?, held)
-    }
-}
-
-/// Gradients, each added to what its input has from other uses.
-pub(crate) fn added<const N: usize>(
-    mut gradients: [Option<Tensor>; N],
-    held: [Option<Tensor>; N],
-) -> Result<[Option<Tensor>; N]> {
-    for (gradient, held) in gradients.iter_mut().zip(held) {
-        *gradient = match (gradient.take(), held) {
-            (Some(gradient), Some(held)) => Some((held + gradient)?),
-            (gradient, held) => gradient.or(held),
-        };
-    }
-    Ok(gradients)
-}
+pub use stock::{add, cast, scale, stock};
 
 /// A recording of the operators of this crate, from which gradients follow.
 ///
 /// It takes part in what is computed from variables ([`candle_core::Var`]) by this crate's
-/// operators. Any other operator's result is a constant to it; an input that follows from a
-/// variable by one of candle's own operators is an error.
+/// operators. What follows from a variable, or from a recorded result, by one of candle's own
+/// operators is an error where it comes back to a recorded operator or is asked for a gradient:
+/// such operators belong inside [`stock`]. Results of an earlier recording count as variables.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
-/// use vdvae_ops::{ConvShape, Tape, conv};
+/// use vdvae_ops::{Arithmetic, ConvShape, Tape, conv};
 ///
 /// let shape = ConvShape { input: 1, output: 1, kernel: 1 };
 /// let parameters = Var::new(&[3f32, 5.0], &Device::Cpu)?;
 /// let x = Tensor::new(&[[[[2f32], [4.0]]]], &Device::Cpu)?;
-/// let (y, tape) = Tape::record(|| conv(&x, &parameters, shape))?;
+/// let (y, tape) = Tape::record(|| conv(&x, &parameters, shape, Arithmetic::default()))?;
 /// let mut gradients = tape.backward(&[(&y, y.ones_like()?)])?;
 /// let gradient = gradients.remove(&parameters).expect("the result depends on it");
 /// assert_eq!(gradient.to_vec1::<f32>()?, [6.0, 2.0]);
@@ -82,8 +44,6 @@ pub(crate) fn added<const N: usize>(
 #[derive(Default)]
 pub struct Tape {
     nodes: Vec<Node>,
-    /// Results of the nodes.
-    known: HashSet<TensorId>,
 }
 
 /// One application of an operator, or of several that are computed again.
@@ -92,7 +52,7 @@ struct Node {
     /// `None` where no gradient is wanted.
     inputs: Vec<Option<TensorId>>,
     backward: Backward,
-    /// [`Operator::PASSES_ON`]
+    /// Whether the gradients it returns may be its result's own gradient, which others read too.
     passes_on: bool,
 }
 
@@ -102,24 +62,33 @@ type Backward =
     Box<dyn FnOnce(Vec<Option<Tensor>>, Vec<Option<Tensor>>) -> Result<Vec<Option<Tensor>>> + Send>;
 
 thread_local! {
-    /// The recordings of this thread; one may begin while another runs. `None` where nothing is
-    /// recorded and nothing kept.
-    static TAPES: RefCell<Vec<Option<Tape>>> = const { RefCell::new(Vec::new()) };
+    /// What becomes of operators on this thread; one may begin while another lasts.
+    static MODES: RefCell<Vec<Mode>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What becomes of operators that are applied.
+enum Mode {
+    /// They are recorded.
+    Tape(Tape),
+    /// Nothing is recorded and nothing kept: it is computed again.
+    Pause,
+    /// They join candle's graph, as where nothing is recorded.
+    Graph,
 }
 
 /// Ends a recording, also where it panics or fails.
 struct Recording;
 
 impl Recording {
-    fn start(tape: Option<Tape>) -> Self {
-        TAPES.with_borrow_mut(|tapes| tapes.push(tape));
+    fn start(mode: Mode) -> Self {
+        MODES.with_borrow_mut(|modes| modes.push(mode));
         Self
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        TAPES.with_borrow_mut(Vec::pop);
+        MODES.with_borrow_mut(Vec::pop);
     }
 }
 
@@ -137,19 +106,14 @@ impl Tape {
     pub fn record<R, E>(
         f: impl FnOnce() -> std::result::Result<R, E>,
     ) -> std::result::Result<(R, Self), E> {
-        Self::default().continued(f)
-    }
-
-    /// Records further.
-    fn continued<R, E>(
-        self,
-        f: impl FnOnce() -> std::result::Result<R, E>,
-    ) -> std::result::Result<(R, Self), E> {
-        let recording = Recording::start(Some(self));
+        let recording = Recording::start(Mode::Tape(Self::default()));
         let result = f()?;
-        let tape = TAPES.with_borrow_mut(|tapes| tapes.last_mut().and_then(Option::take));
+        let tape = MODES.with_borrow_mut(|modes| match modes.last_mut() {
+            Some(Mode::Tape(tape)) => std::mem::take(tape),
+            _ => unreachable!("started above, and what began since has ended"),
+        });
         drop(recording);
-        Ok((result, tape.expect("started above")))
+        Ok((result, tape))
     }
 
     /// The gradient of `Σ seed · result` over all pairs of a recorded result and its seed.
@@ -158,7 +122,8 @@ impl Tape {
     /// - each seed as its result
     ///
     /// # Errors
-    /// Where a seed's shape is not that of its result; those of the operators.
+    /// Where a seed's shape is not that of its result, or the result is one of candle's own
+    /// operators on a recorded one; those of the operators.
     pub fn backward(self, seeds: &[(&Tensor, Tensor)]) -> Result<Gradients> {
         let mut gradients = Gradients::of_seeds(seeds)?;
         self.walk(&mut gradients, |_, _| Ok(()))?;
@@ -176,8 +141,9 @@ impl Tape {
         mut finished: impl FnMut(TensorId, Tensor) -> Result<()>,
     ) -> Result<()> {
         let mut first_use = HashMap::new();
+        let results: HashSet<_> = self.nodes.iter().flat_map(|node| &node.results).collect();
         for (i, node) in self.nodes.iter().enumerate() {
-            for input in node.inputs.iter().flatten().filter(|input| !self.known.contains(input)) {
+            for input in node.inputs.iter().flatten().filter(|input| !results.contains(input)) {
                 first_use.entry(*input).or_insert(i);
             }
         }
@@ -249,7 +215,8 @@ impl Gradients {
                     seed.dims()
                 );
             }
-            gradients.add(result.id(), seed.clone(), true)?;
+            check("backward", &[*result])?;
+            gradients.add(result.id(), seed.detach(), true)?;
         }
         Ok(gradients)
     }
@@ -284,46 +251,69 @@ impl Gradients {
 /// Whether a gradient of this tensor is wanted: by the recording of this thread or, without one, by
 /// candle.
 pub(crate) fn tracked(tensor: &Tensor) -> bool {
-    TAPES.with_borrow(|tapes| match tapes.last() {
-        Some(Some(tape)) => tensor.is_variable() || tape.known.contains(&tensor.id()),
-        Some(None) => false,
-        None => tensor.track_op(),
+    MODES.with_borrow(|modes| match modes.last() {
+        Some(Mode::Tape(_)) => tensor.is_variable(),
+        Some(Mode::Pause) => false,
+        Some(Mode::Graph) | None => tensor.track_op(),
     })
 }
 
-fn recording() -> bool {
-    TAPES.with_borrow(|tapes| !tapes.is_empty())
+/// Whether operators stay out of candle's graph.
+pub(crate) fn recording() -> bool {
+    MODES.with_borrow(|modes| matches!(modes.last(), Some(Mode::Tape(_) | Mode::Pause)))
 }
 
-/// Records an operator where one of its inputs is tracked.
-fn record<const N: usize, O: Operator<N>>(
-    operator: O,
-    inputs: [&Tensor; N],
+/// Fails where one of the tensors that `op` was given follows from a variable by one of candle's own
+/// operators.
+pub(crate) fn check(op: &str, tensors: &[&Tensor]) -> Result<()> {
+    match tensors.iter().position(|tensor| tensor.track_op() && !tensor.is_variable()) {
+        Some(i) => candle_core::bail!(
+            "tape: {op}: tensor {} of {}, of shape {:?}, is what one of candle's own operators made of a \
+             variable or a recorded result, and has no gradient here: compute it inside vdvae_ops::stock",
+            i + 1,
+            tensors.len(),
+            tensors[i].dims()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The result of an operator while this thread records: a variable where one of the inputs is.
+pub(crate) fn result(storage: Storage, shape: impl Into<Shape>, inputs: &[&Tensor]) -> Tensor {
+    let depends = inputs.iter().any(|input| input.is_variable());
+    Tensor::from_storage(storage, shape, BackpropOp::none(), depends)
+}
+
+/// Records an operator where one of its inputs is tracked. `backward` takes the inputs, the
+/// gradient of the result, which gradients are wanted, and what the inputs have so far, which is
+/// its to write to; it returns the sums.
+pub(crate) fn record<const N: usize>(
+    inputs: [Tensor; N],
     result: &Tensor,
-) -> Result<()> {
-    let wanted = inputs.map(tracked);
-    if inputs.iter().any(|input| input.track_op() && !input.is_variable()) {
-        candle_core::bail!(
-            "tape: expected variables, constants and results of recorded operators, found the \
-             result of another operator on a variable"
-        );
-    }
+    passes_on: bool,
+    backward: impl FnOnce(
+        [&Tensor; N],
+        &Tensor,
+        [bool; N],
+        [Option<Tensor>; N],
+    ) -> Result<[Option<Tensor>; N]>
+    + Send
+    + 'static,
+) {
+    let wanted = inputs.each_ref().map(tracked);
     if !wanted.contains(&true) {
-        return Ok(());
+        return;
     }
-    let ids = ids_of(inputs);
-    let inputs = inputs.map(Tensor::clone);
     push(Node {
         results: vec![result.id()],
-        inputs: ids,
+        inputs: ids_of(&inputs),
         backward: Box::new(move |upstream, held| {
             let [Some(upstream)] = &upstream[..] else { unreachable!("the only one is there") };
             let held = held.try_into().expect("one for each input");
-            Ok(operator.backward_onto(inputs.each_ref(), upstream, wanted, held)?.into())
+            Ok(backward(inputs.each_ref(), upstream, wanted, held)?.into())
         }),
-        passes_on: O::PASSES_ON,
+        passes_on,
     });
-    Ok(())
 }
 
 /// The inputs whose gradients are wanted.
@@ -332,10 +322,9 @@ fn ids_of<'a>(inputs: impl IntoIterator<Item = &'a Tensor>) -> Vec<Option<Tensor
 }
 
 fn push(node: Node) {
-    TAPES.with_borrow_mut(|tapes| {
-        let tape = tapes.last_mut().and_then(Option::as_mut).expect("something is tracked");
-        tape.known.extend(&node.results);
-        tape.nodes.push(node);
+    MODES.with_borrow_mut(|modes| match modes.last_mut() {
+        Some(Mode::Tape(tape)) => tape.nodes.push(node),
+        _ => unreachable!("something is tracked"),
     });
 }
 
@@ -348,7 +337,7 @@ fn push(node: Node) {
 ///
 /// # Errors
 /// Those of `f`, there and in the backward pass; in the latter also where `f` uses a variable that
-/// is not among the inputs.
+/// or a recorded result that is not among the inputs.
 pub fn recomputed<const N: usize>(
     inputs: &[&Tensor],
     f: impl Fn() -> Result<[Tensor; N]> + Send + 'static,
@@ -357,9 +346,11 @@ pub fn recomputed<const N: usize>(
     if !recording() || ids.iter().all(Option::is_none) {
         return f();
     }
-    let pause = Recording::start(None);
+    check("recomputed", inputs)?;
+    let pause = Recording::start(Mode::Pause);
     let results = f()?;
     drop(pause);
+    check("recomputed", &results.each_ref())?;
     let known = ids.clone();
     push(Node {
         results: results.iter().map(Tensor::id).collect(),
@@ -371,8 +362,7 @@ pub fn recomputed<const N: usize>(
                     gradients.add(*of, held, false)?;
                 }
             }
-            let tape = Tape { nodes: vec![], known: known.iter().flatten().copied().collect() };
-            let (results, tape) = tape.continued(f)?;
+            let (results, tape) = Tape::record(f)?;
             for (result, upstream) in results.iter().zip(upstream) {
                 if let Some(upstream) = upstream {
                     gradients.add(result.id(), upstream, true)?;
@@ -380,8 +370,8 @@ pub fn recomputed<const N: usize>(
             }
             drop(results);
             tape.walk(&mut gradients, |_, _| Ok(()))?;
-            let of_inputs = known.iter().map(|of| of.and_then(|of| gradients.remove_id(of)));
-            let of_inputs = of_inputs.collect();
+            // What several inputs share is copied: the tape outside takes each for its own.
+            let of_inputs = known.iter().map(|of| gradients.take(*of)).collect::<Result<_>>()?;
             if !gradients.0.is_empty() {
                 candle_core::bail!("tape: what is recomputed uses a variable that is not an input");
             }
@@ -390,81 +380,6 @@ pub fn recomputed<const N: usize>(
         passes_on: false,
     });
     Ok(results)
-}
-
-/// The gradient that candle asks an operator of one, two or three inputs for: that of [`Operator`].
-macro_rules! candle_gradient {
-    (1) => {
-        fn bwd(&self, x: &Tensor, _: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
-            let [dx] = crate::tape::Operator::backward(self, [x], upstream, [x.track_op()])?;
-            Ok(dx)
-        }
-    };
-    (2) => {
-        fn bwd(
-            &self,
-            x: &Tensor,
-            y: &Tensor,
-            _: &Tensor,
-            upstream: &Tensor,
-        ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-            let wanted = [x.track_op(), y.track_op()];
-            Ok(crate::tape::Operator::backward(self, [x, y], upstream, wanted)?.into())
-        }
-    };
-    (3) => {
-        fn bwd(
-            &self,
-            x: &Tensor,
-            y: &Tensor,
-            z: &Tensor,
-            _: &Tensor,
-            upstream: &Tensor,
-        ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-            let wanted = [x.track_op(), y.track_op(), z.track_op()];
-            Ok(crate::tape::Operator::backward(self, [x, y, z], upstream, wanted)?.into())
-        }
-    };
-}
-pub(crate) use candle_gradient;
-
-pub(crate) fn apply1<O>(x: &Tensor, operator: O) -> Result<Tensor>
-where
-    O: CustomOp1 + Operator<1>,
-{
-    let x = &contiguous(x)?;
-    if !recording() {
-        return x.apply_op1(operator);
-    }
-    let result = x.apply_op1_no_bwd(&operator)?;
-    record(operator, [x], &result)?;
-    Ok(result)
-}
-
-pub(crate) fn apply2<O>(x: &Tensor, y: &Tensor, operator: O) -> Result<Tensor>
-where
-    O: CustomOp2 + Operator<2>,
-{
-    let (x, y) = (&contiguous(x)?, &contiguous(y)?);
-    if !recording() {
-        return x.apply_op2(y, operator);
-    }
-    let result = x.apply_op2_no_bwd(y, &operator)?;
-    record(operator, [x, y], &result)?;
-    Ok(result)
-}
-
-pub(crate) fn apply3<O>(x: &Tensor, y: &Tensor, z: &Tensor, operator: O) -> Result<Tensor>
-where
-    O: CustomOp3 + Operator<3>,
-{
-    let (x, y, z) = (&contiguous(x)?, &contiguous(y)?, &contiguous(z)?);
-    if !recording() {
-        return x.apply_op3(y, z, operator);
-    }
-    let result = x.apply_op3_no_bwd(y, z, &operator)?;
-    record(operator, [x, y, z], &result)?;
-    Ok(result)
 }
 
 #[cfg(test)]

@@ -4,21 +4,21 @@
 //! The start of the first decoder block at a resolution in the published network. Candle's own
 //! upsampling overwrites the gradient of a tensor that is used twice, which states here are.
 
-#[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::Real;
+use crate::cpu::Number;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
-    gpu::{Gpu, Kind, Operand, View},
+    gpu::Gpu,
+    memory::{Buffer, Kind, View},
     moves,
 };
-use crate::real::{dispatch, same_dtype, slice, tensor, with_slice};
+use crate::operator::{Gradient, Operator, apply};
+use crate::real::Real;
 use crate::shape::nhwc;
-use crate::tape::{self, Operator, candle_gradient};
+#[cfg(feature = "cuda")]
+use crate::storage::collected;
 
 /// Repeats every pixel of `low` `rate`×`rate` times, keeps its first `channels` channels (or
 /// appends zeros where it has fewer), and adds `bias` to every image.
@@ -38,11 +38,12 @@ pub fn upsample_add(
 ) -> Result<Tensor> {
     let op = UpsampleAdd { rate, channels };
     match bias {
-        Some(bias) => tape::apply2(low, bias, op),
-        None => tape::apply1(low, op),
+        Some(bias) => apply(op, [low, bias]),
+        None => apply(op, [low]),
     }
 }
 
+#[derive(Clone, Copy)]
 struct UpsampleAdd {
     rate: usize,
     channels: usize,
@@ -52,6 +53,8 @@ struct UpsampleAdd {
 #[derive(Clone, Copy)]
 struct Sizes {
     rate: usize,
+    /// Numbers of an image of the higher resolution.
+    image: usize,
     /// Width and channels of the lower resolution.
     low: (usize, usize),
     /// Height and channels of the higher resolution.
@@ -61,7 +64,7 @@ struct Sizes {
 impl Sizes {
     #[cfg(feature = "cuda")]
     fn resampling(&self) -> moves::Resampling {
-        let Self { rate, low: (width, input), high: (height, output) } = *self;
+        let Self { rate, low: (width, input), high: (height, output), .. } = *self;
         moves::Resampling { rate, height, width: width * rate, input, output }
     }
 
@@ -81,165 +84,76 @@ impl Sizes {
     }
 }
 
-impl UpsampleAdd {
+/// Of the lower state alone, or of the lower state and a bias.
+impl<const N: usize> Operator<N> for UpsampleAdd {
     const NAME: &'static str = "upsample_add";
 
-    fn sizes(&self, low: &Shape) -> Result<(Sizes, [usize; 4])> {
-        let Self { rate, channels } = *self;
-        let [n, h, w, low_channels] = nhwc(Self::NAME, "the lower state", low)?;
+    type Sizes = Sizes;
+
+    fn sizes(&self, inputs: [&Shape; N]) -> Result<(Sizes, Shape)> {
+        let (Self { rate, channels }, name) = (*self, <Self as Operator<N>>::NAME);
+        let [n, h, w, low_channels] = nhwc(name, "the lower state", inputs[0])?;
         if rate == 0 || channels == 0 {
             candle_core::bail!(
-                "{}: expected a positive rate and width, found {rate} and {channels}",
-                Self::NAME
+                "{name}: expected a positive rate and width, found {rate} and {channels}"
             );
         }
-        let sizes = Sizes { rate, low: (w, low_channels), high: (h * rate, channels) };
-        Ok((sizes, [n, h * rate, w * rate, channels]))
+        let image = [h * rate, w * rate, channels];
+        let size = image.iter().product();
+        if let Some(bias) = inputs.get(1).filter(|bias| bias.elem_count() != size) {
+            candle_core::bail!("{name}: expected the bias of {image:?}, found {:?}", bias.dims());
+        }
+        let low = (w, low_channels);
+        let sizes = Sizes { rate, image: size, low, high: (h * rate, channels) };
+        Ok((sizes, Shape::from((n, h * rate, w * rate, channels))))
     }
 
-    fn low_gradient(
+    fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
+        forward(inputs[0], inputs.get(1).copied(), *sizes)
+    }
+
+    fn gradients<T: Number>(
         &self,
-        low: &Tensor,
-        upstream: &Tensor,
-        wanted: bool,
-    ) -> Result<Option<Tensor>> {
-        if !wanted {
-            return Ok(None);
-        }
-        let (sizes, _) = self.sizes(low.shape())?;
-        #[cfg(feature = "cuda")]
-        if low.device().is_cuda() {
-            let gpu = Gpu::of_tensor(low, Self::NAME)?;
-            let (us, n) = (Operand::new(upstream, Self::NAME)?, low.elem_count());
-            let d = moves::upsample_backward(&gpu, sizes.resampling(), us.view(), n)?;
-            return Ok(Some(d.into_tensor(low.shape())));
-        }
-        dispatch!(low.dtype(), Self::NAME, T => {
-            let d = with_slice::<T, _>(upstream, Self::NAME, |g| Ok(sum_cells(g, sizes)))?;
-            Ok(Some(tensor(d, low.shape())?))
-        })
-    }
-}
-
-impl CustomOp1 for UpsampleAdd {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn cpu_fwd(&self, low: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (sizes, shape) = self.sizes(layout.shape())?;
-        dispatch!(low.dtype(), Self::NAME, T => {
-            let out = forward(slice::<T>(low, layout, Self::NAME)?, None, sizes);
-            Ok((T::to_cpu_storage_owned(out), Shape::from(&shape)))
+        sizes: &Sizes,
+        _: [&[T]; N],
+        upstream: &[T],
+        wanted: [bool; N],
+        _held: [Option<&mut [T]>; N],
+    ) -> [Gradient<Vec<T>>; N] {
+        std::array::from_fn(|i| match i {
+            _ if !wanted[i] => Gradient::Nothing,
+            0 => Gradient::Own(sum_cells(upstream, *sizes)),
+            _ => Gradient::Own(sum_images(upstream, sizes.image, sizes.high_row())),
         })
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, low: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (sizes, shape) = self.sizes(layout.shape())?;
-        let gpu = Gpu::of(&low.device)?;
-        let low = View::new(low, layout, Self::NAME)?;
-        let out = moves::upsample(&gpu, sizes.resampling(), low, None)?;
-        Ok((out.into_storage(), Shape::from(&shape)))
-    }
-
-    candle_gradient!(1);
-}
-
-impl Operator<1> for UpsampleAdd {
-    fn backward(
-        &self,
-        [low]: [&Tensor; 1],
-        upstream: &Tensor,
-        wanted: [bool; 1],
-    ) -> Result<[Option<Tensor>; 1]> {
-        Ok([self.low_gradient(low, upstream, wanted[0])?])
-    }
-}
-
-impl CustomOp2 for UpsampleAdd {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        low: &CpuStorage,
-        low_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (sizes, shape) = self.sizes(low_layout.shape())?;
-        check_bias(&shape, bias_layout.shape())?;
-        same_dtype(Self::NAME, &[low.dtype(), bias.dtype()])?;
-        dispatch!(low.dtype(), Self::NAME, T => {
-            let low = slice::<T>(low, low_layout, Self::NAME)?;
-            let bias = slice::<T>(bias, bias_layout, Self::NAME)?;
-            let out = forward(low, Some(bias), sizes);
-            Ok((T::to_cpu_storage_owned(out), Shape::from(&shape)))
-        })
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, inputs: [View<'_>; N]) -> Result<Buffer> {
+        let bias = inputs.get(1).map(|bias| bias.expect(Kind::F32, <Self as Operator<N>>::NAME));
+        moves::upsample(gpu, sizes.resampling(), inputs[0], bias.transpose()?)
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(
+    fn gpu_gradients(
         &self,
-        low: &CudaStorage,
-        low_layout: &Layout,
-        bias: &CudaStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (sizes, shape) = self.sizes(low_layout.shape())?;
-        check_bias(&shape, bias_layout.shape())?;
-        let gpu = Gpu::of(&low.device)?;
-        let low = View::new(low, low_layout, Self::NAME)?;
-        let bias = View::new(bias, bias_layout, Self::NAME)?.expect(Kind::F32, Self::NAME)?;
-        let out = moves::upsample(&gpu, sizes.resampling(), low, Some(bias))?;
-        Ok((out.into_storage(), Shape::from(&shape)))
+        gpu: &Gpu,
+        sizes: &Sizes,
+        inputs: [View<'_>; N],
+        upstream: View<'_>,
+        wanted: [bool; N],
+        _held: [Option<View<'_>>; N],
+    ) -> Result<[Gradient<Buffer>; N]> {
+        let (of, n) = (sizes.resampling(), inputs[0].len);
+        collected((0..N).map(|i| match i {
+            _ if !wanted[i] => Ok(Gradient::Nothing),
+            0 => moves::upsample_backward(gpu, of, upstream, n).map(Gradient::Own),
+            _ => moves::sum_images(gpu, upstream, sizes.image).map(Gradient::Own),
+        }))
     }
-
-    candle_gradient!(2);
-}
-
-impl Operator<2> for UpsampleAdd {
-    fn backward(
-        &self,
-        [low, bias]: [&Tensor; 2],
-        upstream: &Tensor,
-        wanted: [bool; 2],
-    ) -> Result<[Option<Tensor>; 2]> {
-        let low_gradient = self.low_gradient(low, upstream, wanted[0])?;
-        if !wanted[1] {
-            return Ok([low_gradient, None]);
-        }
-        #[cfg(feature = "cuda")]
-        if bias.device().is_cuda() {
-            let gpu = Gpu::of_tensor(bias, Self::NAME)?;
-            let us = Operand::new(upstream, Self::NAME)?;
-            let d = moves::sum_images(&gpu, us.view(), bias.elem_count())?;
-            return Ok([low_gradient, Some(d.into_tensor(bias.shape()))]);
-        }
-        let (sizes, _) = self.sizes(low.shape())?;
-        let row = sizes.high_row();
-        dispatch!(bias.dtype(), Self::NAME, T => {
-            let d = with_slice::<T, _>(upstream, Self::NAME, |g| {
-                Ok(sum_images(g, bias.elem_count(), row))
-            })?;
-            Ok([low_gradient, Some(tensor(d, bias.shape())?)])
-        })
-    }
-}
-
-/// Fails where the numbers of a bias are not those of an image.
-fn check_bias(image: &[usize; 4], bias: &Shape) -> Result<()> {
-    if bias.elem_count() == image[1..].iter().product::<usize>() {
-        return Ok(());
-    }
-    let (name, dims) = (UpsampleAdd::NAME, bias.dims());
-    candle_core::bail!("{name}: expected the bias of {:?}, found {dims:?}", &image[1..])
 }
 
 fn forward<T: Real>(low: &[T], bias: Option<&[T]>, sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, low: (_, low_channels), high: (height, channels) } = sizes;
+    let Sizes { rate, low: (_, low_channels), high: (height, channels), .. } = sizes;
     let (row, shared) = (sizes.high_row(), sizes.shared());
     let rows = low.len() / sizes.low_row() * rate;
     let mut out = vec![T::zero(); rows * row];
@@ -261,7 +175,7 @@ fn forward<T: Real>(low: &[T], bias: Option<&[T]>, sizes: Sizes) -> Vec<T> {
 
 /// The gradient of the lower state: sums over its `rate`×`rate` copies.
 fn sum_cells<T: Real>(upstream: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, low: (_, low_channels), high: (_, channels) } = sizes;
+    let Sizes { rate, low: (_, low_channels), high: (_, channels), .. } = sizes;
     let shared = sizes.shared();
     let rows = upstream.len() / (rate * sizes.high_row());
     let mut d = vec![T::zero(); rows * sizes.low_row()];
@@ -291,6 +205,8 @@ fn sum_images<T: Real>(upstream: &[T], image: usize, row: usize) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::real::tensor;
+    use crate::tape;
     use crate::testing::{check_float32, check_gradients, message, values, waves};
 
     #[test]

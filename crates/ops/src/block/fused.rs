@@ -1,66 +1,31 @@
 //! The arithmetic of a block and of its gradient, on slices.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::BlockShape;
-use crate::Real;
+use crate::Arithmetic;
 use crate::conv::{ConvShape, run_conv};
 use crate::cpu::buffer::Buffer;
 use crate::cpu::im2col::Grid;
-use crate::cpu::matmul::Matrix;
-use crate::cpu::product::{Packed, Rows, bias_gradient, product};
+use crate::cpu::matrix::Matrix;
+use crate::cpu::product::{Kernels, Packed, Rows, Weights, bias_gradient, product};
 use crate::cpu::winograd::Direction;
+use crate::kept::Kept;
+use crate::real::Real;
 
 /// Hidden states (pixels × middle), before GELU, in the number type of the call.
-pub(super) type Hidden<T> = [Buffer<T>; 3];
+type Hidden<T> = [Buffer<T>; 3];
 
 /// One call of a block.
 pub(super) struct Fused {
     pub(super) shape: BlockShape,
-    /// Keeps the hidden states for the gradient; without them it computes them again.
-    pub(super) keep: bool,
-    pub(super) hidden: Mutex<Option<HiddenStates>>,
+    pub(super) arithmetic: Arithmetic,
+    /// The hidden states for the gradient; without them it computes them again.
+    pub(super) kept: Kept,
     /// What is known of parameters that never change.
     packed: Option<Arc<[Packed; 4]>>,
-}
-
-pub(super) enum HiddenStates {
-    F32(Hidden<f32>),
-    F64(Hidden<f64>),
-    #[cfg(feature = "cuda")]
-    Gpu(Box<crate::cuda::block::Hidden>),
-}
-
-/// Moves hidden states in and out of [`HiddenStates`].
-pub(super) trait Keep: Real {
-    fn keep(hidden: Hidden<Self>) -> HiddenStates;
-    fn take(states: HiddenStates) -> Option<Hidden<Self>>;
-}
-
-impl Keep for f32 {
-    fn keep(hidden: Hidden<f32>) -> HiddenStates {
-        HiddenStates::F32(hidden)
-    }
-    fn take(states: HiddenStates) -> Option<Hidden<f32>> {
-        match states {
-            HiddenStates::F32(hidden) => Some(hidden),
-            _ => None,
-        }
-    }
-}
-
-impl Keep for f64 {
-    fn keep(hidden: Hidden<f64>) -> HiddenStates {
-        HiddenStates::F64(hidden)
-    }
-    fn take(states: HiddenStates) -> Option<Hidden<f64>> {
-        match states {
-            HiddenStates::F64(hidden) => Some(hidden),
-            _ => None,
-        }
-    }
 }
 
 /// One input of a block.
@@ -88,7 +53,7 @@ fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
 type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
 
 /// `gelu(x)` of a whole batch.
-fn gelu_all<T: Real>(x: &[T]) -> Buffer<T> {
+fn gelu_all<T: Kernels>(x: &[T]) -> Buffer<T> {
     const CHUNK: usize = 1 << 14;
     let mut y = Buffer::stale(x.len());
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| T::gelu(x, y));
@@ -96,8 +61,13 @@ fn gelu_all<T: Real>(x: &[T]) -> Buffer<T> {
 }
 
 impl Fused {
-    pub(super) fn new(shape: BlockShape, keep: bool, packed: Option<Arc<[Packed; 4]>>) -> Self {
-        Self { shape, keep, hidden: Mutex::new(None), packed }
+    pub(super) fn new(
+        shape: BlockShape,
+        arithmetic: Arithmetic,
+        keep: bool,
+        packed: Option<Arc<[Packed; 4]>>,
+    ) -> Self {
+        Self { shape, arithmetic, kept: Kept::new(keep), packed }
     }
 
     fn packed(&self, convolution: usize) -> Option<&Packed> {
@@ -113,7 +83,7 @@ impl Fused {
         })
     }
 
-    fn hidden<T: Real>(&self, grid: Grid, inputs: &[Input<'_, T>], flat: &[T]) -> Hidden<T> {
+    fn hidden<T: Kernels>(&self, grid: Grid, inputs: &[Input<'_, T>], flat: &[T]) -> Hidden<T> {
         let parameters = self.split(flat);
         let (first, weights, bias) = parameters[0];
         let operands: Vec<_> = inputs
@@ -123,7 +93,8 @@ impl Fused {
                 let weights =
                     Matrix::new(&weights[i.offset..], first.output, i.channels, first.input);
                 let cell = self.packed(0).map(|packed| &packed.panels[index]);
-                (Rows::Gelu { x: i.x, channels: i.channels }, weights.transposed().kept_in(cell))
+                let weights = Weights::kept_in(cell, weights.transposed());
+                (Rows::Gelu { x: i.x, channels: i.channels }, weights)
             })
             .collect();
         let mut h1 = Buffer::stale(grid.pixels() * first.output);
@@ -133,7 +104,7 @@ impl Fused {
         [h1, h2, h3]
     }
 
-    fn middle<T: Real>(
+    fn middle<T: Kernels>(
         &self,
         grid: Grid,
         (conv, weights, bias): Parameters<'_, T>,
@@ -144,16 +115,18 @@ impl Fused {
         if conv.kernel == 1 {
             let rows = Rows::Gelu { x: h, channels: conv.input };
             let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
-            let weights = weights.kept_in(packed.map(|packed| &packed.panels[0]));
+            let weights = Weights::kept_in(packed.map(|packed| &packed.panels[0]), weights);
             product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
         } else {
             let how = (grid, &conv, Direction::Forward);
-            run_conv(how, (&gelu_all(h), weights, Some(bias)), packed, &mut out, |_, _| ());
+            let by = (packed, self.arithmetic.exact);
+            run_conv(how, (&gelu_all(h), weights, Some(bias)), by, &mut out, |_, _| ());
         }
         out
     }
 
-    pub(super) fn forward<T: Keep>(
+    /// The result.
+    pub(super) fn result<T: Kernels>(
         &self,
         grid: Grid,
         slices: &[(&[T], usize)],
@@ -165,31 +138,28 @@ impl Fused {
         let mut out = vec![T::zero(); grid.pixels() * last.output];
         let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
         let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
-        let weights = weights.kept_in(self.packed(3).map(|packed| &packed.panels[0]));
+        let weights = Weights::kept_in(self.packed(3).map(|packed| &packed.panels[0]), weights);
         product(&[(rows, weights)], Some(bias), last.output, &mut out, |first, block| {
             if self.shape.residual {
                 let channels = self.shape.input;
                 add_to_tails(block, last.output, &inputs[0].x[first * channels..], channels);
             }
         });
-        if self.keep {
-            *self.hidden.lock().expect("no panic while held") = Some(T::keep(hidden));
-        }
+        self.kept.put(hidden);
         out
     }
 
-    /// Gradients of the inputs, added to those held, and of the flat parameters; those not `wanted`
-    /// are empty.
-    pub(super) fn backward<T: Keep>(
+    /// Gradients of the inputs that are `wanted`, added to those held, and of the flat parameters.
+    pub(super) fn backward<T: Kernels>(
         &self,
         grid: Grid,
         slices: &[(&[T], usize)],
         flat: &[T],
         upstream: &[T],
         (wanted, held): (&[bool], &[Option<&[T]>]),
-    ) -> (Vec<Vec<T>>, Vec<T>) {
+    ) -> (Vec<Option<Vec<T>>>, Vec<T>) {
         let inputs = inputs_of(slices);
-        let kept = self.hidden.lock().expect("no panic while held").take().and_then(T::take);
+        let kept = self.kept.take::<Hidden<T>>();
         let [h1, h2, h3] = kept.unwrap_or_else(|| self.hidden(grid, &inputs, flat));
         let parameters = self.split(flat);
         let mut gradient = vec![T::zero(); flat.len()];
@@ -198,7 +168,7 @@ impl Fused {
         let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
         let middle = self.shape.middle;
         let rows = Rows::Gelu { x: &h3, channels: middle };
-        T::weight_gradient(&rows, upstream, self.shape.output, g4.0, middle);
+        T::weight_gradient(&rows, upstream, self.shape.output, (g4.0, middle), false);
         bias_gradient(upstream, g4.1);
 
         let d2 = self.hidden_gradient(grid, &parameters[2], &d3, &h2);
@@ -210,22 +180,23 @@ impl Fused {
 
         for input in &inputs {
             let rows = Rows::Gelu { x: input.x, channels: input.channels };
-            T::weight_gradient(&rows, &d1, middle, &mut g1.0[input.offset..], self.shape.input);
+            let of_input = (&mut g1.0[input.offset..], self.shape.input);
+            T::weight_gradient(&rows, &d1, middle, of_input, false);
         }
         bias_gradient(&d1, g1.1);
         let dx = inputs
             .iter()
             .zip(wanted.iter().zip(held))
-            .map(|(input, (wanted, held))| match wanted {
-                true => self.input_gradient(&parameters[0], input, (&d1, upstream), *held),
-                false => vec![],
+            .map(|(input, (wanted, held))| {
+                let of = (&d1[..], upstream);
+                wanted.then(|| self.input_gradient(&parameters[0], input, of, *held))
             })
             .collect();
         (dx, gradient)
     }
 
     /// Carries a gradient back through a convolution and the GELU before it.
-    fn hidden_gradient<T: Real>(
+    fn hidden_gradient<T: Kernels>(
         &self,
         grid: Grid,
         (conv, weights, _): &Parameters<'_, T>,
@@ -234,13 +205,14 @@ impl Fused {
     ) -> Buffer<T> {
         let mut out = Buffer::stale(h.len());
         let how = (grid, conv, Direction::Backward);
-        run_conv(how, (upstream, weights, None), None, &mut out, |first, block| {
+        let by = (None, self.arithmetic.exact);
+        run_conv(how, (upstream, weights, None), by, &mut out, |first, block| {
             T::gelu_backward(&h[first * conv.input..][..block.len()], block);
         });
         out
     }
 
-    fn middle_gradient<T: Real>(
+    fn middle_gradient<T: Kernels>(
         &self,
         grid: Grid,
         h: &[T],
@@ -255,11 +227,12 @@ impl Fused {
             activated = gelu_all(h);
             Rows::Neighbours { grid, x: &activated, channels: middle }
         };
-        T::weight_gradient(&rows, upstream, middle, weights, rows.width());
+        let exact = self.arithmetic.exact;
+        T::weight_gradient(&rows, upstream, middle, (weights, rows.width()), exact);
         bias_gradient(upstream, bias);
     }
 
-    fn input_gradient<T: Real>(
+    fn input_gradient<T: Kernels>(
         &self,
         (conv, weights, _): &Parameters<'_, T>,
         input: &Input<'_, T>,
@@ -271,7 +244,7 @@ impl Fused {
         let rows = Rows::Plain { x: d1, channels: conv.output, stride: conv.output };
         let mut dx = vec![T::zero(); input.x.len()];
         let output = self.shape.output;
-        product(&[(rows, weights)], None, channels, &mut dx, |first, block| {
+        product(&[(rows, weights.into())], None, channels, &mut dx, |first, block| {
             T::gelu_backward(&input.x[first * channels..][..block.len()], block);
             if let Some(held) = held {
                 let held = &held[first * channels..];

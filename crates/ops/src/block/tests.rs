@@ -3,7 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::*;
-use crate::conv::{conv, project_add};
+use crate::conv::conv;
+use crate::project::project_add;
 
 /// Reproducible numbers that are not symmetric in any index.
 fn wave(n: usize, scale: f64, phase: f64) -> Vec<f64> {
@@ -149,7 +150,12 @@ fn convolutions_agree_with_stock_operators() {
         let shape = ConvShape { input: 5, output: 11, kernel };
         let x = var(&[2, 9, 6, 5], 1.0, 0.4);
         let p = var(&[shape.parameters()], 0.4, 1.0);
-        agree(&[&x, &p], || conv(&x, &p, shape), || stock_conv(&x, &p, &shape), 1e-10);
+        agree(
+            &[&x, &p],
+            || conv(&x, &p, shape, Arithmetic::default()),
+            || stock_conv(&x, &p, &shape),
+            1e-10,
+        );
     }
 }
 
@@ -163,7 +169,8 @@ fn projection_agrees_with_stock_operators() {
         let z = latent.narrow(3, 0, 3)?.contiguous()?;
         base.narrow(3, 6, 8)? + stock_conv(&z, &p, &shape)?
     };
-    agree(&[&base, &latent, &p], || project_add(&base, &latent, &p, shape), stock, 1e-10);
+    let ours = || project_add(&base, &latent, &p, shape, Arithmetic::default());
+    agree(&[&base, &latent, &p], ours, stock, 1e-10);
 }
 
 #[test]

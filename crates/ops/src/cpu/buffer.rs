@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 const KEPT: usize = 48;
 
 /// Vectors that wait for their next use.
-pub struct Pool<T>(Mutex<Vec<Vec<T>>>);
+pub(crate) struct Pool<T>(Mutex<Vec<Vec<T>>>);
 
 impl<T> Pool<T> {
     /// Holds nothing.
@@ -42,7 +42,7 @@ impl<T> Pool<T> {
 }
 
 /// Number types that have a pool.
-pub trait Pooled: Sized + Copy + Default + 'static {
+pub(crate) trait Pooled: Sized + Copy + Default + 'static {
     /// The process's pool of this type.
     fn pool() -> &'static Pool<Self>;
 }

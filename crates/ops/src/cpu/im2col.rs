@@ -1,10 +1,10 @@
 //! Neighbourhoods of pixels laid out as rows of a matrix.
 
-use crate::Real;
+use crate::real::Real;
 
 /// `n` pictures of `height × width` pixels; a pixel is numbered through the whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
+pub(crate) struct Grid {
     pub(crate) n: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,

@@ -1,9 +1,21 @@
 //! CPU kernels on plain slices.
 
 pub(crate) mod buffer;
+mod elementary;
+mod gelu;
 pub(crate) mod im2col;
-pub(crate) mod lanes;
-pub(crate) mod matmul;
+mod lanes;
+pub(crate) mod latent;
+mod matmul;
+pub(crate) mod matrix;
+pub(crate) mod mixture;
 mod panels;
 pub(crate) mod product;
 pub(crate) mod winograd;
+
+/// A number type that every kernel is written for: `f32`, what networks run in, and `f64`, in which
+/// the tests check every gradient by finite differences.
+pub(crate) trait Number: product::Kernels + latent::Gaussian + mixture::Mixture {}
+
+impl Number for f32 {}
+impl Number for f64 {}

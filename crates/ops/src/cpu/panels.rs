@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use super::lanes::{Lanes, for_each_set};
-use super::matmul::Matrix;
+use super::matrix::Matrix;
 use crate::simd::InstructionSet;
 
 /// Rows of the tallest result tile; each instruction set uses its first [`Lanes::TILE_ROWS`], and

@@ -10,16 +10,17 @@
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use super::gelu::Gelu;
 use super::im2col::{Grid, im2col_3x3};
-use super::matmul::{Matrix, matmul};
+use super::matmul::matmul;
+use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
 use super::winograd::{self, Direction};
-use crate::Real;
+use crate::real::Real;
 use crate::simd::{InstructionSet, instruction_set};
 
 /// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
@@ -28,17 +29,9 @@ const BLOCK: usize = 120;
 /// Blocks are multiples of this: whole result tiles of six and of eight rows.
 const BLOCK_STEP: usize = 24;
 
-static EXACT: AtomicBool = AtomicBool::new(false);
-
-/// Computes every convolution directly, without Winograd's transforms, from now on in the whole
-/// process: more arithmetic, and results that the transforms change by up to 1e-5 of the largest.
-pub fn set_exact(exact: bool) {
-    EXACT.store(exact, Ordering::Relaxed);
-}
-
 /// Where the rows of a product come from; a row belongs to a pixel.
 #[derive(Clone, Copy)]
-pub enum Rows<'a, T> {
+pub(crate) enum Rows<'a, T> {
     /// The first `channels` numbers of each pixel; pixels lie `stride` apart.
     Plain { x: &'a [T], channels: usize, stride: usize },
     /// `gelu(x)`.
@@ -47,7 +40,7 @@ pub enum Rows<'a, T> {
     Neighbours { grid: Grid, x: &'a [T], channels: usize },
 }
 
-impl<T: Real> Rows<'_, T> {
+impl<T: Real + Gelu> Rows<'_, T> {
     /// Numbers in a row.
     pub(crate) fn width(&self) -> usize {
         match *self {
@@ -84,7 +77,7 @@ impl<T: Real> Rows<'_, T> {
 
 /// A 3×3 convolution: its weights (output, 3, 3, input) and the way it is gone through.
 #[derive(Clone, Copy)]
-pub struct Convolution<'a, T> {
+pub(crate) struct Convolution<'a, T> {
     pub(crate) grid: Grid,
     pub(crate) weights: &'a [T],
     pub(crate) input: usize,
@@ -92,6 +85,8 @@ pub struct Convolution<'a, T> {
     pub(crate) direction: Direction,
     /// Where what is computed from the weights is kept, if they are the same in every call.
     pub(crate) packed: Option<&'a Packed>,
+    /// Whether it is summed directly whatever its size, see [`crate::Arithmetic::exact`].
+    pub(crate) direct: bool,
 }
 
 /// What is computed once from the weights of a convolution that never change, for its forward pass.
@@ -103,7 +98,7 @@ pub(crate) struct Packed {
     winograd: OnceLock<winograd::Weights>,
 }
 
-impl<T: Real> Convolution<'_, T> {
+impl<T: Kernels> Convolution<'_, T> {
     /// Channels read and written.
     fn channels(&self) -> (usize, usize) {
         match self.direction {
@@ -113,12 +108,12 @@ impl<T: Real> Convolution<'_, T> {
     }
 
     /// Calls `f` with the weights as a (9 · channels read) × (channels written) matrix.
-    fn with_matrix<R>(&self, f: impl FnOnce(Matrix<'_, T>) -> R) -> R {
+    fn with_matrix<R>(&self, f: impl FnOnce(Weights<'_, T>) -> R) -> R {
         let (read, written) = self.channels();
         match self.direction {
             Direction::Forward => {
                 let weights = Matrix::new(self.weights, written, 9 * read, 9 * read).transposed();
-                f(weights.kept_in(self.packed.map(|packed| &packed.panels[0])))
+                f(Weights::kept_in(self.packed.map(|packed| &packed.panels[0]), weights))
             }
             Direction::Backward => {
                 let mut reversed = Vec::with_capacity(self.weights.len());
@@ -128,7 +123,7 @@ impl<T: Real> Convolution<'_, T> {
                         reversed.extend_from_slice(&self.weights[start..][..self.input]);
                     }
                 }
-                f(Matrix::new(&reversed, 9 * read, written, written))
+                f(Matrix::new(&reversed, 9 * read, written, written).into())
             }
         }
     }
@@ -137,11 +132,32 @@ impl<T: Real> Convolution<'_, T> {
 /// What is done with each finished block: called with the number of its first pixel.
 pub(crate) type Finish<'a, T> = &'a (dyn Fn(usize, &mut [T]) + Sync);
 
-/// Rows and the (row width × outputs) matrix they are multiplied with.
-pub(crate) type Operand<'a, T> = (Rows<'a, T>, Matrix<'a, T>);
+/// The (row width × outputs) matrix that rows are multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a, T> {
+    matrix: Matrix<'a, T>,
+    /// Where its packed form is kept from the first product on, if its numbers never change.
+    packed: Option<&'a OnceLock<Panels>>,
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Weights<'a, T> {
+    fn from(matrix: Matrix<'a, T>) -> Self {
+        Self { matrix, packed: None }
+    }
+}
+
+impl<'a, T> Weights<'a, T> {
+    /// A matrix whose packed form is kept in `cell`; its numbers must be the same in every call.
+    pub(crate) fn kept_in(cell: Option<&'a OnceLock<Panels>>, matrix: Matrix<'a, T>) -> Self {
+        Self { matrix, packed: cell }
+    }
+}
+
+/// Rows and what they are multiplied with.
+pub(crate) type Operand<'a, T> = (Rows<'a, T>, Weights<'a, T>);
 
 /// The loops of one number type.
-pub trait Kernels: Sized {
+pub(crate) trait Kernels: Real + Gelu {
     /// See [`product`].
     fn product(
         operands: &[Operand<'_, Self>],
@@ -160,8 +176,10 @@ pub trait Kernels: Sized {
         finish: Finish<'_, Self>,
     );
 
-    /// `gradient[output] = Σ_pixels upstream[pixel][output] rows[pixel]`, rows of `gradient`
-    /// `row_stride` apart.
+    /// `gradient[output] = Σ_pixels upstream[pixel][output] rows[pixel]`; with `gradient` comes the
+    /// distance between its rows.
+    ///
+    /// `direct` says that 3×3 neighbourhoods are summed as they are, as of [`Convolution`].
     ///
     /// Pixels are divided among the threads; each sums its own part, and the parts are added in
     /// order, so that the result depends on the number of threads and on nothing else.
@@ -169,13 +187,13 @@ pub trait Kernels: Sized {
         rows: &Rows<'_, Self>,
         upstream: &[Self],
         outputs: usize,
-        gradient: &mut [Self],
-        row_stride: usize,
+        gradient: (&mut [Self], usize),
+        direct: bool,
     );
 }
 
 /// `out[pixel] = bias + Σ rows[pixel] weights`, `outputs` numbers a pixel.
-pub(crate) fn product<T: Real>(
+pub(crate) fn product<T: Kernels>(
     operands: &[Operand<'_, T>],
     bias: Option<&[T]>,
     outputs: usize,
@@ -186,7 +204,7 @@ pub(crate) fn product<T: Real>(
 }
 
 /// `out = bias + convolution of x`, with zeros around each picture.
-pub(crate) fn convolve<T: Real>(
+pub(crate) fn convolve<T: Kernels>(
     convolution: Convolution<'_, T>,
     x: &[T],
     bias: Option<&[T]>,
@@ -197,7 +215,7 @@ pub(crate) fn convolve<T: Real>(
 }
 
 /// Room for a block of any operand's rows.
-fn scratch<T: Real>(operands: &[Operand<'_, T>], pixels: usize) -> Buffer<T> {
+fn scratch<T: Kernels>(operands: &[Operand<'_, T>], pixels: usize) -> Buffer<T> {
     Buffer::stale(operands.iter().map(|(rows, _)| rows.scratch(pixels)).max().unwrap_or(0))
 }
 
@@ -225,7 +243,8 @@ impl Kernels for f64 {
                 }
                 for (j, (rows, weights)) in operands.iter().enumerate() {
                     let accumulate = j > 0 || bias.is_some();
-                    matmul(rows.block(first, count, scratch), *weights, out, outputs, accumulate);
+                    let rows = rows.block(first, count, scratch);
+                    matmul(rows, weights.matrix, out, outputs, accumulate);
                 }
                 finish(first, out);
             },
@@ -250,8 +269,8 @@ impl Kernels for f64 {
         rows: &Rows<'_, f64>,
         upstream: &[f64],
         outputs: usize,
-        gradient: &mut [f64],
-        row_stride: usize,
+        (gradient, row_stride): (&mut [f64], usize),
+        _direct: bool,
     ) {
         let width = rows.width();
         let parts = by_share(upstream.len() / outputs, |range| {
@@ -287,20 +306,17 @@ impl Kernels for f32 {
         out: &mut [f32],
         finish: Finish<'_, f32>,
     ) {
-        let direct = EXACT.load(Ordering::Relaxed);
-        convolve_f32((instruction_set(), direct), convolution, x, bias, out, finish);
+        convolve_f32(instruction_set(), convolution, x, bias, out, finish);
     }
 
     fn weight_gradient(
         rows: &Rows<'_, f32>,
         upstream: &[f32],
         outputs: usize,
-        gradient: &mut [f32],
-        row_stride: usize,
+        gradient: (&mut [f32], usize),
+        direct: bool,
     ) {
-        let direct = EXACT.load(Ordering::Relaxed);
-        let how = (instruction_set(), direct);
-        weight_gradient_f32(how, rows, upstream, outputs, gradient, row_stride);
+        weight_gradient_f32((instruction_set(), direct), rows, upstream, outputs, gradient);
     }
 }
 
@@ -315,9 +331,9 @@ fn product_f32(
     let size = block_size(out.len() / outputs);
     let packed: Vec<Cow<'_, Panels>> = operands
         .iter()
-        .map(|(_, weights)| match weights.packed() {
-            Some(cell) => Cow::Borrowed(cell.get_or_init(|| Panels::pack(set, *weights))),
-            None => Cow::Owned(Panels::pack(set, *weights)),
+        .map(|(_, Weights { matrix, packed })| match packed {
+            Some(cell) => Cow::Borrowed(cell.get_or_init(|| Panels::pack(set, *matrix))),
+            None => Cow::Owned(Panels::pack(set, *matrix)),
         })
         .collect();
     out.par_chunks_mut(size * outputs).enumerate().for_each_init(
@@ -338,14 +354,14 @@ fn product_f32(
 }
 
 fn convolve_f32(
-    (set, direct): (InstructionSet, bool),
+    set: InstructionSet,
     convolution: Convolution<'_, f32>,
     x: &[f32],
     bias: Option<&[f32]>,
     out: &mut [f32],
     finish: Finish<'_, f32>,
 ) {
-    let Convolution { grid, weights, input, output, direction, packed } = convolution;
+    let Convolution { grid, weights, input, output, direction, packed, direct } = convolution;
     let (read, written) = convolution.channels();
     if !direct && winograd::suits(grid, read, written) {
         let transform = || winograd::Weights::new(set, weights, (input, output), direction);
@@ -366,8 +382,7 @@ fn weight_gradient_f32(
     rows: &Rows<'_, f32>,
     upstream: &[f32],
     outputs: usize,
-    gradient: &mut [f32],
-    row_stride: usize,
+    (gradient, row_stride): (&mut [f32], usize),
 ) {
     let width = rows.width();
     if let Rows::Neighbours { grid, x, channels } = *rows

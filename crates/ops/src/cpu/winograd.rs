@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::im2col::Grid;
-use super::matmul::Matrix;
+use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
 use crate::simd::InstructionSet;
 use transforms::{

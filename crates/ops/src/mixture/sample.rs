@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::kernel::{GROUPS, MIN_LOG_SCALE};
 use super::logits_shape;
+use crate::cpu::mixture::{GROUPS, MIN_LOG_SCALE};
 
 /// Draws pictures: a component by its logits, then one logistic a colour, cut to [-1, 1].
 ///

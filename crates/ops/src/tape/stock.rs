@@ -1,49 +1,157 @@
-//! Candle's own operators that networks need between this crate's, with a place on the tape.
+//! Candle's own operators between this crate's, with a place on the tape.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::backend::BackendStorage;
+use candle_core::op::Add;
+use candle_core::{DType, Layout, Result, Storage, Tensor, Var};
 
-use super::{Operator, record, recording};
+use super::{Mode, Recording, check, record, recording, result, tracked};
+use crate::shape::same_shape;
+use crate::storage::{Storages, with_storages};
 
-/// An operator whose inputs all have the same gradient, a function of its result's.
-struct Stock<G>(G);
-
-impl<const N: usize, G> Operator<N> for Stock<G>
-where
-    G: Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
-{
-    const PASSES_ON: bool = true;
-
-    fn backward(
-        &self,
-        _: [&Tensor; N],
-        upstream: &Tensor,
-        _: [bool; N],
-    ) -> Result<[Option<Tensor>; N]> {
-        let gradient = (self.0)(upstream)?;
-        Ok(std::array::from_fn(|_| Some(gradient.clone())))
-    }
-}
-
-/// Applies some of candle's own operators, whose gradients are right there too.
-fn stock<const N: usize>(
+/// What `f` computes with candle's own operators, differentiated by candle's graph.
+///
+/// This is how a network of this crate's operators and of candle's is trained on a [`super::Tape`]:
+/// between recorded operators the tape knows nothing of candle's, and refuses what they return.
+/// Without a recording `f` is called, and nothing else. The graph is kept until the tape has passed
+/// it, and so is everything that candle keeps for it.
+///
+/// `inputs` are all tensors whose gradients `f` takes part in: variables, such as the weights of a
+/// layer of candle's, and what was computed from some. A recording calls `f` twice, once with
+/// constants, which shows whether it uses others.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use vdvae_ops::{Tape, scale, stock};
+///
+/// let x = Var::new(&[0.5f32, -1.0], &Device::Cpu)?;
+/// let (y, tape) = Tape::record(|| {
+///     let y = scale(&x, 2.0)?;
+///     let y = stock([&y], |[y]| y.sqr())?;
+///     scale(&y, 3.0)
+/// })?;
+/// let mut gradients = tape.backward(&[(&y, y.ones_like()?)])?;
+/// // 3 · (2x)², whose slope is 24x.
+/// assert_eq!(gradients.remove(&x).expect("y depends on x").to_vec1::<f32>()?, [12.0, -24.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of `f`, there and in the backward pass; where it uses a variable or a recorded result that
+/// is not among the inputs.
+pub fn stock<const N: usize>(
     inputs: [&Tensor; N],
-    forward: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
-    gradient: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+    f: impl Fn([&Tensor; N]) -> Result<Tensor>,
 ) -> Result<Tensor> {
     if !recording() {
-        return forward(inputs);
+        return f(inputs);
     }
-    let detached = inputs.map(Tensor::detach);
-    let result = forward(detached.each_ref())?;
-    record(Stock(gradient), inputs, &result)?;
+    check("stock", &inputs)?;
+    let again = inputs.into_iter().any(tracked);
+    let in_graph = Recording::start(Mode::Graph);
+    let constants = inputs.map(Tensor::detach);
+    let mut of_graph = f(constants.each_ref())?;
+    if of_graph.track_op() {
+        candle_core::bail!(
+            "tape: stock: the result, of shape {:?}, depends on a variable or a recorded result that is not \
+             among the inputs",
+            of_graph.dims()
+        );
+    }
+    if again {
+        of_graph = f(inputs)?;
+    }
+    drop(in_graph);
+    if of_graph.is_variable() || !inputs.iter().any(|input| input.is_variable()) {
+        return Ok(of_graph);
+    }
+    // A variable is made of a copy.
+    let result = Var::from_tensor(&of_graph.detach())?.into_inner();
+    record(inputs.map(Tensor::clone), &result, true, move |inputs, upstream, wanted, held| {
+        let mut found = (of_graph * upstream)?.sum_all()?.backward()?;
+        let mut sums = held;
+        for ((sum, input), _) in
+            sums.iter_mut().zip(inputs).zip(wanted).filter(|(_, wanted)| *wanted)
+        {
+            *sum = match (sum.take(), found.remove(input)) {
+                (Some(held), Some(own)) => Some((held + own)?),
+                (held, own) => held.or(own),
+            };
+        }
+        Ok(sums)
+    });
     Ok(result)
 }
 
-/// The tensor itself where its numbers lie in order.
-pub(super) fn contiguous(x: &Tensor) -> Result<Tensor> {
-    match x.is_contiguous() {
-        true => Ok(x.clone()),
-        false => stock([x], |[x]| x.contiguous(), |upstream| Ok(upstream.clone())),
+/// One of candle's operators on storages, so without its graph, that has a gradient of its result's
+/// alone, the same for every input.
+trait Small<const N: usize>: Send + 'static {
+    fn run<S: BackendStorage>(&self, inputs: [(&S, &Layout); N]) -> Result<S>;
+    fn gradient(&self, upstream: &Tensor) -> Result<Tensor>;
+}
+
+/// Applies a small operator while this thread records.
+fn recorded<const N: usize>(
+    name: &'static str,
+    inputs: [&Tensor; N],
+    operator: impl Small<N>,
+) -> Result<Tensor> {
+    check(name, &inputs)?;
+    let storage = with_storages(name, inputs, |storages| match storages {
+        Storages::Cpu(inputs) => operator.run(inputs).map(Storage::Cpu),
+        #[cfg(feature = "cuda")]
+        Storages::Gpu(inputs) => operator.run(inputs).map(Storage::Cuda),
+    })?;
+    let result = result(storage, inputs[0].shape(), &inputs);
+    record(inputs.map(Tensor::clone), &result, true, move |_, upstream, wanted, held| {
+        let gradient = operator.gradient(upstream)?;
+        let mut sums = held;
+        for (sum, _) in sums.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
+            *sum = Some(match sum.take() {
+                Some(held) => (held + &gradient)?,
+                None => gradient.clone(),
+            });
+        }
+        Ok(sums)
+    });
+    Ok(result)
+}
+
+struct Sum;
+
+impl Small<2> for Sum {
+    fn run<S: BackendStorage>(&self, [(x, of_x), (y, of_y)]: [(&S, &Layout); 2]) -> Result<S> {
+        x.binary_impl::<Add>(y, of_x, of_y)
+    }
+
+    fn gradient(&self, upstream: &Tensor) -> Result<Tensor> {
+        Ok(upstream.clone())
+    }
+}
+
+struct Scale(f64);
+
+impl Small<1> for Scale {
+    fn run<S: BackendStorage>(&self, [(x, layout)]: [(&S, &Layout); 1]) -> Result<S> {
+        x.affine(layout, self.0, 0.0)
+    }
+
+    fn gradient(&self, upstream: &Tensor) -> Result<Tensor> {
+        upstream * self.0
+    }
+}
+
+struct Cast {
+    from: DType,
+    to: DType,
+}
+
+impl Small<1> for Cast {
+    fn run<S: BackendStorage>(&self, [(x, layout)]: [(&S, &Layout); 1]) -> Result<S> {
+        x.to_dtype(layout, self.to)
+    }
+
+    fn gradient(&self, upstream: &Tensor) -> Result<Tensor> {
+        upstream.to_dtype(self.from)
     }
 }
 
@@ -52,7 +160,11 @@ pub(super) fn contiguous(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Where the shapes or number types differ.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    stock([x, y], |[x, y]| x + y, |upstream| Ok(upstream.clone()))
+    same_shape("add", "the second tensor", x.dims(), y.shape())?;
+    match recording() {
+        true => recorded("add", [x, y], Sum),
+        false => x + y,
+    }
 }
 
 /// `x · factor`
@@ -60,17 +172,21 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Where candle does not multiply numbers of this type.
 pub fn scale(x: &Tensor, factor: f64) -> Result<Tensor> {
-    stock([x], |[x]| x * factor, move |upstream| upstream * factor)
+    match recording() {
+        true => recorded("scale", [x], Scale(factor)),
+        false => x * factor,
+    }
 }
 
 /// The same numbers in another type; the tensor itself where it has that type.
 ///
 /// # Errors
 /// Where candle does not convert between the types.
-pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+pub fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
     let from = x.dtype();
-    if from == dtype {
-        return Ok(x.clone());
+    match recording() {
+        _ if from == to => Ok(x.clone()),
+        true => recorded("cast", [x], Cast { from, to }),
+        false => x.to_dtype(to),
     }
-    stock([x], |[x]| x.to_dtype(dtype), move |upstream| upstream.to_dtype(from))
 }

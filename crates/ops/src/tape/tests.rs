@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Var};
 
 use super::*;
 use crate::sample_and_kl;
-use crate::testing::{check_gradients, message, values, waves};
-use crate::{BlockShape, ConvShape, block, conv, gain_bias, joined_block, project_add};
+use crate::testing::{check_gradients, check_slopes, message, values, waves};
+use crate::{Arithmetic, BlockShape, ConvShape, block, conv, gain_bias, joined_block, project_add};
 
 const SHAPE: BlockShape = BlockShape { input: 3, middle: 2, output: 3, kernel: 3, residual: true };
 
@@ -42,7 +42,7 @@ fn what_is_not_contiguous_is_copied_and_differentiated() {
     assert_eq!(values(&constant), expected);
     let of_variable = Var::from_tensor(&x).unwrap();
     let error = message(Tape::record(|| gain_bias(&strided(&of_variable), &p)));
-    assert!(error.contains("result of another operator on a variable"), "{error}");
+    assert!(error.contains("what one of candle's own operators made of a variable"), "{error}");
 }
 
 /// A decoder block, every tensor of which is used more than once.
@@ -54,11 +54,12 @@ fn decoder(x: &[Tensor]) -> Result<Tensor> {
     let q = joined_block(state, activation, posterior, shape(6, 4, false))?;
     let latent = sample_and_kl(&q, &p, None)?;
     let conv = ConvShape { input: 2, output: 3, kernel: 1 };
-    let x = project_add(&p, &latent, project, conv)?;
+    let how = Arithmetic::default();
+    let x = project_add(&p, &latent, project, conv, how)?;
     let x = block(&x, resnet, shape(3, 3, true))?;
     let again = joined_block(&x, activation, posterior, shape(6, 4, false))?;
     let again = sample_and_kl(&again, &latent, None)?;
-    add(&x, &project_add(&x, &again, project, conv)?)
+    add(&x, &project_add(&x, &again, project, conv, how)?)
 }
 
 #[test]
@@ -172,8 +173,8 @@ fn a_convolution_that_nothing_depends_on_has_no_gradient() {
     let shape = ConvShape { input: 3, output: 2, kernel: 1 };
     let (x, used, unused) = (waves(&[1, 1, 1, 3], 1.0, 0.0), variable(&[8]), variable(&[8]));
     let (y, tape) = Tape::record(|| {
-        conv(&x, &unused, shape)?;
-        conv(&x, &used, shape)
+        conv(&x, &unused, shape, Arithmetic::default())?;
+        conv(&x, &used, shape, Arithmetic::default())
     })
     .unwrap();
     let mut gradients = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap();
@@ -232,4 +233,100 @@ fn what_is_recomputed_names_its_variables() {
             .unwrap();
     let error = message(tape.backward(&[(&y[0], y[0].ones_like().unwrap())]));
     assert!(error.contains("a variable that is not an input"), "{error}");
+}
+
+/// Candle's own operators between recorded ones: as an input, as what is asked for a gradient, inside
+/// and at the end of what is recomputed.
+#[test]
+fn an_operator_of_candles_own_is_refused_wherever_it_comes_back() {
+    let (x, p) = (variable(&[1, 2, 2, 3]), variable(&[SHAPE.parameters()]));
+    let refused = |error: String, op: &str| {
+        // What follows the first line is a backtrace.
+        let error = error.lines().next().unwrap();
+        let expected = format!("tape: {op}: tensor 1 of ");
+        assert!(error.contains(&expected) && error.contains("[1, 2, 2, 3]"), "{error}");
+        assert!(error.contains("inside vdvae_ops::stock"), "{error}");
+    };
+    let between = Tape::record(|| block(&block(&x, &p, SHAPE)?.sqr()?, &p, SHAPE));
+    refused(message(between), "residual block");
+    let between = Tape::record(|| scale(&add(&x, &x)?.sqr()?, 2.0));
+    refused(message(between), "scale");
+    let (y, tape) = Tape::record(|| block(&x, &p, SHAPE)?.sqr()).unwrap();
+    refused(message(tape.backward(&[(&y, y.ones_like().unwrap())])), "backward");
+    let again = [x.as_tensor().clone(), p.as_tensor().clone()];
+    let f = move || Ok([block(&again[0].sqr()?, &again[1], SHAPE)?]);
+    refused(message(Tape::record(|| recomputed(&[&x, &p], f))), "residual block");
+    let again = [x.as_tensor().clone(), p.as_tensor().clone()];
+    let f = move || Ok([block(&again[0], &again[1], SHAPE)?.sqr()?]);
+    refused(message(Tape::record(|| recomputed(&[&x, &p], f))), "recomputed");
+    // What is a constant may be computed in any way.
+    let constant = x.detach();
+    Tape::record(|| block(&constant.sqr()?, &p, SHAPE)).unwrap();
+}
+
+/// A layer of candle's, as baselines have.
+fn softmax_layer([x, w]: [&Tensor; 2]) -> Result<Tensor> {
+    let flat = x.reshape((4, 3))?.matmul(w)?.exp()?;
+    flat.broadcast_div(&flat.sum_keepdim(1)?)?.reshape((1, 2, 2, 3))
+}
+
+#[test]
+fn stock_operators_have_the_gradients_of_candles_graph_and_of_finite_differences() {
+    let inputs = [
+        waves(&[1, 2, 2, 3], 0.8, 0.1),
+        waves(&[SHAPE.parameters()], 0.4, 0.2),
+        waves(&[3, 3], 0.7, 0.5),
+    ];
+    // Between recorded operators, on its own result, and on a tensor that has other uses.
+    check_slopes(&inputs, 1e-6, |x| {
+        let y = block(&x[0], &x[1], SHAPE)?;
+        let z = stock([&y, &x[2]], softmax_layer)?;
+        let z = stock([&z, &x[2]], softmax_layer)?;
+        let z = block(&z, &x[1], SHAPE)?;
+        add(&add(&z, &y)?, &stock([&x[0]], |[x]| x.sqr())?)
+    });
+    // The same inside what is recomputed; an operator of ours inside candle's graph.
+    check_slopes(&inputs, 1e-6, |x| {
+        let again = x.to_vec();
+        let [y] = recomputed(&[&x[0], &x[1], &x[2]], move || {
+            let y = block(&again[0], &again[1], SHAPE)?;
+            Ok([stock([&y, &again[2]], softmax_layer)?])
+        })?;
+        stock([&y, &x[1]], |[y, p]| block(&y.sqr()?, p, SHAPE)?.sqr())
+    });
+}
+
+#[test]
+fn stock_operators_name_their_variables() {
+    let (x, w) = (variable(&[1, 2, 2, 3]), variable(&[3, 3]));
+    let error = message(Tape::record(|| stock([&x], |[x]| softmax_layer([x, &w]))));
+    assert!(
+        error.contains("tape: stock: the result, of shape [1, 2, 2, 3], depends on"),
+        "{error}"
+    );
+    let made = |f: &dyn Fn() -> Result<Tensor>| Tape::record(f).unwrap().0;
+    let constant = made(&|| stock([&x.detach()], |[x]| x.sqr()));
+    assert!(!constant.track_op());
+    let (y, tape) = Tape::record(|| stock([&x.detach(), &w], softmax_layer)).unwrap();
+    let mut gradients = tape.backward(&[(&y, y.ones_like().unwrap())]).unwrap();
+    assert!(gradients.remove(&w).is_some() && gradients.remove(&x).is_none());
+    let error = message(Tape::record(|| stock([&x.sqr()?], |[x]| x.sqr())));
+    assert!(error.contains("tape: stock: tensor 1 of 1"), "{error}");
+}
+
+/// Two inputs whose gradients are one tensor, which an operator before adds to in place.
+#[test]
+fn what_recomputed_passes_on_is_nobodys_to_write_to() {
+    let inputs = [
+        waves(&[1, 1, 1, 2], 0.8, 0.1),
+        waves(&[1, 1, 1, 2], 0.4, 0.2),
+        waves(&[1, 1, 1, 2], 0.6, 0.7),
+    ];
+    check_gradients(&inputs, 1e-6, |x| {
+        let (prior, other) = (scale(&x[0], 0.5)?, scale(&x[1], 0.5)?);
+        let latent = sample_and_kl(&x[2], &prior, None)?;
+        let again = [prior.clone(), other.clone()];
+        let [sum] = recomputed(&[&prior, &other], move || Ok([add(&again[0], &again[1])?]))?;
+        add(&add(&latent, &sum)?, &add(&prior, &other)?)
+    });
 }

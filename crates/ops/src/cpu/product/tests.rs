@@ -44,11 +44,11 @@ fn products_of_two_operands() {
         let operands = [
             (
                 Rows::Gelu { x: &x64, channels: input },
-                Matrix::new(&w64, output, input, input).transposed(),
+                Matrix::new(&w64, output, input, input).transposed().into(),
             ),
             (
                 Rows::Plain { x: &y64, channels: input, stride },
-                Matrix::new(&v64, input, output, output),
+                Matrix::new(&v64, input, output, output).into(),
             ),
         ];
         f64::product(&operands, Some(&b64), output, &mut expected, &|first, block| {
@@ -57,11 +57,11 @@ fn products_of_two_operands() {
         let operands = [
             (
                 Rows::Gelu { x: &x, channels: input },
-                Matrix::new(&w, output, input, input).transposed(),
+                Matrix::new(&w, output, input, input).transposed().into(),
             ),
             (
                 Rows::Plain { x: &y, channels: input, stride },
-                Matrix::new(&v, input, output, output),
+                Matrix::new(&v, input, output, output).into(),
             ),
         ];
         for set in sets() {
@@ -88,10 +88,15 @@ fn convolutions_both_ways() {
     for (grid, input, output) in CONVOLUTIONS {
         let (weights, weights64) = wave(output * 9 * input, 0.3);
         for direction in [Direction::Forward, Direction::Backward] {
-            let packed = None;
-            let weights64 = &weights64[..];
-            let reference =
-                Convolution { grid, weights: weights64, input, output, direction, packed };
+            let reference = Convolution {
+                grid,
+                weights: &weights64[..],
+                input,
+                output,
+                direction,
+                packed: None,
+                direct: true,
+            };
             let (read, written) = reference.channels();
             let (x, x64) = wave(grid.pixels() * read, 0.6);
             let (b, b64) = wave(written, 0.8);
@@ -104,10 +109,16 @@ fn convolutions_both_ways() {
                     let finish = |_: usize, block: &mut [f32]| {
                         assert!(block.iter().all(|v| v.is_finite()), "finished before it is whole");
                     };
-                    let weights = &weights[..];
-                    let convolution =
-                        Convolution { grid, weights, input, output, direction, packed };
-                    convolve_f32((set, direct), convolution, &x, Some(&b), &mut found, &finish);
+                    let convolution = Convolution {
+                        grid,
+                        weights: &weights[..],
+                        input,
+                        output,
+                        direction,
+                        packed: None,
+                        direct,
+                    };
+                    convolve_f32(set, convolution, &x, Some(&b), &mut found, &finish);
                     let what = format!("{set:?} {grid:?} {direction:?} direct: {direct}");
                     // Winograd's transforms lose a few bits.
                     let tolerance = if direct { 2e-6 } else { 5e-6 };
@@ -126,12 +137,12 @@ fn weight_gradients() {
         let size = output * 9 * input;
         let mut expected = vec![0.0; size];
         let rows = Rows::Neighbours { grid, x: &x64, channels: input };
-        f64::weight_gradient(&rows, &u64, output, &mut expected, 9 * input);
+        f64::weight_gradient(&rows, &u64, output, (&mut expected, 9 * input), true);
         for set in sets() {
             for direct in [true, false] {
                 let mut found = vec![f32::NAN; size];
                 let rows = Rows::Neighbours { grid, x: &x, channels: input };
-                weight_gradient_f32((set, direct), &rows, &u, output, &mut found, 9 * input);
+                weight_gradient_f32((set, direct), &rows, &u, output, (&mut found, 9 * input));
                 let what = format!("{set:?} {grid:?} direct: {direct}");
                 let tolerance = if direct { 2e-6 } else { 5e-6 };
                 assert_close(&found, &expected, tolerance, &what);
@@ -148,11 +159,11 @@ fn weight_gradients_of_strided_rows() {
         let stride = input + 3;
         let mut expected = vec![7.0; output * stride];
         let rows = Rows::Gelu { x: &x64, channels: input };
-        f64::weight_gradient(&rows, &u64, output, &mut expected, stride);
+        f64::weight_gradient(&rows, &u64, output, (&mut expected, stride), true);
         for set in sets() {
             let mut found = vec![7.0f32; output * stride];
             let rows = Rows::Gelu { x: &x, channels: input };
-            weight_gradient_f32((set, true), &rows, &u, output, &mut found, stride);
+            weight_gradient_f32((set, true), &rows, &u, output, (&mut found, stride));
             assert_close(&found, &expected, 5e-6, &format!("{set:?} {pixels}×{input}×{output}"));
             assert_eq!(found[input], 7.0, "what lies between rows stays");
         }
@@ -167,7 +178,7 @@ fn the_same_threads_give_the_same_bits() {
     let run = || {
         let mut gradient = vec![0.0f32; output * 9 * input];
         let rows = Rows::Neighbours { grid, x: &x, channels: input };
-        f32::weight_gradient(&rows, &u, output, &mut gradient, 9 * input);
+        f32::weight_gradient(&rows, &u, output, (&mut gradient, 9 * input), false);
         gradient
     };
     assert!((0..5).all(|_| run() == run()));

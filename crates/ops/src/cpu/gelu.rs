@@ -71,7 +71,7 @@ fn normal_f64(x: f64) -> (f64, f64) {
 }
 
 /// GELU in the number types of the operators.
-pub trait Gelu: Sized {
+pub(crate) trait Gelu: Sized {
     /// `y = gelu(x)`.
     fn gelu(x: &[Self], y: &mut [Self]);
     /// `gradient *= gelu'(x)`.

@@ -1,27 +1,27 @@
 //! The sample, its KL and their gradients, for the pixels of one chunk.
 
-use crate::elementary::Elementary;
+use super::elementary::Elementary;
 use crate::simd::multiversion;
 
 /// Pixels to a unit of parallel work.
-pub(super) const PIXELS: usize = 64;
+pub(crate) const PIXELS: usize = 64;
 
 /// A gradient kernel over one chunk: inputs, gradient of the result, gradient of one input.
-pub(super) type Kernel<T> = fn(Pixels<'_, T>, &[T], &mut [T]);
+pub(crate) type Kernel<T> = fn(Pixels<'_, T>, &[T], &mut [T]);
 
 /// One call's inputs: pixels of `posterior.len() / pixels`, `prior_width` and Z numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pixels<'a, T> {
-    pub(super) latent_channels: usize,
-    pub(super) prior_width: usize,
-    pub(super) posterior: &'a [T],
-    pub(super) prior: &'a [T],
-    pub(super) noise: Option<&'a [T]>,
+pub(crate) struct Pixels<'a, T> {
+    pub(crate) latent_channels: usize,
+    pub(crate) prior_width: usize,
+    pub(crate) posterior: &'a [T],
+    pub(crate) prior: &'a [T],
+    pub(crate) noise: Option<&'a [T]>,
 }
 
 impl<'a, T: Elementary> Pixels<'a, T> {
     /// The `index`-th [`PIXELS`] of them.
-    pub(super) fn chunk(&self, index: usize) -> Self {
+    pub(crate) fn chunk(&self, index: usize) -> Self {
         let of = |x: &'a [T], width: usize| {
             let start = index * PIXELS * width;
             &x[start..x.len().min(start + PIXELS * width)]
@@ -57,7 +57,7 @@ struct Pixel<'a, T> {
 }
 
 /// Kernels over the pixels of one chunk, compiled for the widest instruction set.
-pub(super) trait Gaussian: Elementary {
+pub(crate) trait Gaussian: Elementary {
     /// latent | KL
     fn forward(pixels: Pixels<'_, Self>, out: &mut [Self]);
     /// Gradient of the posterior.

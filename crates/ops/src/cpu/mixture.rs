@@ -3,17 +3,17 @@
 //! Pixels are taken apart into one array a group of channels, pixel after pixel with its M
 //! components together, so that every elementwise loop is long whatever M is.
 
-use crate::elementary::Elementary;
+use super::elementary::Elementary;
 use crate::simd::multiversion;
 
 /// Groups of M channels.
-pub(super) const GROUPS: usize = 10;
+pub(crate) const GROUPS: usize = 10;
 /// Log scales are clamped from below, as published.
-pub(super) const MIN_LOG_SCALE: f64 = -7.0;
+pub(crate) const MIN_LOG_SCALE: f64 = -7.0;
 
 /// How bytes become the likelihood's targets.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bins<T> {
+pub(crate) struct Bins<T> {
     low_bit: bool,
     /// Half a bin's width: 1/255, or 1/31.
     half: T,
@@ -25,7 +25,7 @@ pub(super) struct Bins<T> {
 
 impl<T: Elementary> Bins<T> {
     /// For pictures of `dimensions` bytes.
-    pub(super) fn new(low_bit: bool, dimensions: usize) -> Self {
+    pub(crate) fn new(low_bit: bool, dimensions: usize) -> Self {
         let levels = if low_bit { 31.0 } else { 255.0f64 };
         Self {
             low_bit,
@@ -45,7 +45,7 @@ impl<T: Elementary> Bins<T> {
 
 /// Arrays of pixels · M numbers.
 #[derive(Debug)]
-pub(super) struct Scratch<T> {
+pub(crate) struct Scratch<T> {
     components: usize,
     /// The logits, group by group; then their gradients in their places.
     groups: [Vec<T>; GROUPS],
@@ -56,7 +56,7 @@ pub(super) struct Scratch<T> {
 }
 
 impl<T: Elementary> Scratch<T> {
-    pub(super) fn new(components: usize, pixels: usize) -> Self {
+    pub(crate) fn new(components: usize, pixels: usize) -> Self {
         let array = || vec![T::zero(); pixels * components];
         Self {
             components,
@@ -68,7 +68,7 @@ impl<T: Elementary> Scratch<T> {
 }
 
 /// Number types the kernel is compiled for.
-pub(super) trait Mixture: Elementary {
+pub(crate) trait Mixture: Elementary {
     /// Adds the log-likelihood of `pixels`, (P, 3), under `logits`, (P, 10M), to `sum`, and writes
     /// the gradient of the nats per dimension unless `gradient` is empty.
     fn chunk(

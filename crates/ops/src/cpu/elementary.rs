@@ -3,7 +3,7 @@
 //! In float32 they are polynomials after the usual reduction by powers of two, good to 2 units in
 //! the last place; in float64, where the tests look for exact gradients, the standard library's.
 
-use crate::Real;
+use crate::real::Real;
 
 /// Elementary functions for use in kernels. NaN in, NaN out.
 pub(crate) trait Elementary: Real {

@@ -5,8 +5,8 @@ use candle_core::{Device, Result, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use vdvae_ops::{
-    AdamW, AdamWState, ConvShape, avg_pool, conv, gain_bias, kl_sum, mixture_nll, project_add,
-    sample_and_kl, sum_of_squares, upsample_add,
+    AdamW, AdamWState, Arithmetic, ConvShape, avg_pool, conv, gain_bias, kl_sum, mixture_nll,
+    project_add, sample_and_kl, sum_of_squares, upsample_add,
 };
 
 const BATCH: usize = 8;
@@ -46,7 +46,9 @@ fn operators(criterion: &mut Criterion) -> Result<()> {
     let pictures = normal(&[BATCH, 32, 32, 3])?;
     let stem = ConvShape { input: 3, output: WIDTH, kernel: 3 };
     let inputs = [pictures, normal(&[stem.parameters()])?];
-    bench(group, "conv_3x3/3to384@32x32x8", &inputs, |x| conv(&x[0], &x[1], stem))?;
+    bench(group, "conv_3x3/3to384@32x32x8", &inputs, |x| {
+        conv(&x[0], &x[1], stem, Arithmetic::default())
+    })?;
 
     let state = normal(&[BATCH, 32, 32, WIDTH])?;
     bench(group, "avg_pool/384@32x32x8", std::slice::from_ref(&state), |x| {
@@ -70,7 +72,7 @@ fn operators(criterion: &mut Criterion) -> Result<()> {
     let shape = ConvShape { input: Z, output: WIDTH, kernel: 1 };
     let inputs = [prior, latent, normal(&[shape.parameters()])?];
     bench(group, "project_add/16to384@32x32x8", &inputs, |x| {
-        project_add(&x[0], &x[1], &x[2], shape)
+        project_add(&x[0], &x[1], &x[2], shape, Arithmetic::default())
     })?;
 
     let bytes = (0..BATCH * 32 * 32 * 3).map(|i| (i * 37) as u8).collect();

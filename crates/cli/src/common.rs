@@ -34,8 +34,7 @@ impl Common {
             .num_threads(if self.threads == 0 { default_threads() } else { self.threads as usize })
             .build_global()
             .context("cannot start the threads")?;
-        vdvae_ops::requested_instruction_set().map_err(usage)?;
-        vdvae_ops::set_exact(self.exact);
+        vdvae_io::requested_instruction_set().map_err(usage)?;
         self.device.check()
     }
 }

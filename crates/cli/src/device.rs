@@ -99,7 +99,7 @@ impl DeviceArgs {
 
 #[cfg(feature = "cuda")]
 fn gpu(number: usize) -> Result<Device> {
-    Ok(vdvae_ops::cuda::device(number)?)
+    Ok(vdvae_model::cuda_device(number)?)
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -98,7 +98,8 @@ impl ModelArgs {
         let device = common.device.open()?;
         common.device.precision_on(&device)?;
         let LoadedModel { model, name, sha256, metadata } = self.load_on(&device)?;
-        Ok(LoadedModel { model: common.device.settle(model)?, name, sha256, metadata })
+        let model = common.device.settle(model)?.with_exact(common.exact);
+        Ok(LoadedModel { model, name, sha256, metadata })
     }
 
     /// The same on a device, in float32.

@@ -150,7 +150,12 @@ impl TrainArgs {
         };
         let start = section.unwrap_or_else(|| TrainConfig::preset(preset));
         let precision = common.device.precision.unwrap_or(start.precision);
-        let config = self.values.over(TrainConfig { seed: common.seed, precision, ..start })?;
+        let config = self.values.over(TrainConfig {
+            seed: common.seed,
+            precision,
+            exact: common.exact,
+            ..start
+        })?;
         config.validate().map_err(usage_or_failure)?;
         Ok((network, config))
     }

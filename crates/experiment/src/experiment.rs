@@ -51,9 +51,6 @@ pub struct Experiment<'a> {
     pub seed: u64,
     /// Where features are kept for other experiments.
     pub cache: Option<FeatureCache>,
-    /// Whether the network convolves directly only, which changes the last digits of features and
-    /// so tells apart what the cache holds.
-    pub exact: bool,
     /// Folder that gets `results.json` and `results.csv` anew as lines are scored, so that a run
     /// that is stopped keeps what it has.
     pub keep: Option<PathBuf>,
@@ -112,7 +109,6 @@ impl<'a> Experiment<'a> {
             matching: None,
             seed: 0,
             cache: None,
-            exact: false,
             keep: None,
             command: String::new(),
         }

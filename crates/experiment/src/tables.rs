@@ -40,7 +40,8 @@ pub(crate) fn extract(
 fn random_network(experiment: &Experiment<'_>) -> Result<Vdvae> {
     let (model, config) = (experiment.model, experiment.model.config());
     let weights = Weights::initialise(config, experiment.seed);
-    Ok(Vdvae::new(config, &weights, model.device())?.with_precision(model.precision())?)
+    let random = Vdvae::new(config, &weights, model.device())?;
+    Ok(random.with_precision(model.precision())?.with_exact(model.exact()))
 }
 
 /// The smallest selection that holds every column a line needs.
@@ -77,7 +78,7 @@ impl<'a> Reader<'a> {
         };
         let named: Vec<_> = sources.iter().map(|(source, read)| (name(source), *read)).collect();
         let cache = experiment.cache.as_ref();
-        let cached = cache.map(|cache| cache.sources(&named, experiment.exact)).transpose()?;
+        let cached = cache.map(|cache| cache.sources(&named)).transpose()?;
         let sources = named.into_iter().map(|(_, source)| source).collect();
         Ok(Self { experiment, sources, cached, reused: 0, tables: 0, time: start.elapsed() })
     }

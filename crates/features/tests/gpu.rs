@@ -68,7 +68,7 @@ fn gpu_features_have_entries_of_their_own_in_the_cache() {
     let faces = ToyFaces::with_people(0, [1, 1, 1]);
     let reused = |model: &Vdvae| {
         let sources = [("network", source(model, FeatureSpec::default()))];
-        let sources = cache.sources(&sources, false).unwrap();
+        let sources = cache.sources(&sources).unwrap();
         sources.get_or_extract(&extraction(&faces), |_| ()).unwrap().1.reused
     };
     let bf16 = network(&gpu.device).with_precision(Precision::Bf16).unwrap();

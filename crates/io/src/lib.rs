@@ -1,5 +1,6 @@
 //! Bytes in and out of files, for every crate above: files that are replaced as a whole, hashes,
-//! and formats that are read without believing what they say.
+//! and formats that are read without believing what they say. And, as kernels lie in two crates that
+//! know nothing of each other, the [`InstructionSet`] that both use.
 //!
 //! ```
 //! let folder = tempfile::tempdir()?;
@@ -15,6 +16,7 @@ mod cache;
 mod fault;
 mod grid;
 mod hash;
+mod instruction_set;
 mod npy;
 mod replace;
 
@@ -22,5 +24,8 @@ pub use cache::cache_folder;
 pub use fault::Fault;
 pub use grid::{Grid, write_png};
 pub use hash::{hex, sha256};
+pub use instruction_set::{
+    InstructionSet, InstructionSetError, instruction_set, requested_instruction_set,
+};
 pub use npy::{NpyHeader, npy_header};
 pub use replace::{check_writable, is_unfinished, replace, write};

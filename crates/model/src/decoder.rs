@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
-    BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, recomputed, sample_and_kl,
-    sample_prior, upsample_add,
+    Arithmetic, BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, recomputed,
+    sample_and_kl, sample_prior, upsample_add,
 };
 
 use crate::config::VdvaeConfig;
@@ -40,6 +40,7 @@ struct DecoderBlock {
     posterior: BlockWeights,
     project: (ConvShape, Tensor),
     resnet: BlockWeights,
+    arithmetic: Arithmetic,
 }
 
 /// Where the latents of a walk down the decoder come from.
@@ -94,6 +95,7 @@ impl DecoderBlock {
                 parameters.unit(&name("z_proj")),
             ),
             resnet: block("resnet", shape(width, width, true)),
+            arithmetic: Arithmetic::default(),
         }
     }
 
@@ -127,7 +129,18 @@ impl DecoderBlock {
 
     /// The state that a latent makes.
     fn state(&self, prior: &Tensor, latent: &Tensor) -> candle_core::Result<Tensor> {
-        self.resnet.apply(&project_add(prior, latent, &self.project.1, self.project.0)?)
+        let (shape, parameters) = &self.project;
+        self.resnet.apply(&project_add(prior, latent, parameters, *shape, self.arithmetic)?)
+    }
+
+    fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self {
+            prior: self.prior.with_arithmetic(arithmetic),
+            posterior: self.posterior.with_arithmetic(arithmetic),
+            resnet: self.resnet.with_arithmetic(arithmetic),
+            arithmetic,
+            ..self
+        }
     }
 }
 
@@ -169,6 +182,12 @@ impl Decoder {
     /// The same decoder, which a tape holds the state between blocks of and nothing inside them.
     pub(crate) fn recomputed(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    /// The same decoder, its convolutions computed in another way.
+    pub(crate) fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        let blocks = self.blocks.into_iter().map(|block| block.with_arithmetic(arithmetic));
+        Self { blocks: blocks.collect(), ..self }
     }
 
     /// Walks down the decoder for `n` pictures, calling `visit` after each block; stops where it

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use vdvae_ops::{BlockShape, BlockWeights, ConvShape, avg_pool, conv};
+use vdvae_ops::{Arithmetic, BlockShape, BlockWeights, ConvShape, avg_pool, conv};
 
 use crate::Result;
 use crate::config::VdvaeConfig;
@@ -18,6 +18,7 @@ pub type Activations = BTreeMap<usize, Tensor>;
 pub(crate) struct Encoder {
     stem: (ConvShape, Tensor),
     blocks: Vec<EncoderBlock>,
+    arithmetic: Arithmetic,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +45,11 @@ impl Encoder {
                 pool: spec.down.map(|rate| (rate, config.width_at(spec.resolution / rate))),
             }
         });
-        Self { stem: (stem, parameters.unit("encoder.in_conv")), blocks: blocks.collect() }
+        Self {
+            stem: (stem, parameters.unit("encoder.in_conv")),
+            blocks: blocks.collect(),
+            arithmetic: Arithmetic::default(),
+        }
     }
 
     /// The same encoder, its blocks as [`BlockWeights::recomputed`] says.
@@ -55,10 +60,18 @@ impl Encoder {
         self
     }
 
+    /// The same encoder, its convolutions computed in another way.
+    pub(crate) fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        for block in &mut self.blocks {
+            block.weights = block.weights.clone().with_arithmetic(arithmetic);
+        }
+        Self { arithmetic, ..self }
+    }
+
     /// # Shapes
     /// - `x`: (N, H, W, 3), shifted and scaled
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Activations> {
-        let mut x = conv(x, &self.stem.1, self.stem.0)?;
+        let mut x = conv(x, &self.stem.1, self.stem.0, self.arithmetic)?;
         let mut activations = Activations::from([(x.dim(1)?, x.clone())]);
         for b in &self.blocks {
             x = b.weights.apply(&x)?;

@@ -10,9 +10,6 @@ use crate::{Error, Result};
 
 /// The numbers that a network computes in. Parameters, gradients of parameters and sums are float32
 /// in any case, and so is what a network hands out: latents, likelihoods, the mixture's logits.
-///
-/// Whether products round their operands is a setting of the whole process: networks that run at
-/// the same time should have the same precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -48,15 +45,6 @@ impl Precision {
             Self::F32 | Self::Tf32 => DType::F32,
             Self::Bf16 => DType::BF16,
         }
-    }
-
-    /// Tells the operators before they are used, and prepares this thread for the device.
-    pub(crate) fn settle(self, device: &Device) -> Result<()> {
-        #[cfg(feature = "cuda")]
-        if device.is_cuda() {
-            vdvae_ops::cuda::set_tf32(self != Self::F32);
-        }
-        Ok(vdvae_ops::bind(device)?)
     }
 }
 

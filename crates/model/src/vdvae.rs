@@ -9,7 +9,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
-use vdvae_ops::{ConvShape, Tape, add, cast, conv, kl_sum, mixture_nll, mixture_sample, scale};
+use vdvae_ops::{
+    Arithmetic, ConvShape, Tape, add, bind, cast, conv, kl_sum, mixture_nll, mixture_sample, scale,
+};
 
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::VdvaeConfig;
@@ -63,6 +65,7 @@ pub struct Vdvae {
     output: (ConvShape, Tensor),
     device: Device,
     precision: Precision,
+    arithmetic: Arithmetic,
 }
 
 impl Vdvae {
@@ -89,6 +92,7 @@ impl Vdvae {
             parameters,
             device: device.clone(),
             precision: Precision::F32,
+            arithmetic: Arithmetic::default(),
         })
     }
 
@@ -99,7 +103,22 @@ impl Vdvae {
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
         precision.check(&self.device)?;
         let decoder = self.decoder.with_dtype(precision.activations());
-        Ok(Self { precision, decoder, ..self })
+        let arithmetic = Arithmetic { tf32: precision != Precision::F32, ..self.arithmetic };
+        Ok(Self { precision, decoder, ..self }.with_arithmetic(arithmetic))
+    }
+
+    /// The same network, with every convolution summed directly on a CPU, without Winograd's
+    /// transforms: slower, and closer to the exact result in the sixth digit. A GPU has no such
+    /// transforms to leave out.
+    pub fn with_exact(self, exact: bool) -> Self {
+        let arithmetic = Arithmetic { exact, ..self.arithmetic };
+        self.with_arithmetic(arithmetic)
+    }
+
+    fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        let (encoder, decoder) =
+            (self.encoder.with_arithmetic(arithmetic), self.decoder.with_arithmetic(arithmetic));
+        Self { encoder, decoder, arithmetic, ..self }
     }
 
     /// The same network, with gradients that take less memory and more time:
@@ -156,6 +175,11 @@ impl Vdvae {
         self.precision
     }
 
+    /// Whether it sums every convolution directly, see [`Self::with_exact`].
+    pub fn exact(&self) -> bool {
+        self.arithmetic.exact
+    }
+
     /// Numbers of one picture: height × width × 3, what "per dimension" divides by.
     pub fn dimensions(&self) -> usize {
         3 * self.config.image_size * self.config.image_size
@@ -167,7 +191,7 @@ impl Vdvae {
     }
 
     fn encode_pixels(&self, pixels: &Tensor) -> Result<Activations> {
-        self.precision.settle(&self.device)?;
+        bind(&self.device)?;
         let x = pixels.to_dtype(DType::F32)?;
         let x = ((x + self.config.shift)? * self.config.scale)?;
         self.encoder.forward(&x.to_dtype(self.precision.activations())?)
@@ -278,7 +302,7 @@ impl Vdvae {
         mode: LatentMode,
         mut visit: impl FnMut(&LayerView<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.precision.settle(&self.device)?;
+        bind(&self.device)?;
         let n = activations[&self.config.image_size].dim(0)?;
         let source = LatentSource::Posterior { activations, noise: mode.noise() };
         self.decoder.walk(n, source, |output| visit(&LayerView::new(&output)))?;
@@ -314,7 +338,7 @@ impl Vdvae {
         if given.len() > layers {
             return Err(Error::TooManyLayers { expected: layers, found: given.len() });
         }
-        self.precision.settle(&self.device)?;
+        bind(&self.device)?;
         let source = LatentSource::Prior { given, noise, temperature };
         let keep_going = |_: BlockOutput| Ok(ControlFlow::Continue(()));
         Ok(self.decoder.walk(n, source, keep_going)?.expect("the visitor never stops the walk"))
@@ -331,7 +355,7 @@ impl Vdvae {
     /// The mixture of every pixel, in float32: likelihoods of sharp mixtures need its means to more
     /// digits than bfloat16 has.
     fn logits(&self, px: &Tensor) -> Result<Tensor> {
-        Ok(conv(&cast(px, DType::F32)?, &self.output.1, self.output.0)?)
+        Ok(conv(&cast(px, DType::F32)?, &self.output.1, self.output.0, self.arithmetic)?)
     }
 
     /// Draws pictures from the output distribution.

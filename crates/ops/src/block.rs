@@ -15,63 +15,18 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use crate::conv::ConvShape;
+use crate::arithmetic::Arithmetic;
 use crate::cpu::product::Packed;
 use crate::operator::apply;
-use crate::{Arithmetic, tape};
+use crate::shape::BlockShape;
+use crate::tape;
 use fused::Fused;
-
-/// Sizes of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockShape {
-    /// Input channels; of both inputs together for [`joined_block`].
-    pub input: usize,
-    /// Channels of the hidden states.
-    pub middle: usize,
-    /// Output channels.
-    pub output: usize,
-    /// Kernel of the two middle convolutions: 3, or 1 where the resolution is at most 2.
-    pub kernel: usize,
-    /// Adds the input to the last `input` channels of the output. A residual block has as many
-    /// outputs as inputs; a prior block has its statistics in front of them.
-    pub residual: bool,
-}
-
-impl BlockShape {
-    /// The four convolutions. Their parameters follow one another in the block's flat tensor.
-    pub fn convolutions(&self) -> [ConvShape; 4] {
-        let Self { input, middle, output, kernel, .. } = *self;
-        [
-            ConvShape { input, output: middle, kernel: 1 },
-            ConvShape { input: middle, output: middle, kernel },
-            ConvShape { input: middle, output: middle, kernel },
-            ConvShape { input: middle, output, kernel: 1 },
-        ]
-    }
-
-    /// Numbers in the flat parameters.
-    pub fn parameters(&self) -> usize {
-        self.convolutions().iter().map(ConvShape::parameters).sum()
-    }
-
-    fn check(&self, op: &'static str) -> Result<()> {
-        self.convolutions()[1].check_kernel(op)?;
-        if self.residual && self.output < self.input {
-            candle_core::bail!(
-                "{op}: a residual needs at least as many outputs as inputs, found {} and {}",
-                self.output,
-                self.input
-            );
-        }
-        Ok(())
-    }
-}
 
 /// A block on one input.
 ///
 /// # Shapes
 /// - `x`: (N, H, W, `shape.input`)
-/// - `parameters`: (`shape.parameters()`), each convolution as [`ConvShape`] lays it out
+/// - `parameters`: (`shape.parameters()`), each convolution as [`crate::ConvShape`] lays it out
 /// - result: (N, H, W, `shape.output`)
 ///
 /// # Errors

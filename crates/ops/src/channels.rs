@@ -3,7 +3,6 @@
 use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::conv::{check_parameters, grid_of};
 use crate::cpu::Number;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
@@ -13,6 +12,7 @@ use crate::cuda::{
 };
 use crate::operator::{Gradient, Operator, apply};
 use crate::real::Real;
+use crate::shape::{check_parameters, grid_of};
 
 /// `x · gain + bias`, channel by channel.
 ///

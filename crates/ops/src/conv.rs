@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use crate::Arithmetic;
+use crate::arithmetic::Arithmetic;
 use crate::cpu::Number;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matrix::Matrix;
@@ -17,58 +17,7 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
 };
 use crate::operator::{Gradient, Operator, apply};
-
-/// Sizes of a convolution. Its parameters are one flat tensor: weights as (output, kernel row,
-/// kernel column, input), then one bias an output. For a 1×1 kernel this is PyTorch's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConvShape {
-    /// Input channels.
-    pub input: usize,
-    /// Output channels.
-    pub output: usize,
-    /// 1, or 3 with one pixel of zero padding.
-    pub kernel: usize,
-}
-
-impl ConvShape {
-    /// Numbers in the weights.
-    pub fn weights(&self) -> usize {
-        self.output * self.row()
-    }
-
-    /// Numbers in the flat parameters.
-    pub fn parameters(&self) -> usize {
-        self.weights() + self.output
-    }
-
-    /// Numbers of one output's weights.
-    pub(crate) fn row(&self) -> usize {
-        self.kernel * self.kernel * self.input
-    }
-
-    pub(crate) fn check_kernel(&self, op: &'static str) -> Result<()> {
-        match self.kernel {
-            1 | 3 => Ok(()),
-            other => candle_core::bail!("{op}: expected a kernel of 1 or 3, found {other}"),
-        }
-    }
-}
-
-/// Reads (N, H, W, C) and checks C.
-pub(crate) fn grid_of(op: &'static str, shape: &Shape, channels: usize) -> Result<Grid> {
-    match *shape.dims() {
-        [n, height, width, found] if found == channels => Ok(Grid { n, height, width }),
-        _ => candle_core::bail!("{op}: expected (N, H, W, {channels}), found {:?}", shape.dims()),
-    }
-}
-
-/// Checks the length of flat parameters.
-pub(crate) fn check_parameters(op: &'static str, shape: &Shape, expected: usize) -> Result<()> {
-    match *shape.dims() {
-        [found] if found == expected => Ok(()),
-        _ => candle_core::bail!("{op}: expected {expected} parameters, found {:?}", shape.dims()),
-    }
-}
+use crate::shape::{ConvShape, check_parameters, grid_of};
 
 /// Rows of a convolution over `x`.
 pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) -> Rows<'_, T> {

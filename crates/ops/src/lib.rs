@@ -51,7 +51,7 @@
 //!
 //! **Instruction sets.** A kernel is written once, over registers (`cpu/lanes.rs`) or as a plain
 //! loop (`simd.rs`), compiled for AVX-512, AVX2 and the target's baseline, and chosen at run time
-//! ([`instruction_set`]).
+//! ([`vdvae_io::instruction_set`]).
 //!
 //! **Determinism.** Work is divided by the number of threads and partial sums are added in order:
 //! the same number of threads gives the same bits. Instruction sets and numbers of threads differ in
@@ -86,16 +86,17 @@ mod upsample;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use arithmetic::Arithmetic;
-pub use block::{BlockShape, BlockWeights, block, joined_block};
+pub use block::{BlockWeights, block, joined_block};
 pub use channels::gain_bias;
-pub use conv::{ConvShape, conv};
+pub use conv::conv;
 pub use latent::{sample_and_kl, sample_prior};
-pub use mixture::{mixture_nll, mixture_sample};
+pub use mixture::{mixture_nll, sample::mixture_sample};
 pub use pool::avg_pool;
 pub use project::project_add;
 pub use rate::kl_sum;
-pub use simd::{InstructionSet, InstructionSetError, instruction_set, requested_instruction_set};
-pub use tape::{Gradients, Tape, add, cast, recomputed, scale, stock};
+pub use shape::{BlockShape, ConvShape};
+pub use tape::stock::{add, cast, scale, stock};
+pub use tape::{Gradients, Tape, recomputed};
 pub use upsample::upsample_add;
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which

@@ -5,13 +5,14 @@
 //! and coefficients. The coefficients in the three colours' places tie green to red, blue to red,
 //! and blue to green.
 
-mod sample;
+pub(crate) mod sample;
 
 #[cfg(feature = "cuda")]
 use candle_core::Storage;
 use candle_core::{DType, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use self::sample::logits_shape;
 use crate::cpu::Number;
 use crate::cpu::mixture::{Bins, GROUPS, Mixture, Scratch};
 #[cfg(feature = "cuda")]
@@ -22,10 +23,8 @@ use crate::cuda::{
 };
 use crate::kept::Kept;
 use crate::operator::{Gradient, Operator, apply};
-use crate::shape::{nhwc, same_shape};
+use crate::shape::same_shape;
 use crate::tape;
-
-pub use self::sample::mixture_sample;
 
 /// Pixels to a unit of parallel work. The kernel's scratch, 14 arrays of `PIXELS` · M numbers,
 /// stays in the second-level cache.
@@ -64,15 +63,6 @@ pub fn mixture_nll(logits: &Tensor, pixels: &Tensor, low_bit: bool) -> Result<Te
         kept,
     };
     apply(op, [logits])
-}
-
-/// The dimensions of logits, and M.
-fn logits_shape(op: &'static str, logits: &Shape) -> Result<([usize; 4], usize)> {
-    let dims = nhwc(op, "logits", logits)?;
-    match dims[3] % GROUPS {
-        0 => Ok((dims, dims[3] / GROUPS)),
-        _ => candle_core::bail!("{op}: expected 10M channels of logits, found {}", dims[3]),
-    }
 }
 
 struct MixtureNll {

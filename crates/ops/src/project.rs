@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
-use crate::conv::check_parameters;
+use crate::arithmetic::Arithmetic;
 use crate::cpu::Number;
 use crate::cpu::matrix::Matrix;
 use crate::cpu::product::{Rows, bias_gradient, product};
@@ -13,7 +13,7 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
 };
 use crate::operator::{Gradient, Operator, apply};
-use crate::{Arithmetic, ConvShape};
+use crate::shape::{ConvShape, check_parameters};
 
 /// Adds the projection of a latent to the last channels of `base`:
 /// `base[.., P - W..] + latent[.., ..Z] · weightsᵀ + bias`.

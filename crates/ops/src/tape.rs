@@ -9,9 +9,9 @@
 //!
 //! Nothing gets past it unseen. While it records, a result that depends on a variable is itself a
 //! variable to candle, so that candle marks whatever is computed from it by operators of its own;
-//! a recorded operator that is given such a tensor refuses it. [`stock`] is the way to mix both.
+//! a recorded operator that is given such a tensor refuses it. [`crate::stock`] is the way to mix both.
 
-mod stock;
+pub(crate) mod stock;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -19,14 +19,12 @@ use std::collections::{HashMap, HashSet};
 use candle_core::op::BackpropOp;
 use candle_core::{Result, Shape, Storage, Tensor, TensorId};
 
-pub use stock::{add, cast, scale, stock};
-
 /// A recording of the operators of this crate, from which gradients follow.
 ///
 /// It takes part in what is computed from variables ([`candle_core::Var`]) by this crate's
 /// operators. What follows from a variable, or from a recorded result, by one of candle's own
 /// operators is an error where it comes back to a recorded operator or is asked for a gradient:
-/// such operators belong inside [`stock`]. Results of an earlier recording count as variables.
+/// such operators belong inside [`crate::stock`]. Results of an earlier recording count as variables.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};

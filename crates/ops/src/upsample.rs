@@ -206,7 +206,7 @@ fn sum_images<T: Real>(upstream: &[T], image: usize, row: usize) -> Vec<T> {
 mod tests {
     use super::*;
     use crate::real::tensor;
-    use crate::tape;
+    use crate::tape::stock::add;
     use crate::testing::{check_float32, check_gradients, message, values, waves};
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
     fn a_state_used_twice_gets_both_gradients() {
         let x = waves(&[2, 2, 2, 3], 1.0, 0.3);
         check_gradients(&[x], 1e-8, |x| {
-            tape::add(&upsample_add(&x[0], None, 2, 3)?, &upsample_add(&x[0], None, 2, 3)?)
+            add(&upsample_add(&x[0], None, 2, 3)?, &upsample_add(&x[0], None, 2, 3)?)
         });
     }
 

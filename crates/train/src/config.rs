@@ -61,6 +61,10 @@ pub struct TrainConfig {
     /// memory for more time, and the same numbers.
     #[serde(default)]
     pub recompute: bool,
+    /// Whether convolutions are summed directly, see [`vdvae_model::Vdvae::with_exact`]. A choice of
+    /// the process that trains, not of the run: its configuration does not hold it.
+    #[serde(skip)]
+    pub exact: bool,
     /// Steps between checkpoints; 0 writes one at the end only.
     pub save_every: u64,
     /// Newest checkpoints that are kept; older ones are removed.
@@ -100,6 +104,7 @@ impl TrainConfig {
             flip: false,
             precision: Precision::F32,
             recompute: false,
+            exact: false,
             save_every: every,
             keep_checkpoints: 5,
             eval_every: every,

@@ -127,7 +127,8 @@ impl Trainer {
         let parameters = initial.parameters().with_tensors(shared)?;
         let model = Vdvae::from_parameters(network, parameters, device)?
             .with_precision(config.precision)?
-            .with_recompute(config.recompute);
+            .with_recompute(config.recompute)
+            .with_exact(config.exact);
         Ok(Self {
             config: config.clone(),
             model,
@@ -185,7 +186,7 @@ impl Trainer {
     pub fn ema_model(&self) -> Result<Vdvae> {
         let parameters = self.model.parameters().with_tensors(self.optimizer.ema()?)?;
         let model = Vdvae::from_parameters(self.model.config(), parameters, self.model.device())?;
-        Ok(model.with_precision(self.config.precision)?)
+        Ok(model.with_precision(self.config.precision)?.with_exact(self.config.exact))
     }
 
     /// Trains on one batch and waits for it. It makes no update where the loss or gradient is not

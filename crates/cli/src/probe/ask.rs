@@ -62,7 +62,6 @@ impl Asked {
             pca_columns: selection.pca_columns as usize,
             matching: selection.match_columns,
             seed: common.seed,
-            exact: common.exact,
             keep: Some(args.out.clone()),
             command: command(),
             ..Experiment::new(model, &*self.data, &*self.task)

@@ -25,7 +25,7 @@ pub(super) struct KeyedSource<'a> {
 }
 
 impl<'a> KeyedSource<'a> {
-    pub(super) fn new(name: &str, source: Source<'a>, exact: bool) -> Result<Self> {
+    pub(super) fn new(name: &str, source: Source<'a>) -> Result<Self> {
         let (model, precision) = match &source {
             Source::Pixels => (Value::Null, Value::Null),
             Source::Latents { model, .. } => {
@@ -35,7 +35,10 @@ impl<'a> KeyedSource<'a> {
                     Device::Metal(_) => "metal",
                 };
                 let identity = json!({"sha256": hash(model)?, "config": model.config()});
-                (identity, json!({"dtype": model.precision(), "device": device, "exact": exact}))
+                let precision = json!({
+                    "dtype": model.precision(), "device": device, "exact": model.exact(),
+                });
+                (identity, precision)
             }
         };
         Ok(Self { source, name: name.to_owned(), model, precision })

@@ -67,16 +67,12 @@ impl FeatureCache {
     }
 
     /// Names what is to be read, and hashes its networks once for all splits. A source's name is
-    /// what `cache list` shows; it decides nothing. `exact` says how the network computes.
+    /// what `cache list` shows; it decides nothing.
     ///
     /// # Errors
     /// Where a network's parameters cannot be read from its device.
-    pub fn sources<'a>(
-        &'a self,
-        sources: &[(&str, Source<'a>)],
-        exact: bool,
-    ) -> Result<CachedSources<'a>> {
-        let keyed = sources.iter().map(|(name, source)| KeyedSource::new(name, *source, exact));
+    pub fn sources<'a>(&'a self, sources: &[(&str, Source<'a>)]) -> Result<CachedSources<'a>> {
+        let keyed = sources.iter().map(|(name, source)| KeyedSource::new(name, *source));
         Ok(CachedSources { cache: self, sources: keyed.collect::<Result<_>>()? })
     }
 }

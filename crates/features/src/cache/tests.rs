@@ -46,7 +46,7 @@ fn read_with_warnings(
     at: &Extraction<'_>,
 ) -> (Extracted, CacheUse) {
     let named: Vec<_> = sources.iter().map(|source| ("a model", *source)).collect();
-    cache.sources(&named, false).unwrap().get_or_extract(at, |_| ()).unwrap()
+    cache.sources(&named).unwrap().get_or_extract(at, |_| ()).unwrap()
 }
 
 fn assert_same(a: &FeatureTable, b: &FeatureTable) {
@@ -83,7 +83,7 @@ fn what_is_read_back_is_what_was_extracted() {
     assert_eq!(entries(&cache).len(), 3);
     let counted = Cell::new(0);
     let named: Vec<_> = sources.iter().map(|source| ("a model", *source)).collect();
-    let keyed = cache.sources(&named, false).unwrap();
+    let keyed = cache.sources(&named).unwrap();
     let (again, used) =
         keyed.get_or_extract(&extraction, |n| counted.set(counted.get() + n)).unwrap();
     assert_eq!((used.reused, counted.get()), (3, 20));
@@ -143,39 +143,35 @@ fn every_part_of_the_key_counts() {
     let spec = FeatureSpec { statistic: Statistic::Z, ..FeatureSpec::default() };
     let source = |model, spec| Source::Latents { model, spec, layers: LayerSelection::Layer(1) };
     let mut seen = HashSet::new();
-    let mut check = |what: &str, source: Source<'_>, exact: bool, at: &Extraction<'_>| {
-        let keyed = KeyedSource::new("a", source, exact).unwrap();
+    let mut check = |what: &str, source: Source<'_>, at: &Extraction<'_>| {
+        let keyed = KeyedSource::new("a", source).unwrap();
         assert!(seen.insert(key::stem(&keyed.identity(at))), "{what}");
     };
-    check("base", source(&model, spec), false, &base);
-    check("weights", source(&other_weights, spec), false, &base);
+    check("base", source(&model, spec), &base);
+    check("weights", source(&other_weights, spec), &base);
     let mut config = model.config().clone();
     config.shift += 0.25;
     let shifted = Vdvae::new(&config, &Weights::initialise(&config, 0), &Device::Cpu).unwrap();
-    check("config", source(&shifted, spec), false, &base);
-    check("exact", source(&model, spec), true, &base);
-    check("seed", source(&model, FeatureSpec { seed: 1, ..spec }), false, &base);
-    check("samples", source(&model, FeatureSpec { samples: 2, ..spec }), false, &base);
+    check("config", source(&shifted, spec), &base);
+    let exact = model.clone().with_exact(true);
+    check("exact", source(&exact, spec), &base);
+    check("seed", source(&model, FeatureSpec { seed: 1, ..spec }), &base);
+    check("samples", source(&model, FeatureSpec { samples: 2, ..spec }), &base);
     let pooling = Pooling::MEAN;
-    check("pooling", source(&model, FeatureSpec { pooling, ..spec }), false, &base);
+    check("pooling", source(&model, FeatureSpec { pooling, ..spec }), &base);
     let statistic = Statistic::Mean;
-    check("statistic", source(&model, FeatureSpec { statistic, ..spec }), false, &base);
-    check("pixels", Source::Pixels, false, &base);
+    check("statistic", source(&model, FeatureSpec { statistic, ..spec }), &base);
+    check("pixels", Source::Pixels, &base);
     let other_data = ToyFaces::with_people(1, [1, 1, 1]);
-    check("data", source(&model, spec), false, &extraction(&other_data));
-    check(
-        "split",
-        source(&model, spec),
-        false,
-        &Extraction { split: Split::Test, ..extraction(&faces) },
-    );
+    check("data", source(&model, spec), &extraction(&other_data));
+    check("split", source(&model, spec), &Extraction { split: Split::Test, ..extraction(&faces) });
     let crop = Preparation { crop: vdvae_datasets::Crop::None, ..base.preparation };
     let resize = Preparation { resize: vdvae_datasets::Resize::Bicubic, ..base.preparation };
     for (what, preparation) in [("crop", crop), ("resize", resize)] {
-        check(what, source(&model, spec), false, &Extraction { preparation, ..extraction(&faces) });
+        check(what, source(&model, spec), &Extraction { preparation, ..extraction(&faces) });
     }
     let size = Preparation::new(8);
-    check("size", Source::Pixels, false, &Extraction { preparation: size, ..extraction(&faces) });
+    check("size", Source::Pixels, &Extraction { preparation: size, ..extraction(&faces) });
 
     // What changes nothing finds what is there.
     let mean = FeatureSpec::default();
@@ -339,7 +335,7 @@ fn pictures_that_were_left_out_are_told_again_and_never_served_where_they_must_n
     assert_eq!((&first.skipped, &first.indices), (&again.skipped, &again.indices));
     assert_same(&first.tables[0], &again.tables[0]);
     let named = sources.map(|source| ("a", source));
-    let keyed = cache.sources(&named, false).unwrap();
+    let keyed = cache.sources(&named).unwrap();
     let error = keyed.get_or_extract(&extraction(&data), |_| ()).unwrap_err().to_string();
     assert!(error.contains("picture train/1.png"), "{error}");
     // Repaired, it is other data.

@@ -7,7 +7,8 @@ use candle_core::Device;
 /// Which GPU.
 const VARIABLE: &str = "VDVAE_GPU";
 
-/// A GPU that no other test uses meanwhile: the rounding of products is a setting of the process.
+/// A GPU that no other test uses meanwhile: what it finds wrong with a kernel shows in whatever is
+/// called next.
 pub(crate) struct Gpu {
     pub(crate) device: Device,
     _alone: MutexGuard<'static, ()>,

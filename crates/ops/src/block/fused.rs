@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::BlockShape;
-use crate::Arithmetic;
-use crate::conv::{ConvShape, run_conv};
+use crate::arithmetic::Arithmetic;
+use crate::conv::run_conv;
 use crate::cpu::buffer::Buffer;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matrix::Matrix;
@@ -14,6 +13,7 @@ use crate::cpu::product::{Kernels, Packed, Rows, Weights, bias_gradient, product
 use crate::cpu::winograd::Direction;
 use crate::kept::Kept;
 use crate::real::Real;
+use crate::shape::{BlockShape, ConvShape};
 
 /// Hidden states (pixels × middle), before GELU, in the number type of the call.
 type Hidden<T> = [Buffer<T>; 3];

@@ -3,7 +3,6 @@
 use candle_core::{Result, Shape};
 
 use super::fused::Fused;
-use crate::conv::{check_parameters, grid_of};
 use crate::cpu::Number;
 use crate::cpu::im2col::Grid;
 #[cfg(feature = "cuda")]
@@ -13,6 +12,7 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
 };
 use crate::operator::{Gradient, Operator};
+use crate::shape::{check_parameters, grid_of};
 
 /// The pixels, and the channels of each input.
 pub(super) struct Sizes {

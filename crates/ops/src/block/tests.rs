@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use super::*;
 use crate::conv::conv;
 use crate::project::project_add;
+use crate::shape::ConvShape;
 
 /// Reproducible numbers that are not symmetric in any index.
 fn wave(n: usize, scale: f64, phase: f64) -> Vec<f64> {

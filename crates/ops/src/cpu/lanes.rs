@@ -159,11 +159,11 @@ x86_lanes!(
 macro_rules! for_each_set {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident = $kernel:ident($argument:ty)) => {
         $(#[$attribute])*
-        $vis fn $name(set: $crate::simd::InstructionSet, argument: $argument) {
+        $vis fn $name(set: vdvae_io::InstructionSet, argument: $argument) {
             #[cfg(target_arch = "x86_64")]
             {
                 use $crate::cpu::lanes::{Avx2, Avx512};
-                use $crate::simd::InstructionSet;
+                use vdvae_io::InstructionSet;
 
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 unsafe fn avx512(argument: $argument) {

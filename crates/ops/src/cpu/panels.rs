@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::lanes::{Lanes, for_each_set};
 use super::matrix::Matrix;
-use crate::simd::InstructionSet;
+use vdvae_io::InstructionSet;
 
 /// Rows of the tallest result tile; each instruction set uses its first [`Lanes::TILE_ROWS`], and
 /// the others, never read, are no registers.

@@ -21,7 +21,7 @@ use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
 use super::winograd::{self, Direction};
 use crate::real::Real;
-use crate::simd::{InstructionSet, instruction_set};
+use vdvae_io::{InstructionSet, instruction_set};
 
 /// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
 /// cache, and that every thread finds work.

@@ -23,11 +23,11 @@ use super::buffer::Buffer;
 use super::im2col::Grid;
 use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
-use crate::simd::InstructionSet;
 use transforms::{
     Patches, Results, Upstream, transform_gradient, transform_patches, transform_results,
     transform_upstream, transform_weights,
 };
+use vdvae_io::InstructionSet;
 
 /// Side of a tile of results.
 const TILE: usize = 4;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use candle_core::cuda_backend::cudarc::cublaslt::result::CublasError;
 use candle_core::cuda_backend::cudarc::cublaslt::{result, sys};
+use candle_core::cuda_backend::cudarc::driver::sys::CUstream;
 use candle_core::{Error, Result};
 
-use super::gpu::{Gpu, Kind, View, address_of, launch};
-use super::tf32;
+use super::memory::{Kind, View};
 
 /// Scratch that an algorithm may use: what NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -30,7 +30,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Elements from one row to the next, and from one column to the next.
-    fn steps(self) -> [u64; 2] {
+    pub(super) fn steps(self) -> [u64; 2] {
         let steps = [self.stride as u64, 1];
         if self.transposed { [steps[1], steps[0]] } else { steps }
     }
@@ -48,6 +48,8 @@ pub(crate) struct Product<'a> {
     /// A number a column, of the result's type.
     pub(crate) bias: Option<View<'a>>,
     pub(crate) out: Matrix<'a>,
+    /// Whether operands of float32 are rounded to TensorFloat-32.
+    pub(crate) tf32: bool,
 }
 
 /// What an algorithm is chosen by.
@@ -92,34 +94,21 @@ impl Blas {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self { handle: result::create_handle().map_err(Error::wrap)?, plans: HashMap::new() })
     }
-}
 
-impl Gpu {
-    /// Queues a product.
-    pub(crate) fn product(&self, product: &Product<'_>) -> Result<()> {
-        // Kernels of cuBLASLt may read a bias 16 bytes at a time.
-        let placed;
-        let bias = match product.bias {
-            Some(bias) if !bias.address.is_multiple_of(16) => {
-                placed = self.converted(bias.part(0, product.columns), bias.kind)?;
-                Some(placed.view())
-            }
-            bias => bias,
-        };
-        let product = &Product { bias, ..*product };
+    /// Bytes of scratch that a product takes; `None` where cuBLASLt has no algorithm for it. Looked
+    /// for once.
+    pub(crate) fn scratch(&mut self, product: &Product<'_>) -> Result<Option<usize>> {
         let key = product.key();
-        let mut libraries = self.libraries();
-        if !libraries.blas.plans.contains_key(&key) {
-            let plan = libraries.blas.plan(&key, bias)?;
-            libraries.blas.plans.insert(key, plan);
+        if !self.plans.contains_key(&key) {
+            let plan = self.plan(&key, product.bias)?;
+            self.plans.insert(key, plan);
         }
-        let Some(bytes) = libraries.blas.plans[&key].as_ref().map(|plan| plan.workspace) else {
-            drop(libraries);
-            return self.plain_product(product);
-        };
-        let workspace = libraries.workspace(self, bytes)?;
-        let blas = &libraries.blas;
-        let plan = blas.plans[&key].as_ref().expect("looked at above");
+        Ok(self.plans[&key].as_ref().map(|plan| plan.workspace))
+    }
+
+    /// Queues a product for which [`Self::scratch`] found an algorithm, with that scratch.
+    pub(crate) fn run(&self, product: &Product<'_>, scratch: u64, stream: CUstream) -> Result<()> {
+        let plan = self.plans[&product.key()].as_ref().expect("an algorithm was found");
         let (one, zero) = (1.0f32, 0.0f32);
         let added = product.add.unwrap_or(product.out);
         // In place, the library asks for one description of both.
@@ -128,14 +117,14 @@ impl Gpu {
         // SAFETY: the plan was made for these sizes, strides and alignments, and every view covers
         // its matrix. alpha and beta are read before the call returns.
         unsafe {
-            if let Some(bias) = bias {
+            if let Some(bias) = product.bias {
                 use sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
                 describe(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.address)
                     .map_err(Error::wrap)?;
             }
             // Column-major, the transposed product: b comes first.
             result::matmul(
-                blas.handle,
+                self.handle,
                 plan.operation,
                 (&raw const one).cast(),
                 (if product.add.is_some() { &raw const one } else { &raw const zero }).cast(),
@@ -148,31 +137,12 @@ impl Gpu {
                 product.out.view.address as *mut _,
                 plan.d,
                 &plan.algorithm,
-                workspace as *mut _,
-                bytes,
-                self.stream.cu_stream().cast(),
+                scratch as *mut _,
+                plan.workspace,
+                stream.cast(),
             )
             .map_err(Error::wrap)
         }
-    }
-
-    /// A product by a kernel of ours, slowly: for what cuBLASLt has no algorithm for.
-    fn plain_product(&self, product: &Product<'_>) -> Result<()> {
-        let Product { rows, columns, inner, a, b, add, bias, out } = *product;
-        let name = match (a.view.kind, out.view.kind) {
-            (Kind::F32, Kind::F32) => "plain_product_f32_f32",
-            (Kind::Bf16, Kind::Bf16) => "plain_product_bf16_bf16",
-            (Kind::Bf16, Kind::F32) => "plain_product_bf16_f32",
-            (a, out) => {
-                candle_core::bail!("product: no kernel for {:?} to {:?}", a.dtype(), out.dtype())
-            }
-        };
-        let ([a_row, a_column], [b_row, b_column]) = (a.steps(), b.steps());
-        launch!(self, name, (self.blocks(rows * columns), 1, 1), (256, 1, 1), 0;
-            a.view.address, b.view.address, address_of(add.map(|add| add.view)), address_of(bias),
-            out.view.address, rows as i32, columns as i32, inner as i32, a_row, a_column, b_row,
-            b_column, add.map_or(0, |add| add.stride as u64), out.stride as u64);
-        Ok(())
     }
 }
 
@@ -196,7 +166,7 @@ impl Product<'_> {
             kinds: [self.a.view.kind, self.out.view.kind],
             add: self.add.is_some(),
             bias: self.bias.is_some(),
-            tf32: tf32(),
+            tf32: self.tf32,
             alignments,
         }
     }
@@ -308,57 +278,5 @@ impl Blas {
         };
         let (algorithm, workspace) = (chosen.algo, chosen.workspaceSize);
         Ok(Plan { operation, a, b, c, d, algorithm, workspace })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::{Device, Tensor};
-
-    use super::*;
-    use crate::cuda::gpu::{Operand, device};
-
-    /// The kernel that stands in for cuBLASLt, beside it, with everything a product can have.
-    #[test]
-    fn gpu_plain_products_agree_with_the_library() {
-        let device = device(0).expect("this test needs a GPU");
-        let gpu = Gpu::of(device.as_cuda_device().unwrap()).unwrap();
-        let (rows, columns, inner) = (5, 8, 16);
-        let random = |n| Tensor::randn(0f32, 1.0, n, &Device::Cpu).unwrap();
-        for kind in [Kind::F32, Kind::Bf16] {
-            let on_gpu = |tensor: &Tensor, kind: Kind| {
-                let tensor = tensor.to_dtype(kind.dtype()).unwrap().to_device(&device).unwrap();
-                Operand::new(&tensor, "test").unwrap()
-            };
-            let [a, b] = [rows * inner, columns * inner].map(|n| on_gpu(&random(n), kind));
-            let [add, bias] = [rows * columns, columns].map(|n| on_gpu(&random(n), kind));
-            let run = |plain: bool, transposed: bool| {
-                let out = gpu.stale(kind, rows * columns).unwrap();
-                let matrix = |view, [straight, turned]: [usize; 2]| match transposed {
-                    false => Matrix::new(view, straight),
-                    true => Matrix::new(view, turned).transposed(),
-                };
-                let product = Product {
-                    rows,
-                    columns,
-                    inner,
-                    a: matrix(a.view(), [inner, rows]),
-                    b: matrix(b.view(), [columns, inner]),
-                    add: Some(Matrix::new(add.view(), columns)),
-                    bias: Some(bias.view()),
-                    out: Matrix::new(out.view(), columns),
-                };
-                let done = if plain { gpu.plain_product(&product) } else { gpu.product(&product) };
-                done.unwrap();
-                let out = out.into_tensor(rows * columns).to_dtype(candle_core::DType::F32);
-                out.unwrap().to_vec1::<f32>().unwrap()
-            };
-            for transposed in [false, true] {
-                for (plain, library) in run(true, transposed).iter().zip(run(false, transposed)) {
-                    let tolerance = if kind == Kind::F32 { 1e-5 } else { 0.1 };
-                    assert!((plain - library).abs() < tolerance, "{plain} and {library}");
-                }
-            }
-        }
     }
 }

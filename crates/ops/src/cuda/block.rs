@@ -9,11 +9,12 @@
 use candle_core::Result;
 
 use super::blas::{Matrix, Product};
-use super::conv3::Conv3;
-use super::gpu::{Buffer, Gpu, Kind, SUM_THREADS, View, address_of, kernel, launch};
+use super::gpu::{Gpu, SUM_THREADS, launch};
+use super::memory::{Buffer, Kind, View, address_of, kernel};
+use super::shapes::Conv3;
 use super::weights::{Convolution, Weights};
-use crate::BlockShape;
 use crate::cpu::im2col::Grid;
+use crate::shape::BlockShape;
 
 /// One input: its numbers and its channels.
 pub(crate) type Input<'a> = (View<'a>, usize);
@@ -30,6 +31,8 @@ pub(crate) struct Call<'a> {
     pub(crate) inputs: &'a [Input<'a>],
     /// Float32.
     pub(crate) parameters: View<'a>,
+    /// Whether operands of float32 are rounded to TensorFloat-32.
+    pub(crate) tf32: bool,
 }
 
 /// Gradients of the inputs that are wanted, and of the parameters.
@@ -48,7 +51,8 @@ impl Call<'_> {
     }
 
     fn weights(&self) -> Result<Weights<'_, 4>> {
-        Weights::new(self.gpu, self.parameters, self.kind(), self.shape.convolutions())
+        let shapes = self.shape.convolutions();
+        Weights::new(self.gpu, self.parameters, self.kind(), shapes, self.tf32)
     }
 
     fn stale(&self, channels: usize) -> Result<Buffer> {
@@ -126,7 +130,7 @@ impl Call<'_> {
 
     fn conv3(&self) -> Conv3 {
         let (Grid { n, height, width }, middle) = (self.grid, self.shape.middle);
-        Conv3 { n, height, width, input: middle, output: middle }
+        Conv3 { n, height, width, input: middle, output: middle, tf32: self.tf32 }
     }
 
     /// The last convolution with its bias and the residual, which is added to the last channels.
@@ -267,7 +271,8 @@ impl Call<'_> {
         (output, input): (usize, usize),
         out: View<'_>,
     ) -> Result<()> {
-        weight_gradient(self.gpu, self.pixels(), (upstream, output), (x, input), out)
+        let how = (self.pixels(), self.tf32);
+        weight_gradient(self.gpu, how, (upstream, output), (x, input), out)
     }
 
     /// Gradients of the inputs from that of the activated inputs, which becomes the activated
@@ -325,6 +330,7 @@ pub(crate) fn forward<'a>(
         add: None,
         bias: None,
         out,
+        tf32: convolution.tf32,
     }
 }
 
@@ -345,13 +351,14 @@ pub(crate) fn backward<'a>(
         add: None,
         bias: None,
         out,
+        tf32: convolution.tf32,
     }
 }
 
 /// `out = upstreamᵀ · x`, in float32.
 pub(crate) fn weight_gradient(
     gpu: &Gpu,
-    pixels: usize,
+    (pixels, tf32): (usize, bool),
     (upstream, output): (Matrix<'_>, usize),
     (x, input): (Matrix<'_>, usize),
     out: View<'_>,
@@ -365,6 +372,7 @@ pub(crate) fn weight_gradient(
         add: None,
         bias: None,
         out: Matrix::new(out, input),
+        tf32,
     })
 }
 

@@ -3,42 +3,18 @@
 use candle_core::Result;
 
 use super::blas::{Matrix, Product};
-use super::gpu::{Buffer, Gpu, Kind, View, kernel, launch};
+#[cfg(feature = "cudnn")]
+use super::dnn::Key;
+use super::gpu::{Gpu, launch};
+#[cfg(feature = "cudnn")]
+use super::memory::{Buffer, Kind};
+use super::memory::{View, kernel};
+use super::shapes::Conv3;
+#[cfg(feature = "cudnn")]
+use super::shapes::Pass;
 
 /// Bytes that patches may take; more are made and used one part after another.
 const PATCHES: usize = 256 << 20;
-
-/// Sizes of a convolution from (n, height, width, input) to (n, height, width, output).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Conv3 {
-    pub(crate) n: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) input: usize,
-    pub(crate) output: usize,
-}
-
-/// What is computed from what: x of the input's shape, w (output, 3, 3, input), y of the output's.
-#[cfg_attr(not(feature = "cudnn"), expect(dead_code, reason = "only cuDNN asks by pass"))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Pass {
-    /// y from x and w.
-    Forward,
-    /// x, a gradient, from w and y.
-    Data,
-    /// w, a gradient, from x and y.
-    Filter,
-}
-
-impl Conv3 {
-    fn pixels(&self) -> usize {
-        self.n * self.height * self.width
-    }
-
-    fn weights(&self) -> usize {
-        9 * self.input * self.output
-    }
-}
 
 impl Gpu {
     /// `y = x * w`, without a bias.
@@ -103,6 +79,7 @@ impl Gpu {
                 add: (first > 0).then_some(out),
                 bias: None,
                 out,
+                tf32: conv.tf32,
             })
         })
     }
@@ -120,8 +97,27 @@ impl Gpu {
                 add: None,
                 bias: None,
                 out: Matrix::new(y.from(first * output), output),
+                tf32: conv.tf32,
             })
         })
+    }
+
+    /// Queues a convolution, or says that cuDNN has none for it. Addresses as in [`Pass`].
+    ///
+    /// Algorithms are tried by cuDNN's estimate of their speed, deterministic ones first, until one
+    /// runs; that one stays.
+    #[cfg(feature = "cudnn")]
+    fn cudnn(&self, (conv, pass, kind): (Conv3, Pass, Kind), addresses: [u64; 3]) -> Result<bool> {
+        let key = Key { conv, pass, kind };
+        let mut libraries = self.libraries();
+        while let Some(bytes) = libraries.dnn.scratch(&key)? {
+            let scratch = libraries.workspace(self, bytes);
+            let done = scratch.and_then(|scratch| libraries.dnn.run(&key, scratch, addresses));
+            if libraries.dnn.proves(&key, done)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Calls `f(first pixel, pixels, their patches)` for one part of the pixels after another.
@@ -142,58 +138,5 @@ impl Gpu {
             f(first, count, patches.view())?;
         }
         Ok(())
-    }
-
-    /// Copies numbers, from one type to another where they differ.
-    pub(crate) fn cast(&self, from: View<'_>, to: View<'_>) -> Result<()> {
-        let n = from.len;
-        debug_assert!(to.len >= n);
-        let name = match (from.kind, to.kind) {
-            (Kind::F32, Kind::Bf16) => "cast_f32_bf16",
-            (Kind::Bf16, Kind::F32) => "cast_bf16_f32",
-            _ => return self.copy(from.address, to.address, n * from.kind.bytes()),
-        };
-        launch!(self, name, (self.blocks(n), 1, 1), (256, 1, 1), 0;
-            from.address, to.address, n as u64);
-        Ok(())
-    }
-
-    /// Numbers as another type, copied.
-    pub(crate) fn converted(&self, from: View<'_>, kind: Kind) -> Result<Buffer> {
-        let buffer = self.stale(kind, from.len)?;
-        self.cast(from, buffer.view())?;
-        Ok(buffer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::{DType, Tensor};
-    use half::bf16;
-
-    use super::*;
-    use crate::cuda::gpu::{Operand, device};
-
-    /// Also where two numbers are equally near, at the ends, and for what is no number.
-    #[test]
-    fn gpu_casts_round_to_the_nearest_even() {
-        let device = device(0).expect("this test needs a GPU");
-        let gpu = Gpu::of(device.as_cuda_device().unwrap()).unwrap();
-        let mut numbers = vec![0.0, f32::MAX, f32::MIN_POSITIVE, 1e-40, f32::INFINITY];
-        // Halfway between two neighbours, and on either side of it.
-        let middles = (0..64u32).map(|i| 0x3f80_8000 + (i << 16));
-        numbers.extend(middles.flat_map(|bits| [bits - 1, bits, bits + 1]).map(f32::from_bits));
-        numbers.extend(numbers.clone().iter().map(|x| -x));
-        let through = |numbers: &[f32]| {
-            let x = Operand::new(&Tensor::new(numbers, &device).unwrap(), "test").unwrap();
-            let narrow = gpu.converted(x.view(), Kind::Bf16).unwrap();
-            let back = gpu.converted(narrow.view(), Kind::F32).unwrap();
-            let back = back.into_tensor(numbers.len());
-            assert_eq!(back.dtype(), DType::F32);
-            back.to_vec1::<f32>().unwrap()
-        };
-        let expected: Vec<f32> = numbers.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
-        assert_eq!(through(&numbers), expected);
-        assert!(through(&[f32::NAN])[0].is_nan());
     }
 }

@@ -4,26 +4,29 @@ use candle_core::Result;
 
 use super::blas::{Matrix, Product};
 use super::block::{backward, bias_gradient, forward, is_wide, weight_gradient};
-use super::conv3::Conv3;
-use super::gpu::{Buffer, Gpu, Kind, View, kernel, launch};
+use super::gpu::{Gpu, launch};
+use super::memory::{Buffer, Kind, View, kernel};
+use super::shapes::Conv3;
 use super::weights::Weights;
-use crate::ConvShape;
 use crate::cpu::im2col::Grid;
+use crate::shape::ConvShape;
 
-fn conv3_of(grid: Grid, shape: ConvShape) -> Conv3 {
+fn conv3_of((grid, shape, tf32): (Grid, ConvShape, bool)) -> Conv3 {
     let Grid { n, height, width } = grid;
-    Conv3 { n, height, width, input: shape.input, output: shape.output }
+    Conv3 { n, height, width, input: shape.input, output: shape.output, tf32 }
 }
 
-/// A convolution of `x` with flat parameters.
+/// A convolution of `x` with flat parameters. With the shape comes whether operands of float32 are
+/// rounded to TensorFloat-32 (so below).
 pub(crate) fn conv(
     gpu: &Gpu,
-    (grid, shape): (Grid, ConvShape),
+    of: (Grid, ConvShape, bool),
     x: View<'_>,
     parameters: View<'_>,
 ) -> Result<Buffer> {
+    let (grid, shape, tf32) = of;
     let ConvShape { input, output, kernel } = shape;
-    let weights = Weights::new(gpu, parameters, x.kind, [shape])?;
+    let weights = Weights::new(gpu, parameters, x.kind, [shape], tf32)?;
     let [convolution] = weights.convolutions();
     let n = grid.pixels() * output;
     let out = gpu.stale(x.kind, n)?;
@@ -39,7 +42,7 @@ pub(crate) fn conv(
         })?;
         return Ok(out);
     }
-    gpu.conv3(conv3_of(grid, shape), x, convolution.weights, out.view())?;
+    gpu.conv3(conv3_of(of), x, convolution.weights, out.view())?;
     launch!(gpu, kernel!(x.kind, "add_bias"), (gpu.blocks(n), 1, 1), (256, 1, 1), 0;
         out.view().address, convolution.bias.address, n as u64, output as i32);
     Ok(out)
@@ -48,13 +51,14 @@ pub(crate) fn conv(
 /// Gradients of input and parameters, where they are wanted.
 pub(crate) fn conv_backward(
     gpu: &Gpu,
-    (grid, shape): (Grid, ConvShape),
+    of: (Grid, ConvShape, bool),
     (x, parameters, upstream): (View<'_>, View<'_>, View<'_>),
     (want_x, want_parameters): (bool, bool),
 ) -> Result<(Option<Buffer>, Option<Buffer>)> {
+    let (grid, shape, tf32) = of;
     let ConvShape { input, output, kernel } = shape;
     let (pixels, rows) = (grid.pixels(), Matrix::new(upstream, output));
-    let weights = Weights::new(gpu, parameters, x.kind, [shape])?;
+    let weights = Weights::new(gpu, parameters, x.kind, [shape], tf32)?;
     let [convolution] = weights.convolutions();
     let dx = match want_x {
         true => {
@@ -63,8 +67,7 @@ pub(crate) fn conv_backward(
                 let out = Matrix::new(dx.view(), input);
                 gpu.product(&backward(pixels, &convolution, rows, out))?;
             } else {
-                let conv3 = conv3_of(grid, shape);
-                gpu.conv3_data(conv3, convolution.weights, upstream, dx.view())?;
+                gpu.conv3_data(conv3_of(of), convolution.weights, upstream, dx.view())?;
             }
             Some(dx)
         }
@@ -75,9 +78,10 @@ pub(crate) fn conv_backward(
             let dp = gpu.stale(Kind::F32, shape.parameters())?;
             let dw = dp.view().part(0, shape.weights());
             if kernel == 1 {
-                weight_gradient(gpu, pixels, (rows, output), (Matrix::new(x, input), input), dw)?;
+                let x = (Matrix::new(x, input), input);
+                weight_gradient(gpu, (pixels, tf32), (rows, output), x, dw)?;
             } else {
-                gpu.conv3_filter(conv3_of(grid, shape), x, upstream, dw)?;
+                gpu.conv3_filter(conv3_of(of), x, upstream, dw)?;
             }
             let db = dp.view().from(shape.weights());
             bias_gradient(gpu, upstream, (pixels, output), db)?;
@@ -91,12 +95,12 @@ pub(crate) fn conv_backward(
 /// `base[.., P - W..] + latent[.., ..Z] · weightsᵀ + bias`, all in one product's epilogue.
 pub(crate) fn project_add(
     gpu: &Gpu,
-    (pixels, shape): (usize, ConvShape),
+    (pixels, shape, tf32): (usize, ConvShape, bool),
     (base, base_width): (View<'_>, usize),
     (latent, latent_width): (View<'_>, usize),
     parameters: View<'_>,
 ) -> Result<Buffer> {
-    let weights = Weights::new(gpu, parameters, base.kind, [shape])?;
+    let weights = Weights::new(gpu, parameters, base.kind, [shape], tf32)?;
     let [convolution] = weights.convolutions();
     let out = gpu.stale(base.kind, pixels * shape.output)?;
     let rows = Matrix::new(latent, latent_width);
@@ -112,7 +116,7 @@ pub(crate) fn project_add(
 /// instead of returned.
 pub(crate) fn project_add_backward(
     gpu: &Gpu,
-    (pixels, shape): (usize, ConvShape),
+    (pixels, shape, tf32): (usize, ConvShape, bool),
     base_width: usize,
     (latent, latent_width): (View<'_>, usize),
     (parameters, upstream): (View<'_>, View<'_>),
@@ -120,7 +124,7 @@ pub(crate) fn project_add_backward(
 ) -> Result<(Buffer, Option<Buffer>, Buffer)> {
     let ConvShape { input, output, .. } = shape;
     let kind = upstream.kind;
-    let weights = Weights::new(gpu, parameters, kind, [shape])?;
+    let weights = Weights::new(gpu, parameters, kind, [shape], tf32)?;
     let [convolution] = weights.convolutions();
     let rows = Matrix::new(upstream, output);
 
@@ -144,7 +148,7 @@ pub(crate) fn project_add_backward(
     let dp = gpu.stale(Kind::F32, shape.parameters())?;
     let x = Matrix::new(latent, latent_width);
     let dw = dp.view().part(0, shape.weights());
-    weight_gradient(gpu, pixels, (rows, output), (x, input), dw)?;
+    weight_gradient(gpu, (pixels, tf32), (rows, output), (x, input), dw)?;
     bias_gradient(gpu, upstream, (pixels, output), dp.view().from(shape.weights()))?;
     Ok((db, dl, dp))
 }

@@ -8,21 +8,20 @@ use candle_core::cuda_backend::cudarc::cudnn::{result, sys};
 use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use candle_core::{Error, Result};
 
-use super::conv3::{Conv3, Pass};
-use super::gpu::{Gpu, Kind};
-use super::tf32;
+use super::memory::Kind;
+use super::shapes::{Conv3, Pass};
 
 /// Scratch that an algorithm may use.
 const WORKSPACE: usize = 256 << 20;
 /// Algorithms that are looked at; cuDNN has at most eight.
 const ALGORITHMS: usize = 8;
 
+/// What an algorithm is chosen by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    conv: Conv3,
-    pass: Pass,
-    kind: Kind,
-    tf32: bool,
+pub(crate) struct Key {
+    pub(crate) conv: Conv3,
+    pub(crate) pass: Pass,
+    pub(crate) kind: Kind,
 }
 
 /// Descriptions and algorithms, kept for the life of the process.
@@ -75,45 +74,36 @@ impl Dnn {
     }
 }
 
-impl Gpu {
-    /// Queues a convolution, or says that cuDNN has none for it. Addresses as in [`Pass`].
-    ///
-    /// Algorithms are tried by cuDNN's estimate of their speed, deterministic ones first, until one
-    /// runs; that one stays.
-    pub(crate) fn cudnn(
-        &self,
-        (conv, pass, kind): (Conv3, Pass, Kind),
-        addresses: [u64; 3],
-    ) -> Result<bool> {
-        let key = Key { conv, pass, kind, tf32: tf32() };
-        let mut libraries = self.libraries();
-        if !libraries.dnn.plans.contains_key(&key) {
-            let plan = libraries.dnn.plan(&key).map_err(Error::wrap)?;
-            libraries.dnn.plans.insert(key, plan);
-        }
-        loop {
-            let plan = &libraries.dnn.plans[&key];
-            let proven = plan.proven;
-            let Some(&candidate) = plan.candidates.last() else { return Ok(false) };
-            let done = libraries.workspace(self, candidate.workspace).and_then(|scratch| {
-                let (dnn, plan) = (&libraries.dnn, &libraries.dnn.plans[&key]);
-                dnn.run(&plan.descriptions, candidate, scratch, addresses).map_err(Error::wrap)
-            });
-            let plan = libraries.dnn.plans.get_mut(&key).expect("made above");
-            match done {
-                Ok(()) => {
-                    plan.proven = true;
-                    return Ok(true);
-                }
-                Err(error) if proven => return Err(error),
-                Err(_) => drop(plan.candidates.pop()),
-            }
-        }
-    }
-}
-
 impl Dnn {
-    fn run(
+    /// Bytes of scratch that the next algorithm to try takes; `None` where there is none left. Looked
+    /// for once.
+    pub(crate) fn scratch(&mut self, key: &Key) -> Result<Option<usize>> {
+        if !self.plans.contains_key(key) {
+            let plan = self.plan(key).map_err(Error::wrap)?;
+            self.plans.insert(*key, plan);
+        }
+        Ok(self.plans[key].candidates.last().map(|candidate| candidate.workspace))
+    }
+
+    /// Queues the convolution with that algorithm and as much scratch. Addresses as in [`Pass`].
+    pub(crate) fn run(&self, key: &Key, scratch: u64, addresses: [u64; 3]) -> Result<()> {
+        let plan = &self.plans[key];
+        let candidate = *plan.candidates.last().expect("its scratch was asked for");
+        self.queue(&plan.descriptions, candidate, scratch, addresses).map_err(Error::wrap)
+    }
+
+    /// Whether an algorithm ran. One that did not is not tried again, and an error where it once did.
+    pub(crate) fn proves(&mut self, key: &Key, done: Result<()>) -> Result<bool> {
+        let plan = self.plans.get_mut(key).expect("its scratch was asked for");
+        match done {
+            Ok(()) => plan.proven = true,
+            Err(error) if plan.proven => return Err(error),
+            Err(_) => drop(plan.candidates.pop()),
+        }
+        Ok(plan.proven)
+    }
+
+    fn queue(
         &self,
         of: &Descriptions,
         candidate: Candidate,
@@ -179,7 +169,7 @@ impl Dnn {
 
     fn plan(&self, key: &Key) -> std::result::Result<Plan, CudnnError> {
         use sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
-        let Conv3 { n, height, width, input, output } = key.conv;
+        let Conv3 { n, height, width, input, output, .. } = key.conv;
         let kind = match key.kind {
             Kind::F32 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
             Kind::Bf16 => sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
@@ -246,7 +236,7 @@ impl Dnn {
                 for answer in usable {
                     // For exact float32 whatever kind of arithmetic the answer names: the
                     // description asks for FMA, and scratch is asked for with that.
-                    let exact = key.kind == Kind::F32 && !key.tf32;
+                    let exact = key.kind == Kind::F32 && !key.conv.tf32;
                     let math = if exact { math_type(key) } else { answer.mathType };
                     // SAFETY: as above.
                     let workspace = unsafe {
@@ -291,7 +281,7 @@ impl Dnn {
 
 /// cuDNN rounds float32 to TensorFloat-32 unless it is told not to.
 fn math_type(key: &Key) -> sys::cudnnMathType_t {
-    match key.kind == Kind::Bf16 || key.tf32 {
+    match key.kind == Kind::Bf16 || key.conv.tf32 {
         true => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
         false => sys::cudnnMathType_t::CUDNN_FMA_MATH,
     }

@@ -1,178 +1,28 @@
-//! One GPU: its kernels, libraries and memory, and the road from candle's tensors to addresses.
+//! One GPU: its kernels, libraries and memory.
 //!
 //! All work goes to the one stream of candle's device. Memory is allocated and freed in the order
 //! of that stream, so an address stays good for everything that is queued before its buffer is
 //! dropped, and nothing here ever waits.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, result, sys,
 };
 use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
-use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CudaDevice, CudaStorage, Device, Result, Tensor};
 
 use super::blas::Blas;
 #[cfg(feature = "cudnn")]
 use super::dnn::Dnn;
+use super::memory::{Buffer, Kind};
 
 /// The kernels, as the build script compiled them.
 const PTX: &str = include_str!(env!("VDVAE_PTX"));
 const MODULE: &str = "vdvae";
 /// Threads of a block in kernels that sum over blocks.
 pub(crate) const SUM_THREADS: u32 = 512;
-
-/// Number types of activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    F32,
-    Bf16,
-}
-
-impl Kind {
-    pub(crate) fn of(dtype: DType, op: &'static str) -> Result<Self> {
-        match dtype {
-            DType::F32 => Ok(Self::F32),
-            DType::BF16 => Ok(Self::Bf16),
-            other => candle_core::bail!("{op}: expected float32 or bfloat16, found {other:?}"),
-        }
-    }
-
-    pub(crate) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-        }
-    }
-
-    /// Numbers in a pack of 16 bytes.
-    pub(crate) fn pack(self) -> usize {
-        16 / self.bytes()
-    }
-}
-
-/// Contiguous numbers on the GPU that something else owns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) address: u64,
-    pub(crate) kind: Kind,
-    pub(crate) len: usize,
-    owner: PhantomData<&'a ()>,
-}
-
-impl<'a> View<'a> {
-    /// The numbers of a tensor that an operator was given.
-    pub(crate) fn new(storage: &'a CudaStorage, layout: &Layout, op: &'static str) -> Result<Self> {
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            candle_core::bail!("{op}: expected a contiguous tensor, found {layout:?}");
-        };
-        let stream = storage.device.cuda_stream();
-        let (base, kind) = match &storage.slice {
-            CudaStorageSlice::F32(slice) => (slice.device_ptr(&stream).0, Kind::F32),
-            CudaStorageSlice::BF16(slice) => (slice.device_ptr(&stream).0, Kind::Bf16),
-            _ => candle_core::bail!("{op}: expected float32 or bfloat16"),
-        };
-        let address = base + (start * kind.bytes()) as u64;
-        Ok(Self { address, kind, len: end - start, owner: PhantomData })
-    }
-
-    /// What lies from element `offset` on.
-    pub(crate) fn from(self, offset: usize) -> Self {
-        debug_assert!(offset <= self.len);
-        let address = self.address + (offset * self.kind.bytes()) as u64;
-        Self { address, len: self.len - offset, ..self }
-    }
-
-    /// `len` numbers from element `offset` on.
-    pub(crate) fn part(self, offset: usize, len: usize) -> Self {
-        debug_assert!(offset + len <= self.len);
-        Self { len, ..self.from(offset) }
-    }
-
-    pub(crate) fn expect(self, kind: Kind, op: &'static str) -> Result<Self> {
-        if self.kind == kind {
-            return Ok(self);
-        }
-        candle_core::bail!("{op}: expected {:?}, found {:?}", kind.dtype(), self.kind.dtype())
-    }
-}
-
-/// The address of an optional argument; null for none.
-pub(crate) fn address_of(view: Option<View<'_>>) -> u64 {
-    view.map_or(0, |view| view.address)
-}
-
-/// A tensor that a gradient reads, made contiguous and kept until its kernels are queued.
-pub(crate) struct Operand {
-    tensor: Tensor,
-    address: u64,
-    kind: Kind,
-}
-
-impl Operand {
-    pub(crate) fn new(tensor: &Tensor, op: &'static str) -> Result<Self> {
-        let tensor = tensor.contiguous()?;
-        let (address, kind) = {
-            let (storage, layout) = tensor.storage_and_layout();
-            let Storage::Cuda(storage) = &*storage else {
-                candle_core::bail!("{op}: expected a tensor on the GPU");
-            };
-            let view = View::new(storage, layout, op)?;
-            (view.address, view.kind)
-        };
-        Ok(Self { tensor, address, kind })
-    }
-
-    /// Several at once.
-    pub(crate) fn all<const N: usize>(
-        tensors: [&Tensor; N],
-        op: &'static str,
-    ) -> Result<[Self; N]> {
-        let operands = tensors.into_iter().map(|tensor| Self::new(tensor, op));
-        let operands: Vec<Self> = operands.collect::<Result<_>>()?;
-        Ok(operands.try_into().unwrap_or_else(|_| unreachable!("as many as there were tensors")))
-    }
-
-    pub(crate) fn view(&self) -> View<'_> {
-        let len = self.tensor.elem_count();
-        View { address: self.address, kind: self.kind, len, owner: PhantomData }
-    }
-}
-
-/// Numbers on the GPU that become a tensor, or go back to the pool.
-#[derive(Debug)]
-pub(crate) struct Buffer {
-    storage: CudaStorage,
-    len: usize,
-}
-
-impl Buffer {
-    pub(crate) fn view(&self) -> View<'_> {
-        let layout = Layout::contiguous(self.len);
-        let view = View::new(&self.storage, &layout, "buffer");
-        view.expect("a buffer is contiguous and of a kind that views have")
-    }
-
-    pub(crate) fn into_storage(self) -> CudaStorage {
-        self.storage
-    }
-
-    pub(crate) fn into_tensor(self, shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
-        debug_assert_eq!(shape.elem_count(), self.len);
-        Tensor::from_storage(Storage::Cuda(self.storage), shape, BackpropOp::none(), false)
-    }
-}
 
 /// What of a GPU takes turns.
 pub(crate) struct Libraries {
@@ -315,17 +165,6 @@ impl Libraries {
 pub(crate) fn slice_address<T: DeviceRepr>(gpu: &Gpu, slice: &CudaSlice<T>) -> u64 {
     slice.device_ptr(&gpu.stream).0
 }
-
-/// The name of a kernel for a number type.
-macro_rules! kernel {
-    ($kind:expr, $name:literal) => {
-        match $kind {
-            $crate::cuda::gpu::Kind::F32 => concat!($name, "_f32"),
-            $crate::cuda::gpu::Kind::Bf16 => concat!($name, "_bf16"),
-        }
-    };
-}
-pub(crate) use kernel;
 
 /// Queues a kernel: `launch!(gpu, name, blocks, threads, shared bytes; arguments…)`. Arguments are
 /// numbers of exactly the kernel's types; addresses are `u64`.

@@ -3,7 +3,8 @@
 use candle_core::cuda_backend::cudarc::driver::DevicePtr as _;
 use candle_core::{CudaStorage, Result};
 
-use super::gpu::{Buffer, Gpu, Kind, View, address_of, kernel, launch, slice_address};
+use super::gpu::{Gpu, launch, slice_address};
+use super::memory::{Buffer, Kind, View, address_of, kernel};
 
 /// What a layer's latent is made of.
 #[derive(Clone, Copy)]

@@ -3,7 +3,8 @@
 use candle_core::Result;
 
 use super::block::sum_partials;
-use super::gpu::{Buffer, Gpu, Kind, View, address_of, kernel, launch};
+use super::gpu::{Gpu, launch};
+use super::memory::{Buffer, Kind, View, address_of, kernel};
 
 /// Sizes of pooling and upsampling; height and width are the result's.
 #[derive(Clone, Copy)]

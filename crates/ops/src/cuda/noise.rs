@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::gpu::{Gpu, Kind, kernel, launch};
+use super::gpu::{Gpu, launch};
+use super::memory::{Kind, kernel};
 
 /// Standard normal numbers for one layer of `n` images: functions of (seed, image number, layer)
 /// alone, the same in every batch and number type (but for its rounding). They are not the numbers

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr};
 use candle_core::{Device, Result, Shape, Tensor};
 
-use super::gpu::{Buffer, Gpu, Kind, Operand, SUM_THREADS, launch, slice_address};
+use super::gpu::{Gpu, SUM_THREADS, launch, slice_address};
+use super::memory::{Buffer, Kind, Operand};
 
 /// The values of a run's optimizer that do not change from step to step.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,9 @@
 
 use candle_core::Result;
 
-use super::gpu::{Buffer, Gpu, Kind, View};
-use crate::ConvShape;
+use super::gpu::Gpu;
+use super::memory::{Buffer, Kind, View};
+use crate::shape::ConvShape;
 
 /// One convolution's weights and bias; the bias as stored, and in the activations' type.
 #[derive(Clone, Copy)]
@@ -13,12 +14,15 @@ pub(crate) struct Convolution<'a> {
     pub(crate) weights: View<'a>,
     pub(crate) bias: View<'a>,
     pub(crate) cast_bias: View<'a>,
+    /// Whether operands of float32 are rounded to TensorFloat-32.
+    pub(crate) tf32: bool,
 }
 
 /// Convolutions whose parameters follow one another in a flat float32 tensor.
 pub(crate) struct Weights<'a, const N: usize> {
     flat: View<'a>,
     shapes: [ConvShape; N],
+    tf32: bool,
     /// Copies: one of everything where every convolution begins at a multiple of 16 bytes in it,
     /// else one a convolution; none for float32 that is well placed.
     copies: Vec<Buffer>,
@@ -30,6 +34,7 @@ impl<'a, const N: usize> Weights<'a, N> {
         flat: View<'a>,
         kind: Kind,
         shapes: [ConvShape; N],
+        tf32: bool,
     ) -> Result<Self> {
         let mut offset = 0;
         let offsets = shapes.map(|shape| {
@@ -47,7 +52,7 @@ impl<'a, const N: usize> Weights<'a, N> {
                 .map(|(shape, offset)| gpu.converted(flat.part(offset, shape.parameters()), kind))
                 .collect::<Result<_>>()?,
         };
-        Ok(Self { flat, shapes, copies })
+        Ok(Self { flat, shapes, tf32, copies })
     }
 
     pub(crate) fn convolutions(&self) -> [Convolution<'_>; N] {
@@ -66,6 +71,7 @@ impl<'a, const N: usize> Weights<'a, N> {
                 weights: cast,
                 bias: stored.from(shape.weights()),
                 cast_bias: cast.from(shape.weights()),
+                tf32: self.tf32,
             }
         })
     }

@@ -1,9 +1,18 @@
 //! Pictures drawn from the mixture.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use super::logits_shape;
 use crate::cpu::mixture::{GROUPS, MIN_LOG_SCALE};
+use crate::shape::nhwc;
+
+/// The dimensions of logits, and M.
+pub(super) fn logits_shape(op: &'static str, logits: &Shape) -> Result<([usize; 4], usize)> {
+    let dims = nhwc(op, "logits", logits)?;
+    match dims[3] % GROUPS {
+        0 => Ok((dims, dims[3] / GROUPS)),
+        _ => candle_core::bail!("{op}: expected 10M channels of logits, found {}", dims[3]),
+    }
+}
 
 /// Draws pictures: a component by its logits, then one logistic a colour, cut to [-1, 1].
 ///

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Var};
 
+use super::sample::mixture_sample;
 use super::*;
 use crate::testing::{
     check_float32, check_gradients, close, message, same_on_any_threads, values, wave, waves,

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Var};
 
+use super::stock::{add, cast, scale, stock};
 use super::*;
 use crate::sample_and_kl;
 use crate::testing::{check_gradients, check_slopes, message, values, waves};

@@ -275,6 +275,7 @@ macro_rules! in_graph {
                 gpu_forward(&self.0, [($first, $first_layout) $(, ($x, $layout))*])
             }
 
+            #[allow(clippy::double_parens, reason = "a tuple where there are several")]
             fn bwd(
                 &self,
                 $first: &Tensor,

@@ -65,7 +65,7 @@ fn verification(criterion: &mut Criterion) {
         };
         let (train, test) = (of(&known), of(&tested));
         let training = Training { features: train.view(), identities: &known };
-        for score in VerificationScore::ALL {
+        for &score in VerificationScore::ALL {
             let id = format!("{score}/{}+{}x{columns}/10x600", train.nrows(), test.nrows());
             group.bench_function(id, |bencher| {
                 bencher.iter(|| {

@@ -58,6 +58,7 @@ pub mod logistic;
 mod matrix;
 pub mod metrics;
 mod moments;
+mod named;
 mod neighbours;
 mod probe;
 mod reduce;

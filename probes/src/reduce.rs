@@ -6,15 +6,13 @@
 //! columns × columns. A random projection has independent signs (Achlioptas 2003), which keeps
 //! distances in expectation and knows nothing of the data.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ndarray::{Array2, ArrayView2, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vdvae_features::{FeatureColumn, FeatureTable};
 
 use crate::matrix::{add_product, eigen, orthonormal, product};
+use crate::named::named;
 use crate::standardise::Standardiser;
 use crate::{Error, Result};
 
@@ -36,30 +34,7 @@ pub enum ReductionKind {
     Projection,
 }
 
-impl fmt::Display for ReductionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pca => "pca",
-            Self::Projection => "projection",
-        })
-    }
-}
-
-impl FromStr for ReductionKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "pca" => Ok(Self::Pca),
-            "projection" => Ok(Self::Projection),
-            _ => Err(Error::UnknownName {
-                what: "reduction",
-                expected: "pca, projection",
-                found: name.to_owned(),
-            }),
-        }
-    }
-}
+named!("reduction", ReductionKind { Pca: "pca", Projection: "projection" });
 
 /// A linear map to fewer columns.
 #[derive(Debug, Clone)]

@@ -1,11 +1,9 @@
 //! Any number of regressions on the same rows, by either solver.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::design::Design;
 use super::job::{Fit, Job, Settings};
 use super::{batched, linfa};
+use crate::named::named;
 use crate::{Error, Result};
 
 /// Which code fits a logistic regression. Both reach the same optimum.
@@ -18,37 +16,7 @@ pub enum Solver {
     Linfa,
 }
 
-impl Solver {
-    /// The name users type.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Batched => "batched",
-            Self::Linfa => "linfa",
-        }
-    }
-}
-
-impl fmt::Display for Solver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Solver {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "batched" => Ok(Self::Batched),
-            "linfa" => Ok(Self::Linfa),
-            _ => Err(Error::UnknownName {
-                what: "solver",
-                expected: "batched, linfa",
-                found: name.to_owned(),
-            }),
-        }
-    }
-}
+named!("solver", Solver { Batched: "batched", Linfa: "linfa" });
 
 /// Fits every job on the same rows.
 ///

@@ -1,11 +1,8 @@
 //! Names in flags and results.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::named::named;
 
 /// Where features came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -24,42 +21,18 @@ pub enum Source {
     ShuffledLabels,
 }
 
-impl Source {
-    const ALL: [Self; 5] =
-        [Self::Latents, Self::Pixels, Self::Pca, Self::RandomInit, Self::ShuffledLabels];
-
-    /// The name in flags and results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Latents => "latents",
-            Self::Pixels => "pixels",
-            Self::Pca => "pca",
-            Self::RandomInit => "random-init",
-            Self::ShuffledLabels => "shuffled-labels",
-        }
+named!(
+    "source",
+    Source {
+        Latents: "latents",
+        Pixels: "pixels",
+        Pca: "pca",
+        RandomInit: "random-init",
+        ShuffledLabels: "shuffled-labels"
     }
-}
+);
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Source {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|source| source.name() == name);
-        found.ok_or_else(|| Error::UnknownName {
-            what: "source",
-            expected: "latents, pixels, pca, random-init, shuffled-labels",
-            found: name.to_owned(),
-        })
-    }
-}
-
-/// What one number says how well a probe did.
+/// What the one number says that stands for how well a probe did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
@@ -72,16 +45,7 @@ pub enum Metric {
     R2,
 }
 
-impl Metric {
-    /// The name in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auroc => "auroc",
-            Self::Accuracy => "accuracy",
-            Self::R2 => "r2",
-        }
-    }
-}
+named!("metric", Metric { Auroc: "auroc", Accuracy: "accuracy", R2: "r2" });
 
 #[cfg(test)]
 mod tests {
@@ -91,7 +55,7 @@ mod tests {
 
     #[test]
     fn sources_are_named_alike_everywhere() {
-        for source in Source::ALL {
+        for &source in Source::ALL {
             assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
             assert_eq!(serde_json::to_value(source).unwrap(), json!(source.name()));
         }
@@ -100,7 +64,8 @@ mod tests {
 
     #[test]
     fn metrics_are_named_alike_everywhere() {
-        for metric in [Metric::Auroc, Metric::Accuracy, Metric::R2] {
+        for &metric in Metric::ALL {
+            assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
             assert_eq!(serde_json::to_value(metric).unwrap(), json!(metric.name()));
         }
     }

@@ -1,8 +1,6 @@
 //! How alike two rows are.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::pairs::Pair;
 use super::projection::{Projection, discriminants, whitening};
 use crate::matrix::product;
+use crate::named::named;
 use crate::neighbours::unit_length;
 use crate::standardise::Standardiser;
 use crate::{Error, Result};
@@ -33,39 +32,15 @@ pub enum VerificationScore {
     Lda,
 }
 
-impl VerificationScore {
-    /// Every score.
-    pub const ALL: [Self; 4] = [Self::Cosine, Self::Euclidean, Self::Whitened, Self::Lda];
-
-    /// The name in flags and results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Euclidean => "euclidean",
-            Self::Whitened => "whitened",
-            Self::Lda => "lda",
-        }
+named!(
+    "score",
+    VerificationScore {
+        Cosine: "cosine",
+        Euclidean: "euclidean",
+        Whitened: "whitened",
+        Lda: "lda"
     }
-}
-
-impl fmt::Display for VerificationScore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for VerificationScore {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|score| score.name() == name);
-        found.ok_or_else(|| Error::UnknownName {
-            what: "score",
-            expected: "cosine, euclidean, whitened, lda",
-            found: name.to_owned(),
-        })
-    }
-}
+);
 
 /// Rows to fit a scorer on.
 #[derive(Debug, Clone, Copy)]

@@ -177,7 +177,7 @@ fn a_shared_identity_is_refused() {
     let (known, mut tested) = (identities(0, 10, 3), identities(100, 10, 3));
     let train = faces(&known, 5, 1);
     let training = Training { features: train.view(), identities: &known };
-    for score in VerificationScore::ALL {
+    for &score in VerificationScore::ALL {
         assert_eq!(score.to_string().parse::<VerificationScore>().unwrap(), score);
         tested[17] = 105;
         Scorer::fit(score, training, &tested, Projection::default()).unwrap();

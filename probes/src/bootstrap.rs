@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use crate::{Error, Result};
 
-pub use estimator::{Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, TestScores};
+pub use estimator::{Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, headline};
 pub use interval::{PairedDifference, Replicated};
 
 /// How many replicates, and their seed.
@@ -31,7 +31,7 @@ pub struct Bootstrap {
 }
 
 impl Default for Bootstrap {
-    /// 1000 replicates, seed 0.
+    /// 1000 replicates, drawn from seed 0.
     fn default() -> Self {
         Self { replicates: 1000, seed: 0 }
     }
@@ -87,7 +87,7 @@ impl Resamples {
     ///
     /// # Panics
     /// When the estimator has other rows than the resamples.
-    pub fn replicate(&self, estimator: &impl Estimator) -> Replicated {
+    pub fn replicate(&self, estimator: &dyn Estimator) -> Replicated {
         assert_eq!(estimator.rows(), self.rows, "the same rows");
         let value = estimator.value();
         let replicates = match value {

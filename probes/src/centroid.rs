@@ -101,9 +101,9 @@ fn memberships(targets: &Targets) -> Result<Array2<f64>> {
             let shape = (values.nrows(), 2 * count);
             Ok(Array2::from_shape_fn(shape, |at| f64::from(u8::from(is(at)))))
         }
-        Targets::Real { .. } | Targets::None => Err(Error::UnsupportedTargets {
-            probe: "centroid",
-            what: "real-valued targets",
+        Targets::Real { .. } | Targets::None => Err(Error::Unsupported {
+            who: "probe centroid",
+            what: "predict real-valued targets",
             instead: "ridge or knn",
         }),
     }

@@ -60,24 +60,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<vdvae_features::Error>,
     },
-    /// A solver asked for something only another solver does.
-    #[error("solver {solver}: cannot fit {what}; use {instead}")]
+    /// A probe or a solver asked for something that only others do.
+    #[error("{who}: cannot {what}; use {instead}")]
     Unsupported {
-        /// The solver.
-        solver: &'static str,
-        /// What it was asked to fit.
+        /// Which one, such as `solver linfa`.
+        who: &'static str,
+        /// What it was asked to do.
         what: &'static str,
-        /// The solver that does it.
-        instead: &'static str,
-    },
-    /// A probe asked for targets that only other probes predict.
-    #[error("probe {probe}: cannot predict {what}; use {instead}")]
-    UnsupportedTargets {
-        /// The probe.
-        probe: &'static str,
-        /// What it was asked to predict.
-        what: &'static str,
-        /// Probes that do.
+        /// Those that do it.
         instead: &'static str,
     },
     /// A matrix that has no factor or no eigenvectors in float64.

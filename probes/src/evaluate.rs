@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use vdvae_features::{FeatureTable, Targets};
 
-use crate::bootstrap::{Bootstrap, Replicated, Resamples, TestScores};
+use crate::bootstrap::{Bootstrap, Replicated, Resamples, headline};
 use crate::check::check;
 use crate::probe::{Choice, Fitted, Probe};
 use crate::result::{Metric, Origin, ProbeResult, TargetResult};
@@ -61,9 +61,9 @@ impl Fitted {
         check("test", test, &self.targets, self.columns)?;
         let scores = self.predict(test.view())?;
         let resamples = Resamples::new(test.rows(), test.groups.as_deref(), bootstrap)?;
-        let estimator = TestScores::new(&test.targets, scores.view());
-        let replicated =
-            estimator.map_or_else(Replicated::default, |scores| resamples.replicate(&scores));
+        let estimator = headline(&test.targets, scores.view());
+        let replicated = estimator
+            .map_or_else(Replicated::default, |estimator| resamples.replicate(&*estimator));
         let (metric, per_target) = match &test.targets {
             Targets::Binary { names, values } => {
                 (Metric::Auroc, self.binary_targets(names, values, scores.view()))

@@ -74,7 +74,7 @@ mod who;
 
 pub use bootstrap::{
     Bootstrap, Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, PairedDifference,
-    Replicated, Resamples, TestScores,
+    Replicated, Resamples, headline,
 };
 pub use centroid::CentroidProbe;
 pub use compare::{compare, set_selectivity};

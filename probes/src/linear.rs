@@ -95,9 +95,9 @@ fn by_target(targets: &Targets) -> Result<Array2<i8>> {
     match targets {
         Targets::Binary { values, .. } => Ok(values.t().as_standard_layout().into_owned()),
         Targets::None | Targets::Classes { .. } => Ok(Array2::zeros((0, 0))),
-        Targets::Real { .. } => Err(Error::UnsupportedTargets {
-            probe: "logistic",
-            what: "real-valued targets",
+        Targets::Real { .. } => Err(Error::Unsupported {
+            who: "probe logistic",
+            what: "predict real-valued targets",
             instead: "ridge or knn",
         }),
     }

@@ -32,7 +32,7 @@ pub struct KnnProbe {
 }
 
 impl Default for KnnProbe {
-    /// 10 and 20.
+    /// 10 or 20 neighbours.
     fn default() -> Self {
         Self { neighbours: vec![10, 20] }
     }
@@ -165,7 +165,7 @@ impl Neighbours {
     }
 }
 
-/// See [`Neighbours::without_votes`].
+/// What an output scores where no neighbour has a vote; see [`Neighbours::without_votes`].
 fn without_votes(targets: &Targets, output: usize) -> f64 {
     match targets {
         _ if !has_two_values(targets, output) => f64::NAN,

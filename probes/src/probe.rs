@@ -22,9 +22,10 @@ pub trait Probe: Sync {
     /// Fits on `train`, chooses on `valid`, refits on both.
     ///
     /// # Errors
-    /// [`Error::Table`] and [`Error::Targets`] where a table contradicts itself, the two differ in
-    /// targets or columns, or no target has two values in `train`; [`Error::Unsupported`] for
-    /// targets this probe cannot predict.
+    /// [`Error::Table`](crate::Error::Table) and [`Error::Targets`](crate::Error::Targets) where a
+    /// table contradicts itself, the two differ in targets or columns, or no target has two values in
+    /// `train`; [`Error::Unsupported`](crate::Error::Unsupported) for targets that this probe cannot
+    /// predict.
     fn fit(&self, train: &FeatureTable, valid: &FeatureTable) -> Result<Fitted>;
 }
 
@@ -69,7 +70,7 @@ pub(crate) trait Model: Debug + Send + Sync {
 }
 
 impl Fitted {
-    /// `choices`: one an output.
+    /// A probe that was fitted on `train`, with one entry in `choices` for each output.
     pub(crate) fn new(
         probe: &dyn Probe,
         train: &FeatureTable,
@@ -95,7 +96,7 @@ impl Fitted {
     /// `features`: `(M, D)`. Returns `(M, targets or classes)`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for another number of columns than the training rows had.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of columns than the training rows had.
     pub fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         self.model.predict(features)
     }

@@ -33,7 +33,7 @@ pub struct RidgeProbe {
 }
 
 impl Default for RidgeProbe {
-    /// [`STRENGTHS`].
+    /// Chooses from [`STRENGTHS`].
     fn default() -> Self {
         Self { strengths: STRENGTHS.to_vec() }
     }

@@ -54,7 +54,7 @@ const COLUMNS: [(&str, Cell); 39] = [
     ("tar_at_far_0.01", |_, result, _| optional(result.tar_at(0.01))),
 ];
 
-/// Of episodes, where the result is of some.
+/// One number that describes the episodes of a few-shot result; `None` for other results.
 fn shots<T>(result: &ProbeResult, of: impl Fn(&EpisodeInfo) -> T) -> Option<T> {
     result.few_shot.as_ref().map(of)
 }
@@ -85,13 +85,13 @@ pub fn write_csv(path: &Path, report: &ProbeReport) -> Result<()> {
     write(path, results_csv(report)?.as_bytes())
 }
 
-/// What was written.
+/// The lines that were written, as one text.
 pub(crate) fn text(writer: ::csv::Writer<Vec<u8>>) -> Result<String> {
     let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8(bytes).expect("every field is a string"))
 }
 
-/// A number or nothing.
+/// A number as text, or an empty text where it is undefined.
 pub(crate) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }

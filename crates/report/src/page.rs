@@ -53,7 +53,7 @@ const SECTIONS: [fn(&View) -> Option<Section>; 12] = [
     provenance::section,
 ];
 
-/// The page as HTML.
+/// Draws the page and returns it as one HTML document.
 pub fn render_page(page: &ReportPage) -> String {
     let view = View::new(page);
     let sections: Vec<Section> = SECTIONS.iter().filter_map(|section| section(&view)).collect();
@@ -96,7 +96,7 @@ pub fn write_page(path: &Path, page: &ReportPage) -> Result<()> {
     write(path, render_page(page).as_bytes())
 }
 
-/// Links to the sections.
+/// The list of links to the sections, under the header.
 fn contents(sections: &[Section]) -> Markup {
     html! {
         nav aria-label="Sections" {

@@ -245,61 +245,33 @@ impl Estimator for MeanR2 {
     }
 }
 
-/// The headline of each kind of targets on the test rows.
-#[derive(Debug, Clone)]
-pub enum TestScores {
-    /// Binary targets.
-    Auroc(MeanAuroc),
-    /// Classes.
-    Accuracy(MeanAccuracy),
-    /// Real values.
-    R2(MeanR2),
-}
-
-impl TestScores {
-    /// Columns of `scores` that are NaN belong to targets that could not be fitted, and are left
-    /// out; `None` where nothing is left or there are no targets.
-    ///
-    /// # Shapes
-    /// `scores`: `(N, targets or classes)`.
-    pub fn new(truth: &Targets, scores: ArrayView2<'_, f64>) -> Option<Self> {
-        let fitted: Vec<usize> = (0..scores.ncols())
-            .filter(|&column| scores.column(column).iter().all(|score| !score.is_nan()))
-            .collect();
-        if fitted.is_empty() {
-            return None;
-        }
-        let kept: Array2<f64> = scores.select(Axis(1), &fitted);
-        Some(match truth {
-            Targets::None => return None,
-            Targets::Binary { values, .. } => {
-                Self::Auroc(MeanAuroc::new(values.select(Axis(1), &fitted).view(), kept.view()))
-            }
-            Targets::Classes { labels, .. } => {
-                let right = likeliest(scores).zip(labels).map(|(answer, &label)| answer == label);
-                Self::Accuracy(MeanAccuracy { right: right.collect() })
-            }
-            Targets::Real { values, .. } => {
-                Self::R2(MeanR2::new(values.select(Axis(1), &fitted).view(), kept.view()))
-            }
-        })
+/// What stands for the scores of test rows, by the kind of their targets: the mean AUROC of binary
+/// targets, the accuracy of classes, the mean R² of real values.
+///
+/// Columns of `scores` that are NaN belong to targets that could not be fitted, and are left out;
+/// `None` where nothing is left or there are no targets.
+///
+/// # Shapes
+/// `scores`: `(N, targets or classes)`.
+pub fn headline(truth: &Targets, scores: ArrayView2<'_, f64>) -> Option<Box<dyn Estimator>> {
+    let fitted: Vec<usize> = (0..scores.ncols())
+        .filter(|&column| scores.column(column).iter().all(|score| !score.is_nan()))
+        .collect();
+    if fitted.is_empty() {
+        return None;
     }
-}
-
-impl Estimator for TestScores {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Auroc(estimator) => estimator.rows(),
-            Self::Accuracy(estimator) => estimator.rows(),
-            Self::R2(estimator) => estimator.rows(),
+    let kept: Array2<f64> = scores.select(Axis(1), &fitted);
+    match truth {
+        Targets::None => None,
+        Targets::Binary { values, .. } => {
+            Some(Box::new(MeanAuroc::new(values.select(Axis(1), &fitted).view(), kept.view())))
         }
-    }
-
-    fn weighted(&self, counts: &[Counts]) -> [Option<f64>; LANES] {
-        match self {
-            Self::Auroc(estimator) => estimator.weighted(counts),
-            Self::Accuracy(estimator) => estimator.weighted(counts),
-            Self::R2(estimator) => estimator.weighted(counts),
+        Targets::Classes { labels, .. } => {
+            let right = likeliest(scores).zip(labels).map(|(answer, &label)| answer == label);
+            Some(Box::new(MeanAccuracy { right: right.collect() }))
+        }
+        Targets::Real { values, .. } => {
+            Some(Box::new(MeanR2::new(values.select(Axis(1), &fitted).view(), kept.view())))
         }
     }
 }

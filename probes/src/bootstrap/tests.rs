@@ -156,8 +156,8 @@ fn columns_that_were_not_fitted_are_left_out() {
         values: array![[0, 1], [1, 0], [0, 1]],
     };
     let scores = array![[0.1, f64::NAN], [0.2, f64::NAN], [0.0, f64::NAN]];
-    assert_eq!(TestScores::new(&truth, scores.view()).unwrap().value(), Some(1.0));
-    assert!(TestScores::new(&truth, Array2::from_elem((3, 2), f64::NAN).view()).is_none());
+    assert_eq!(headline(&truth, scores.view()).unwrap().value(), Some(1.0));
+    assert!(headline(&truth, Array2::from_elem((3, 2), f64::NAN).view()).is_none());
 }
 
 #[test]

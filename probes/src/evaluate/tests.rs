@@ -62,7 +62,7 @@ fn real_values_are_scored_by_r2() {
     assert!((0.5..0.99).contains(&r2) && knn.per_target[0].neighbours.is_some(), "{knn:?}");
     for probe in [&LinearProbe::default() as &dyn Probe, &CentroidProbe] {
         let error = run(probe, &tables).unwrap_err();
-        assert!(matches!(error, Error::UnsupportedTargets { .. }));
+        assert!(matches!(error, Error::Unsupported { .. }));
         assert!(error.to_string().ends_with("real-valued targets; use ridge or knn"));
     }
 }

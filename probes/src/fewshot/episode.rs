@@ -157,7 +157,7 @@ impl EpisodeSampler {
         self.config
     }
 
-    /// Rows the labels describe.
+    /// How many rows the labels describe, whether or not an episode can draw them.
     pub fn rows(&self) -> usize {
         self.rows
     }

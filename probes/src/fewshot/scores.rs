@@ -19,7 +19,7 @@ pub struct EpisodeScores {
 }
 
 impl EpisodeScores {
-    /// Mean accuracy.
+    /// The mean of the accuracies over all episodes.
     pub fn mean(&self) -> f64 {
         mean(&self.accuracies)
     }

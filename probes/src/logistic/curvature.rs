@@ -26,7 +26,7 @@ const ROWS_PER_COLUMN: usize = 16;
 /// changes to all classes does not curve at all.
 const FLATTEST: f64 = 1e-6;
 
-/// See the module.
+/// An approximate inverse Hessian of one softmax fit, as the head of this file describes it.
 #[derive(Debug)]
 pub(super) struct Curvature {
     /// `(C, C)`, one direction of classes a row.

@@ -49,12 +49,12 @@ impl Design {
         Self { rows: Rows::Blocks(Box::new(rows)) }
     }
 
-    /// Rows, N.
+    /// How many rows there are, N.
     pub fn rows(&self) -> usize {
         self.blocks().shape().0
     }
 
-    /// Columns, D.
+    /// How many columns each row has, D.
     pub fn columns(&self) -> usize {
         self.blocks().shape().1
     }

@@ -208,7 +208,7 @@ impl<'a> Fitting<'a> {
         }
     }
 
-    /// Settles at `parameters`.
+    /// Takes what was found at `parameters`, where the fit now stands, and decides what it needs next.
     pub(super) fn arrive(&mut self, found: Found, settings: Settings) {
         self.norm = dot(&found.gradient, &found.gradient).sqrt();
         self.found = Some(found);

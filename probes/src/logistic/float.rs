@@ -21,10 +21,10 @@ pub(super) trait Float:
     /// Rounds to this precision.
     fn of(value: f64) -> Self;
 
-    /// Exact.
+    /// The same number in float64, exactly.
     fn to_f64(self) -> f64;
 
-    /// Exact for small integers.
+    /// A label, or another small integer, as a number; exact.
     fn of_label(label: i8) -> Self;
 
     /// `exp(x)` for `x ≤ 0` to two units in the last place; where it would be subnormal, the

@@ -37,7 +37,7 @@ pub(super) struct LineSearch {
     slack: f64,
     /// Length and slope of the last try before the minimum.
     low: (f64, f64),
-    /// Of the first try behind the minimum.
+    /// Length and slope of the first try behind the minimum, once there was one.
     high: Option<(f64, f64)>,
     length: f64,
     tries_left: usize,

@@ -20,8 +20,8 @@ use crate::{Error, Result};
 pub(super) fn fit(design: &Design, job: &Job<'_>, settings: Settings) -> Result<Fit> {
     let Response::Binary(labels) = job.response else {
         return Err(Error::Unsupported {
-            solver: "linfa",
-            what: "classes, only binary targets",
+            who: "solver linfa",
+            what: "fit classes, only binary targets",
             instead: "batched",
         });
     };

@@ -65,7 +65,7 @@ impl Roc {
         within.last().map(|[_, right]| *right as f64 / positive)
     }
 
-    /// See [`roc_points`].
+    /// The points of the curve, as [`roc_points`] describes them.
     pub(crate) fn points(&self) -> Vec<[f64; 2]> {
         let [negative, positive] = self.totals();
         if negative == 0.0 || positive == 0.0 {

@@ -52,7 +52,7 @@ impl System {
         }
     }
 
-    /// The same, fitted on train and validation.
+    /// Weights and intercepts as [`Self::solve_train`] gives them, but fitted on train and validation.
     pub(super) fn solve_both(
         &self,
         strength: f64,

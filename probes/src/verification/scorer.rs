@@ -173,7 +173,7 @@ fn check_finite(what: &'static str, features: ArrayView2<'_, f32>) -> Result<()>
     })
 }
 
-/// Of unit rows.
+/// The cosine of the angle between two rows of unit length.
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     sum(a, b, |a, b| a * b)
 }

@@ -16,7 +16,7 @@ const BAR: f64 = 15.0;
 /// Room above the bars, for the axis.
 const TOP: f64 = 26.0;
 
-/// One figure a classifier.
+/// The section of few-shot results, with one figure for each classifier.
 pub(super) fn section(view: &View) -> Option<Section> {
     let panels: Vec<(&Panel, Vec<Row>)> = view
         .panels

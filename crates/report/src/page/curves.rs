@@ -36,7 +36,7 @@ fn layer(layers: LayerSelection) -> Option<f64> {
     if let LayerSelection::Layer(index) = layers { Some(index as f64) } else { None }
 }
 
-/// The score over resolution.
+/// The section that shows the score over the resolution of the latents.
 pub(super) fn resolutions(view: &View) -> Option<Section> {
     let mut resolutions: Vec<usize> = full_rows(view)
         .filter_map(|row| match row.layers {

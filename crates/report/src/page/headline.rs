@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Of a difference, from the interval around it.
+    /// The verdict on a paired difference, by the interval around it.
     pub(super) fn of_difference(ci: Option<[f64; 2]>) -> Self {
         match finite_interval(ci) {
             Some([low, _]) if low > 0.0 => Self::Above,
@@ -32,7 +32,7 @@ impl Verdict {
         }
     }
 
-    /// Of two scores, from whether their intervals overlap.
+    /// The verdict on two scores without a paired difference, by whether their intervals overlap.
     fn of_intervals(a: Option<[f64; 2]>, b: Option<[f64; 2]>) -> Self {
         match (a, b) {
             (Some(a), Some(b)) if a[0] > b[1] => Self::Above,

@@ -159,7 +159,7 @@ fn shade(score: f64, [low, high]: [f64; 2]) -> usize {
     ((share * SHADES as f64) as usize).min(SHADES - 1)
 }
 
-/// What the shades mean.
+/// The key that says which scores the palest and the darkest shade stand for.
 fn scale([low, high]: [f64; 2], measure: Measure) -> Markup {
     html! {
         p.scale {
@@ -239,7 +239,7 @@ fn head(columns: &[Column], dense: bool) -> Markup {
     }
 }
 
-/// One target.
+/// The line of one target: its name and a coloured cell for each column.
 fn line(target: &str, place: usize, columns: &[Column], domain: [f64; 2], dense: bool) -> Markup {
     let scores = || columns.iter().map(|column| column.scores[place]);
     let best = scores().flatten().reduce(f64::max);

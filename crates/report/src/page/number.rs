@@ -23,7 +23,7 @@ pub(super) fn fixed(value: f64, decimals: usize) -> String {
     if negative { format!("−{text}") } else { text }
 }
 
-/// A score, three decimals.
+/// A score with three decimals, or a dash where it is undefined.
 pub(super) fn score(value: Option<f64>) -> String {
     value.map_or_else(|| UNDEFINED.to_owned(), |value| fixed(value, 3))
 }

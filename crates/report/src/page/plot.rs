@@ -86,7 +86,7 @@ impl LinePlot {
         }
     }
 
-    /// One drawing.
+    /// One drawing of the figure, in a given size.
     pub(super) fn svg(&self, frame: Frame) -> Markup {
         let axes = self.axes(frame);
         let view_box = format!("0 0 {} {}", px(frame.width), px(frame.height));

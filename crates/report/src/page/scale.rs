@@ -15,7 +15,7 @@ impl Linear {
         Self { domain, range }
     }
 
-    /// Where `value` is drawn.
+    /// The place in the drawing that stands for `value`.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = (value - self.domain[0]) / (self.domain[1] - self.domain[0]);
         self.range[0] + share * (self.range[1] - self.range[0])

@@ -246,7 +246,7 @@ fn trained_on(row: &Row) -> String {
 /// A measured column of the table of targets.
 type Measured = (&'static str, fn(&TargetResult) -> Option<f64>);
 
-/// Of targets that are binary, or classes.
+/// The columns for targets that are binary attributes or classes.
 const OF_LABELS: [Measured; 5] = [
     ("AUROC", |target| target.auroc),
     ("Avg. precision", |target| target.average_precision),
@@ -255,7 +255,7 @@ const OF_LABELS: [Measured; 5] = [
     ("Base rate", |target| target.base_rate),
 ];
 
-/// Of targets that are real numbers.
+/// The columns for targets that are real numbers.
 const OF_NUMBERS: [Measured; 3] = [
     ("R²", |target| target.r2),
     ("Pearson", |target| target.pearson),

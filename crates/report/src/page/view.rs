@@ -65,7 +65,7 @@ impl Panel<'_> {
         format!("Probe: {}, {}", self.probe, self.columns())
     }
 
-    /// The same in a sentence: `logistic probe, columns as pooled`.
+    /// What sets this panel apart, inside a sentence: `logistic probe, columns as pooled`.
     pub(super) fn title(&self) -> String {
         format!("{} probe, {}", self.probe, self.columns())
     }

@@ -167,12 +167,6 @@ pub struct TargetResult {
     pub converged: Option<bool>,
 }
 
-/// Mean of one column over the targets where it is defined.
-fn mean(targets: &[TargetResult], column: impl Fn(&TargetResult) -> Option<f64>) -> Option<f64> {
-    let defined: Vec<f64> = targets.iter().filter_map(column).collect();
-    (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
-}
-
 impl ProbeResult {
     /// Says where the features came from.
     #[must_use]
@@ -203,25 +197,11 @@ impl ProbeResult {
         }
     }
 
-    /// Mean AUROC over the targets where it is defined.
-    pub fn mean_auroc(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.auroc)
-    }
-
-    /// Mean average precision over the targets where it is defined.
-    pub fn mean_average_precision(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.average_precision)
-    }
-
-    /// Mean balanced accuracy over the targets where it is defined.
-    pub fn mean_balanced_accuracy(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.balanced_accuracy)
-    }
-
-    /// Mean accuracy over the targets where it is defined. For classes this is not the top-1
-    /// accuracy, which is [`value`](Self::value).
-    pub fn mean_accuracy(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.accuracy)
+    /// The mean of one number over the targets that define it. The mean accuracy of classes is that of
+    /// each against all others, and not the top-1 accuracy, which is [`value`](Self::value).
+    pub fn mean(&self, of: impl Fn(&TargetResult) -> Option<f64>) -> Option<f64> {
+        let defined: Vec<f64> = self.per_target.iter().filter_map(of).collect();
+        (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
     }
 
     /// The value of guessing, where it is known.
@@ -247,16 +227,6 @@ impl ProbeResult {
     /// Targets without a score: one value only in train or in test.
     pub fn undefined(&self) -> impl Iterator<Item = &TargetResult> {
         self.per_target.iter().filter(|target| self.score_of(target).is_none())
-    }
-
-    /// Mean Pearson correlation over the targets where it is defined.
-    pub fn mean_pearson(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.pearson)
-    }
-
-    /// Mean Spearman correlation over the targets where it is defined.
-    pub fn mean_spearman(&self) -> Option<f64> {
-        mean(&self.per_target, |target| target.spearman)
     }
 
     /// Targets of which some fit did not converge.
@@ -358,8 +328,9 @@ mod tests {
     fn means_skip_what_is_undefined() {
         let target =
             |auroc| TargetResult { target: String::new(), auroc, ..TargetResult::default() };
-        let targets = [target(Some(0.5)), target(None), target(Some(1.0))];
-        assert_eq!(mean(&targets, |t| t.auroc), Some(0.75));
-        assert_eq!(mean(&targets, |t| t.accuracy), None);
+        let per_target = [target(Some(0.5)), target(None), target(Some(1.0))].into();
+        let result = ProbeResult { per_target, ..ProbeResult::default() };
+        assert_eq!(result.mean(|target| target.auroc), Some(0.75));
+        assert_eq!(result.mean(|target| target.accuracy), None);
     }
 }

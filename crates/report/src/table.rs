@@ -160,7 +160,7 @@ fn further(results: &[ProbeResult]) -> Vec<Further> {
     if results.iter().any(|result| result.verification.is_some()) {
         return vec![
             ("std error", |result| result.verification.as_ref().map(|info| info.standard_error)),
-            ("AUROC", ProbeResult::mean_auroc),
+            ("AUROC", |result| result.mean(|target| target.auroc)),
             ("TAR at 0.1", |result| result.tar_at(0.1)),
             ("TAR at 0.01", |result| result.tar_at(0.01)),
         ];
@@ -168,15 +168,15 @@ fn further(results: &[ProbeResult]) -> Vec<Further> {
     let metric = results.first().map(|result| result.metric).unwrap_or_default();
     if metric == Metric::R2 {
         return vec![
-            ("pearson", ProbeResult::mean_pearson),
-            ("spearman", ProbeResult::mean_spearman),
+            ("pearson", |result| result.mean(|target| target.pearson)),
+            ("spearman", |result| result.mean(|target| target.spearman)),
         ];
     }
     let accuracy = if metric == Metric::Accuracy { "1-vs-rest acc" } else { "accuracy" };
     vec![
-        ("avg prec", ProbeResult::mean_average_precision),
-        ("bal acc", ProbeResult::mean_balanced_accuracy),
-        (accuracy, ProbeResult::mean_accuracy),
+        ("avg prec", |result| result.mean(|target| target.average_precision)),
+        ("bal acc", |result| result.mean(|target| target.balanced_accuracy)),
+        (accuracy, |result| result.mean(|target| target.accuracy)),
     ]
 }
 

@@ -163,7 +163,7 @@ fn curve(result: &ProbeResult) -> RocCurve {
         name: format!("same person, {}", result.probe),
         source: result.source,
         points: points.copied().collect(),
-        auroc: result.mean_auroc(),
+        auroc: result.mean(|target| target.auroc),
     }
 }
 

@@ -162,15 +162,11 @@ fn plot(panel: &Panel, axis: Axis) -> Option<LinePlot> {
         LAYERED.iter().filter_map(|&source| series(panel, source, axis)).collect();
     (!series.is_empty()).then(|| LinePlot {
         about: format!("{}: {}", panel.title(), description(&series)),
-        x_label: String::new(),
         y_label: format!("{} on test", metric_words(panel.metric)),
-        x_ticks: Vec::new(),
-        aside: None,
-        stretches: Vec::new(),
         series,
         bands: LAYERLESS.iter().filter_map(|&source| band(panel, source)).collect(),
-        y_domain: [0.0, 1.0],
         chance: panel.chance(),
+        ..LinePlot::default()
     })
 }
 

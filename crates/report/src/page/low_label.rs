@@ -40,12 +40,9 @@ pub(super) fn section(view: &View) -> Option<Section> {
         x_label: "Training pictures (log scale)".to_owned(),
         y_label: format!("{} on test", metric_words(panel.metric)),
         x_ticks: sizes.iter().map(|&x| (x, count(10f64.powf(x).round() as usize))).collect(),
-        aside: None,
-        stretches: Vec::new(),
-        y_domain: [0.0, 1.0],
         series,
-        bands: Vec::new(),
         chance: panel.chance(),
+        ..LinePlot::default()
     };
     let plot = LinePlot { y_domain: domain(plot.scores(), panel.metric), ..plot };
     (!plot.series.is_empty()).then(|| Section {

@@ -16,6 +16,7 @@ use super::number::{fixed, px};
 use super::scale::{Linear, spread, ticks};
 
 /// A figure.
+#[derive(Default)]
 pub(super) struct LinePlot {
     /// What is drawn, for those who do not see it.
     pub(super) about: String,

@@ -224,9 +224,9 @@ fn result_row(row: &Row, show: Columns) -> Markup {
             @if show.metric.is_none() { td { (metric_words(result.metric)) } }
             td.number.strong { (score(row.value)) }
             td.number.faint { (interval(row.ci)) }
-            td.number { (score(result.mean_average_precision())) }
-            td.number { (score(result.mean_balanced_accuracy())) }
-            td.number { (score(result.mean_accuracy())) }
+            td.number { (score(result.mean(|target| target.average_precision))) }
+            td.number { (score(result.mean(|target| target.balanced_accuracy))) }
+            td.number { (score(result.mean(|target| target.accuracy))) }
             td.number { @if unfinished > 0 { span.verdict.below { (unfinished) } } }
         }
         (PreEscaped("\n"))

@@ -66,6 +66,7 @@ mod result;
 mod ridge;
 mod saved;
 mod select;
+mod simd;
 mod standardise;
 mod strengths;
 mod subset;

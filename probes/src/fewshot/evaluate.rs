@@ -7,6 +7,7 @@ use super::classifier::{Classification, Classifier, Outcome, Workspace};
 use super::episode::{Episode, EpisodeConfig, EpisodeSampler};
 use super::rows::Rows;
 use super::scores::EpisodeScores;
+use crate::simd::arch;
 use crate::{Error, Result};
 
 /// A number of sampled episodes, the same for every set of features of the same rows.
@@ -29,12 +30,12 @@ impl FewShot {
         Ok(Self { sampler: EpisodeSampler::new(labels, config)?, episodes })
     }
 
-    /// What draws the episodes.
+    /// The sampler that draws the episodes.
     pub fn sampler(&self) -> &EpisodeSampler {
         &self.sampler
     }
 
-    /// How many there are.
+    /// The number of episodes.
     pub fn episodes(&self) -> u64 {
         self.episodes
     }
@@ -113,7 +114,7 @@ fn score(
     classifier: Classifier,
 ) -> (f64, bool) {
     let classification = Classification { workspace, rows, episode, classifier };
-    let Outcome { right, converged } = pulp::Arch::new().dispatch(classification);
+    let Outcome { right, converged } = arch().dispatch(classification);
     (right as f64 / episode.query.len() as f64, converged)
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::float::Float;
 use super::job::Response;
+use crate::simd::arch;
 
 /// Rows side by side: two AVX registers of float32, four of float64.
 const LANES: usize = 16;
@@ -56,7 +57,7 @@ pub(super) fn residuals<T: Float>(
     z: &mut [T],
     sums: &mut Sums,
 ) {
-    let arch = pulp::Arch::new();
+    let arch = arch();
     match *response {
         Response::Binary(labels) => {
             let labels = &labels[rows];

@@ -13,7 +13,7 @@
 use std::error::Error;
 
 use vdvae::datasets::{OnBadImage, Preparation, Split, ToyFaces};
-use vdvae::features::{Extraction, FeatureSpec, FeatureTable, LayerSelection, Source};
+use vdvae::features::{Extraction, FeatureSource, FeatureSpec, FeatureTable, LayerSelection};
 use vdvae::probes::{Bootstrap, LinearProbe, evaluate};
 use vdvae::{Device, Vdvae};
 
@@ -61,6 +61,6 @@ fn every_layer(
         batch_size: 32,
     };
     let layers = LayerSelection::All;
-    let source = Source::Latents { model, spec: FeatureSpec::default(), layers };
+    let source = FeatureSource::Latents { model, spec: FeatureSpec::default(), layers };
     Ok(extraction.run(&[source], |_| ())?.tables.remove(0))
 }

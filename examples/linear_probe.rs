@@ -12,8 +12,10 @@
 use std::error::Error;
 
 use ndarray::Axis;
-use vdvae::datasets::{Attribute, OnBadImage, Preparation, Split, ToyFaces};
-use vdvae::features::{Extraction, FeatureSpec, FeatureTable, LayerSelection, Source, Targets};
+use vdvae::datasets::{Attribute, Preparation, Split, ToyFaces};
+use vdvae::features::{
+    Extraction, FeatureSource, FeatureSpec, FeatureTable, LayerSelection, Targets,
+};
 use vdvae::probes::{Bootstrap, LinearProbe, evaluate};
 use vdvae::{Device, Vdvae};
 
@@ -47,16 +49,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Posterior means of the 16×16 layers, each pooled to 4×4 cells, with the chosen attributes.
 fn features(model: &Vdvae, faces: &ToyFaces, split: Split) -> Result<FeatureTable, Box<dyn Error>> {
-    let extraction = Extraction {
-        dataset: faces,
-        split,
-        preparation: Preparation::new(model.config().image_size),
-        on_bad_image: OnBadImage::Fail,
-        batch_size: 32,
-    };
+    let preparation = Preparation::new(model.config().image_size);
     let layers = LayerSelection::Resolution(16);
-    let source = Source::Latents { model, spec: FeatureSpec::default(), layers };
-    let mut table = extraction.run(&[source], |_| ())?.tables.remove(0);
+    let source = FeatureSource::Latents { model, spec: FeatureSpec::default(), layers };
+    let mut table = Extraction::new(faces, split, preparation).table(source)?;
     table.targets = of_the_picture(&table.targets);
     Ok(table)
 }

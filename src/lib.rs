@@ -20,12 +20,48 @@
 //! # Ok::<(), vdvae::model::Error>(())
 //! ```
 //!
+//! A checkpoint is a file: one of ours, or a published one, which is known by its parameters. The
+//! features of a split are one table:
+//!
+//! ```
+//! use vdvae::datasets::{Split, ToyFaces};
+//! use vdvae::features::{FeatureSpec, features};
+//! use vdvae::{Device, Vdvae};
+//! # let checkpoint = "crates/model/tests/fixtures/parity/tiny/model.th";
+//!
+//! let model = Vdvae::load(checkpoint, &Device::Cpu)?;
+//! let faces = ToyFaces::with_people(0, [1, 1, 1]);
+//! let table = features(&model, &faces, Split::Train, &FeatureSpec::default())?;
+//! assert_eq!(table.rows(), 20);
+//! # Ok::<(), vdvae::features::Error>(())
+//! ```
+//!
+//! Training takes batches from anywhere:
+//!
+//! ```
+//! use vdvae::datasets::{Batches, Preparation, Split, ToyFaces};
+//! use vdvae::train::{StepStats, TrainConfig, Trainer};
+//! use vdvae::{Device, Preset};
+//!
+//! let network = Preset::Tiny.config();
+//! let mut trainer = Trainer::new(&network, &TrainConfig::preset(Preset::Tiny), &Device::Cpu)?;
+//! let model = trainer.model().clone();
+//!
+//! let faces = ToyFaces::new(0);
+//! let batches = Batches::new(&faces, Split::Train, Preparation::new(16)).range(0..8).size(4);
+//! let batches = batches.map(|batch| Ok(model.pixels(batch?.pixels)?));
+//! let mut observer = |step: &StepStats| println!("{}: {:.3} nats", step.step, step.nats_per_dim);
+//! trainer.fit(batches, &mut observer)?;
+//! assert_eq!(trainer.steps(), 2);
+//! # Ok::<(), vdvae::train::Error>(())
+//! ```
+//!
 //! | to | see |
 //! |---|---|
 //! | load a checkpoint, read latents, sample, decode | [`Vdvae`] |
-//! | train | [`train::train`], or [`train::Trainer`] for single steps |
+//! | train | [`train::train`], or [`train::Trainer::fit`] on given batches |
 //! | open pictures | [`datasets::open`] |
-//! | pool latents into a table | [`features::Extraction`] |
+//! | pool latents into a table | [`features::features`], or [`features::Extraction`] |
 //! | score a table | [`probes::evaluate`] with [`probes::LinearProbe`] or another, [`probes::few_shot`], [`probes::verify_table`] |
 //! | do all of it, beside controls | [`experiment::Experiment`] |
 

@@ -59,6 +59,11 @@ impl Batch {
         self.indices.len()
     }
 
+    /// Pictures asked for: those kept, and those left out.
+    pub fn asked(&self) -> usize {
+        self.indices.len() + self.skipped.len()
+    }
+
     /// Whether no picture was kept.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()

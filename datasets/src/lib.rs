@@ -1,7 +1,8 @@
 //! Data sets as plain pixels: readers of published layouts and a built-in renderer of toy faces.
 //!
 //! Every data set is a [`Dataset`]: splits, stable keys, labels, identities and pictures.
-//! [`open`] finds one by name; [`load_batch`] decodes, crops and resizes in parallel.
+//! [`open`] finds one by name; [`Batches`] is the loop over a split, decoded, cropped and resized in
+//! parallel.
 //!
 //! ```
 //! use vdvae_datasets::{Labels, OnBadImage, OpenOptions, Preparation, Split, load_batch, open};
@@ -22,6 +23,7 @@
 
 mod archive;
 mod batch;
+mod batches;
 mod celeba;
 mod cifar10;
 mod csv_table;
@@ -47,6 +49,7 @@ mod tiny_imagenet;
 mod toy_faces;
 
 pub use batch::{Batch, OnBadImage, load_batch};
+pub use batches::{AHEAD_OF_GPU, Batches, read_ahead};
 pub use celeba::CelebA;
 pub use cifar10::Cifar10;
 pub use csv_table::{CsvTable, TargetColumn, TargetKind};

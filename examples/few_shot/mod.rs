@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use vdvae::datasets::{Dataset, OnBadImage, Preparation, Split};
-use vdvae::features::{Extraction, FeatureSpec, FeatureTable, LayerSelection, Source, Targets};
+use vdvae::features::{
+    Extraction, FeatureSource, FeatureSpec, FeatureTable, LayerSelection, Targets,
+};
 use vdvae::model::{VdvaeConfig, Weights};
 use vdvae::probes::{Classifier, EpisodeConfig, EpisodeScores, FewShot, column_mean};
 use vdvae::{Device, Vdvae};
@@ -97,9 +99,9 @@ fn lines(model: &Vdvae, dataset: &dyn Dataset, base: Split) -> Result<Vec<Line>,
     let random = Vdvae::new(config, &Weights::initialise(config, 0), &Device::Cpu)?;
     let (spec, layers) = (FeatureSpec::default(), LayerSelection::All);
     let sources = [
-        Source::Latents { model, spec, layers },
-        Source::Latents { model: &random, spec, layers },
-        Source::Pixels,
+        FeatureSource::Latents { model, spec, layers },
+        FeatureSource::Latents { model: &random, spec, layers },
+        FeatureSource::Pixels,
     ];
     let read = |split| -> Result<Vec<FeatureTable>, Box<dyn Error>> {
         let preparation = Preparation::new(config.image_size);

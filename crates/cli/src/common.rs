@@ -47,11 +47,3 @@ pub(crate) struct SamplesArg {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) samples: u32,
 }
-
-/// Fails unless a temperature is a number from 0 up.
-pub(crate) fn check_temperature(temperature: f64) -> Result<()> {
-    match temperature.is_finite() && temperature >= 0.0 {
-        true => Ok(()),
-        false => Err(usage(format!("--temperature: expected 0 or more, found {temperature}"))),
-    }
-}

@@ -91,7 +91,7 @@ impl DeviceArgs {
     }
 
     /// A network that computes in the numbers asked for.
-    pub(crate) fn settle(&self, model: Vdvae) -> Result<Vdvae> {
+    pub(crate) fn in_precision(&self, model: Vdvae) -> Result<Vdvae> {
         let precision = self.precision_on(model.device())?;
         Ok(model.with_precision(precision)?)
     }

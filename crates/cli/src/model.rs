@@ -13,16 +13,16 @@ use crate::exit::usage;
 /// Which network to load.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
-    /// Checkpoint: a .safetensors file of ours, a published PyTorch .th file with --preset or
-    /// --config, hf:OWNER/REPO[/FILE], or a name that `vdvae fetch` knows; the built-in model
-    /// without it [example: --checkpoint model.safetensors]
+    /// Checkpoint: a .safetensors file of ours, a published PyTorch .th file, hf:OWNER/REPO[/FILE],
+    /// or a name that `vdvae fetch` knows; the built-in model without it
+    /// [example: --checkpoint model.safetensors]
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }
 
-/// The configuration of a checkpoint that does not carry its own.
+/// The configuration of a checkpoint that does not carry its own and is none of the published ones.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct NetworkArgs {
     /// A published or built-in configuration [example: --preset imagenet64]
@@ -87,7 +87,9 @@ pub(crate) fn load_checkpoint(
 /// A missing configuration is a missing flag.
 pub(crate) fn usage_if_no_config(error: vdvae_model::Error) -> anyhow::Error {
     match error {
-        vdvae_model::Error::NoConfig { .. } => usage(error),
+        vdvae_model::Error::NoConfig { .. } => {
+            usage(format!("{error}; --preset NAME or --config FILE says what it is"))
+        }
         other => other.into(),
     }
 }
@@ -98,7 +100,7 @@ impl ModelArgs {
         let device = common.device.open()?;
         common.device.precision_on(&device)?;
         let LoadedModel { model, name, sha256, metadata } = self.load_on(&device)?;
-        let model = common.device.settle(model)?.with_exact(common.exact);
+        let model = common.device.in_precision(model)?.with_exact(common.exact);
         Ok(LoadedModel { model, name, sha256, metadata })
     }
 

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use vdvae_datasets::{Preparation, Split};
 use vdvae_model::{Preset, VdvaeConfig};
-use vdvae_train::{Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
+use vdvae_train::{Error, Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
 use crate::common::Common;
 use crate::data::DataArgs;
@@ -55,7 +55,7 @@ struct Values {
     /// How the step size goes on after the warm-up: half a cosine falls to 0 at the last step
     /// [default: constant] [example: --schedule cosine]
     #[arg(long, value_name = "constant|cosine")]
-    schedule: Option<String>,
+    schedule: Option<Schedule>,
     /// Steps over which the step size rises from 0 [default: 100] [example: --warmup-steps 500]
     #[arg(long, value_name = "N")]
     warmup_steps: Option<u64>,
@@ -69,7 +69,7 @@ struct Values {
     /// Gradient norm from which on an update is skipped; adaptive:K is K times the median of the
     /// last 100 norms [default: of the preset] [example: --skip adaptive]
     #[arg(long, value_name = "NORM|adaptive[:K]|none")]
-    skip: Option<String>,
+    skip: Option<Skip>,
     /// Decay per update of the moving average of the weights [default: of the preset]
     /// [example: --ema-rate 0.999]
     #[arg(long, value_name = "RATE")]
@@ -134,8 +134,14 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     report(&summary.map_err(usage_or_failure)?, common)
 }
 
-fn usage_or_failure(error: vdvae_train::Error) -> anyhow::Error {
-    if error.is_usage() { usage(error) } else { error.into() }
+fn usage_or_failure(error: Error) -> anyhow::Error {
+    match error {
+        Error::OutNotEmpty { .. } => {
+            usage(format!("{error}: --resume continues a run, another --out starts one"))
+        }
+        _ if error.is_usage() => usage(error),
+        _ => error.into(),
+    }
 }
 
 impl TrainArgs {
@@ -155,7 +161,7 @@ impl TrainArgs {
             precision,
             exact: common.exact,
             ..start
-        })?;
+        });
         config.validate().map_err(usage_or_failure)?;
         Ok((network, config))
     }
@@ -163,18 +169,16 @@ impl TrainArgs {
 
 impl Values {
     /// `start`, with the values that were given.
-    fn over(&self, start: TrainConfig) -> Result<TrainConfig> {
-        let schedule = self.schedule.as_deref().map(str::parse::<Schedule>).transpose();
-        let skip = self.skip.as_deref().map(str::parse::<Skip>).transpose();
-        Ok(TrainConfig {
+    fn over(&self, start: TrainConfig) -> TrainConfig {
+        TrainConfig {
             steps: self.steps.unwrap_or(start.steps),
             batch_size: self.batch_size.unwrap_or(start.batch_size),
             learning_rate: self.learning_rate.unwrap_or(start.learning_rate),
-            schedule: schedule.map_err(usage_or_failure)?.unwrap_or(start.schedule),
+            schedule: self.schedule.unwrap_or(start.schedule),
             warmup_steps: self.warmup_steps.unwrap_or(start.warmup_steps),
             weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
             grad_clip: self.grad_clip.unwrap_or(start.grad_clip),
-            skip: skip.map_err(usage_or_failure)?.unwrap_or(start.skip),
+            skip: self.skip.unwrap_or(start.skip),
             ema_rate: self.ema_rate.unwrap_or(start.ema_rate),
             flip: self.flip || start.flip,
             recompute: self.recompute || start.recompute,
@@ -185,7 +189,7 @@ impl Values {
             sample_every: self.sample_every.or(self.save_every).unwrap_or(start.sample_every),
             log_every: self.log_every.unwrap_or(start.log_every),
             ..start
-        })
+        }
     }
 }
 
@@ -223,7 +227,11 @@ impl Display {
 
     fn show(&mut self, event: &Event) {
         if let Some(warning) = event.warning() {
-            return self.line(&format!("warning: {warning}"));
+            let flags = match event {
+                Event::Stuck { .. } => " (--learning-rate RATE, --skip adaptive)",
+                _ => "",
+            };
+            return self.line(&format!("warning: {warning}{flags}"));
         }
         match event {
             Event::Started { step, steps, images, parameters, .. } => {
@@ -243,20 +251,24 @@ impl Display {
         }
     }
 
-    fn step(&mut self, m: &Metrics) {
+    fn step(&mut self, metrics: &Metrics) {
+        let m = metrics.stats;
         let bits = m.nats_per_dim / std::f64::consts::LN_2;
         let skipped = if m.skipped { " skipped" } else { "" };
-        let speed = m.images_per_second;
+        let speed = metrics.images_per_second;
         self.bar.set_position(m.step);
         self.bar.set_message(format!("{bits:.3} bits/dim {speed:.1} images/s{skipped}"));
-        let valid = m.valid_nats_per_dim.map_or_else(String::new, |nats| {
-            format!(" valid {:.4} bits/dim", nats / std::f64::consts::LN_2)
-        });
-        if !valid.is_empty() || self.bar.is_hidden() && self.lines.due(m.step) {
+        let valid = metrics.valid.as_ref();
+        let valid = valid.map(|valid| format!(" valid {:.4} bits/dim", valid.bits_per_dim()));
+        if valid.is_some() || self.bar.is_hidden() && self.lines.due(m.step) {
             self.line(&format!(
                 "step {} {bits:.4} bits/dim (distortion {:.4} + rate {:.4} nats) norm {:.2} \
-                 {speed:.1} images/s{skipped}{valid}",
-                m.step, m.distortion, m.rate, m.grad_norm
+                 {speed:.1} images/s{skipped}{}",
+                m.step,
+                m.distortion,
+                m.rate,
+                m.grad_norm,
+                valid.unwrap_or_default()
             ));
         }
     }
@@ -317,9 +329,10 @@ mod tests {
 
     #[test]
     fn bad_values_are_bad_usage() {
-        for args in [["--skip", "often"], ["--steps", "0"], ["--schedule", "step"]] {
-            let error = config(&args).unwrap_err();
-            assert!(error.is::<crate::exit::Usage>(), "{error}");
+        for args in [["--skip", "often"], ["--schedule", "step"]] {
+            assert!(Cli::try_parse_from([&["train"][..], &args].concat()).is_err(), "{args:?}");
         }
+        let error = config(&["--steps", "0"]).unwrap_err();
+        assert!(error.is::<crate::exit::Usage>(), "{error}");
     }
 }

@@ -14,6 +14,9 @@ fn bad_usage_of_vdvae() {
     let folder = tempfile::tempdir().unwrap();
     add_tiny_model(folder.path());
     fs::write(folder.path().join("im.npy"), faces_npy(2)).unwrap();
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let foreign = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat();
+    fs::write(folder.path().join("foreign.safetensors"), foreign).unwrap();
     let before = names(folder.path());
     let cases = [
         ("--layers 7x7", "expected 1x1, 4x4, 8x8, 16x16, all, 0 to 8, or first:1 to first:9"),
@@ -47,7 +50,8 @@ fn bad_usage_of_vdvae() {
         assert!(line.contains(expected), "{flags}: {line}");
     }
     let cases = [
-        ("info model.th", "--preset NAME or --config FILE"),
+        ("info foreign.safetensors", "closest is tiny, with 316 missing, first decoder.bias"),
+        ("info foreign.safetensors", "--preset NAME or --config FILE"),
         ("convert model.th x.th --config config.json", "ends in .safetensors"),
         ("sample --temperature nan", "expected 0 or more"),
         ("eval --posterior mode", "expected sample or mean"),

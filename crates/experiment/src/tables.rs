@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use vdvae_datasets::Split;
 use vdvae_features::{
-    CachedSources, Extracted, Extraction, FeatureTable, LayerSelection, Source as Features,
-    Statistic,
+    CachedSources, Extracted, Extraction, FeatureSource, FeatureTable, LayerSelection, Statistic,
 };
 use vdvae_model::{Vdvae, Weights};
 use vdvae_probes::{Reduction, ReductionKind, Source};
@@ -24,11 +23,11 @@ pub(crate) fn extract(
     let wants = |source| experiment.controls.contains(&source);
     let random = wants(Source::RandomInit).then(|| random_network(experiment)).transpose()?;
     let (spec, layers) = (experiment.spec, union(experiment));
-    let of = |model| Features::Latents { model, spec, layers };
+    let of = |model| FeatureSource::Latents { model, spec, layers };
     let mut sources = vec![(Source::Latents, of(experiment.model))];
     sources.extend(random.as_ref().map(|random| (Source::RandomInit, of(random))));
     if wants(Source::Pixels) || wants(Source::Pca) {
-        sources.push((Source::Pixels, Features::Pixels));
+        sources.push((Source::Pixels, FeatureSource::Pixels));
     }
     let splits = Reader::new(experiment, &sources)?.read_all(observe)?;
     let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
@@ -61,7 +60,7 @@ fn union(experiment: &Experiment<'_>) -> LayerSelection {
 /// Reads the features of all sources, through the cache where there is one.
 struct Reader<'a> {
     experiment: &'a Experiment<'a>,
-    sources: Vec<Features<'a>>,
+    sources: Vec<FeatureSource<'a>>,
     cached: Option<CachedSources<'a>>,
     /// Tables that the cache had, of all that were read.
     reused: usize,
@@ -70,7 +69,10 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(experiment: &'a Experiment<'a>, sources: &[(Source, Features<'a>)]) -> Result<Self> {
+    fn new(
+        experiment: &'a Experiment<'a>,
+        sources: &[(Source, FeatureSource<'a>)],
+    ) -> Result<Self> {
         let start = Instant::now();
         let name = |source: &Source| match source {
             Source::Latents => experiment.model_name.as_str(),

@@ -2,16 +2,12 @@
 
 mod batch;
 
-use std::ops::Range;
-use std::sync::mpsc::sync_channel;
-use std::thread;
-
 use ndarray::Array2;
-use rayon::prelude::*;
-use vdvae_datasets::{Batch, Dataset, OnBadImage, Preparation, Split, load_batch};
+use vdvae_datasets::{
+    AHEAD_OF_GPU, Batch, Batches, Dataset, OnBadImage, Preparation, Split, read_ahead,
+};
 use vdvae_model::{Vdvae, VdvaeConfig};
 
-use batch::runs;
 pub use batch::{extract_batch, extract_pictures};
 
 use crate::pool::columns;
@@ -20,7 +16,7 @@ use crate::{Error, FeatureColumn, FeatureTable, Part, Result, Targets};
 
 /// Where the numbers of one table come from.
 #[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
+pub enum FeatureSource<'a> {
     /// The latents (or activations) of a network.
     Latents {
         /// The network.
@@ -35,9 +31,26 @@ pub enum Source<'a> {
     Pixels,
 }
 
-impl Source<'_> {
+impl FeatureSource<'_> {
     fn is_on_gpu(&self) -> bool {
         matches!(self, Self::Latents { model, .. } if !model.device().is_cpu())
+    }
+
+    /// Adds the rows of prepared pictures to `data`.
+    fn append(&self, batch: &Batch, batch_size: usize, data: &mut Vec<f32>) -> Result<()> {
+        match self {
+            Self::Pixels => data.extend(batch.pixels.iter().map(|&p| f32::from(p) / 255.0)),
+            Self::Latents { model, spec, layers } => {
+                let Batch { pixels, indices, .. } = batch;
+                let parts = extract_pictures(model, pixels, indices, spec, *layers, batch_size)?;
+                for i in 0..batch.len() {
+                    let rows =
+                        parts.iter().map(|part| &part.values[i * part.columns..][..part.columns]);
+                    rows.for_each(|row| data.extend_from_slice(row));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -55,12 +68,15 @@ pub struct LayerFeatures {
 }
 
 /// The columns a source will give, known before any image is read.
-pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureColumn>> {
+///
+/// # Errors
+/// [`Error::Unknown`] for layers that the network lacks.
+pub fn source_columns(source: &FeatureSource<'_>, size: usize) -> Result<Vec<FeatureColumn>> {
     match source {
-        Source::Pixels => Ok((0..size * size * 3)
+        FeatureSource::Pixels => Ok((0..size * size * 3)
             .map(|i| FeatureColumn { layer: None, resolution: None, channel: i % 3, cell: i / 3 })
             .collect()),
-        Source::Latents { model, spec, layers } => {
+        FeatureSource::Latents { model, spec, layers } => {
             let parts = parts(model.config(), spec, *layers)?;
             Ok(parts
                 .into_iter()
@@ -71,6 +87,9 @@ pub fn source_columns(source: &Source<'_>, size: usize) -> Result<Vec<FeatureCol
 }
 
 /// The arrays a selection gives, in order, named as feature files name them.
+///
+/// # Errors
+/// [`Error::Unknown`] for layers that the network lacks.
 pub fn selection_parts(
     config: &VdvaeConfig,
     spec: &FeatureSpec,
@@ -141,12 +160,60 @@ pub struct Extracted {
     pub skipped: Vec<(String, String)>,
 }
 
-impl Extraction<'_> {
+/// The features of every picture of a split, from all layers of a network: pictures are cut to their
+/// central square and resized to the network's size. For pixels, a few layers, or other pictures, see
+/// [`Extraction`].
+///
+/// # Errors
+/// As [`Extraction::run`].
+///
+/// ```
+/// use vdvae_datasets::{Split, ToyFaces};
+/// use vdvae_features::{FeatureSpec, features};
+/// use vdvae_model::Vdvae;
+///
+/// let model = Vdvae::builtin(&candle_core::Device::Cpu)?;
+/// let faces = ToyFaces::with_people(0, [1, 1, 1]);
+/// let table = features(&model, &faces, Split::Train, &FeatureSpec::default())?;
+/// assert_eq!((table.rows(), table.columns.len()), (20, 2320));
+/// # Ok::<(), vdvae_features::Error>(())
+/// ```
+pub fn features(
+    model: &Vdvae,
+    dataset: &dyn Dataset,
+    split: Split,
+    spec: &FeatureSpec,
+) -> Result<FeatureTable> {
+    let source = FeatureSource::Latents { model, spec: *spec, layers: LayerSelection::All };
+    let preparation = Preparation::new(model.config().image_size);
+    Extraction::new(dataset, split, preparation).table(source)
+}
+
+impl<'a> Extraction<'a> {
+    /// Every picture of a split, 32 at once; one that cannot be read is an error.
+    pub fn new(dataset: &'a dyn Dataset, split: Split, preparation: Preparation) -> Self {
+        let on_bad_image = OnBadImage::Fail;
+        Self { dataset, split, preparation, on_bad_image, batch_size: 32 }
+    }
+
+    /// The features of one source.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn table(&self, source: FeatureSource<'_>) -> Result<FeatureTable> {
+        let mut tables = self.run(&[source], |_| ())?.tables;
+        Ok(tables.pop().expect("one table a source"))
+    }
+
     /// Reads every picture once and fills one table a source. `progress` is told how many pictures
     /// were added.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for layers that a network lacks, those of [`FeatureSpec::validate`],
+    /// [`Error::Data`] for pictures that cannot be read, [`Error::Model`] and [`Error::NotFinite`].
     pub fn run(
         &self,
-        sources: &[Source<'_>],
+        sources: &[FeatureSource<'_>],
         mut progress: impl FnMut(usize),
     ) -> Result<Extracted> {
         let size = self.preparation.size;
@@ -156,11 +223,12 @@ impl Extraction<'_> {
             .collect::<Result<Vec<_>>>()?;
         let mut data: Vec<Vec<f32>> = columns.iter().map(|_| Vec::new()).collect();
         let (mut rows, mut skipped) = (Vec::new(), Vec::new());
-        let on_gpu = sources.iter().any(Source::is_on_gpu);
-        self.each_batch(on_gpu, |asked, batch| {
+        let on_gpu = sources.iter().any(FeatureSource::is_on_gpu);
+        self.each_batch(on_gpu, |batch| {
             for (source, data) in sources.iter().zip(&mut data) {
-                data.extend(self.batch_features(source, &batch.pixels, &batch.indices)?);
+                source.append(&batch, self.batch_size, data)?;
             }
+            let asked = batch.asked();
             rows.extend(batch.indices);
             skipped.extend(batch.skipped);
             progress(asked);
@@ -169,74 +237,29 @@ impl Extraction<'_> {
         let tables = columns
             .into_iter()
             .zip(data)
-            .map(|(columns, data)| self.table(&rows, columns, data))
+            .map(|(columns, data)| self.assemble(&rows, columns, data))
             .collect::<Result<_>>()?;
         Ok(Extracted { tables, indices: rows, skipped })
     }
 
-    /// Hands the pictures of the split to `consume`, in order and with the number of those asked for.
-    ///
-    /// On the CPU each thread takes its own batch: small networks have too little work in one. A
-    /// GPU takes one after another, and the next are decoded meanwhile.
-    fn each_batch(
-        &self,
-        on_gpu: bool,
-        mut consume: impl FnMut(usize, Batch) -> Result<()>,
-    ) -> Result<()> {
-        /// Batches that are decoded before the GPU asks for them.
-        const AHEAD: usize = 2;
-        let total = self.dataset.len(self.split);
-        let step = self.batch_size * if on_gpu { 1 } else { rayon::current_num_threads() };
-        let load = |start: usize| {
-            let indices: Vec<usize> = (start..total.min(start + step)).collect();
-            let Self { dataset, split, preparation, on_bad_image, .. } = self;
-            let batch = load_batch(*dataset, *split, &indices, preparation, *on_bad_image)?;
-            Ok::<_, Error>((indices.len(), batch))
-        };
-        let mut loaded = (0..total).step_by(step).map(load);
-        if !on_gpu {
-            return loaded.try_for_each(|loaded| loaded.and_then(|(n, batch)| consume(n, batch)));
-        }
-        thread::scope(|scope| {
-            let (sender, batches) = sync_channel(AHEAD);
-            // Ends after the last batch, or when nobody wants another.
-            scope.spawn(move || loaded.try_for_each(|loaded| sender.send(loaded)));
-            batches.into_iter().try_for_each(|loaded| {
-                let (asked, batch) = loaded?;
-                consume(asked, batch)
-            })
+    /// The pictures of the split. A GPU takes one batch after another, and the next are decoded
+    /// meanwhile; on the CPU each thread takes its own: small networks have too little work in one.
+    fn each_batch(&self, on_gpu: bool, mut consume: impl FnMut(Batch) -> Result<()>) -> Result<()> {
+        let (times, ahead) =
+            if on_gpu { (1, AHEAD_OF_GPU) } else { (rayon::current_num_threads(), 0) };
+        let batches = Batches::new(self.dataset, self.split, self.preparation)
+            .on_bad_image(self.on_bad_image)
+            .size(self.batch_size * times);
+        read_ahead(ahead, batches, |batches| {
+            for batch in batches {
+                consume(batch?)?;
+            }
+            Ok(())
         })
     }
 
-    /// Rows of one source for prepared pictures, one after another.
-    fn batch_features(
-        &self,
-        source: &Source<'_>,
-        pixels: &[u8],
-        indices: &[usize],
-    ) -> Result<Vec<f32>> {
-        match source {
-            Source::Pixels => Ok(pixels.iter().map(|&p| f32::from(p) / 255.0).collect()),
-            Source::Latents { model, spec, layers } => {
-                let image = self.preparation.size.pow(2) * 3;
-                let rows = |run: Range<usize>| {
-                    let pixels = &pixels[run.start * image..run.end * image];
-                    let indices = &indices[run.clone()];
-                    let parts = extract_pictures(model, pixels, indices, spec, *layers)?;
-                    Ok(side_by_side(&parts, run.len()))
-                };
-                let runs = runs(indices, self.batch_size);
-                let parts: Vec<Vec<f32>> = match source.is_on_gpu() {
-                    true => runs.into_iter().map(rows).collect::<Result<_>>()?,
-                    false => runs.into_par_iter().map(rows).collect::<Result<_>>()?,
-                };
-                Ok(parts.concat())
-            }
-        }
-    }
-
     /// The table of one source, from its numbers row by row.
-    pub(crate) fn table(
+    pub(crate) fn assemble(
         &self,
         rows: &[usize],
         columns: Vec<FeatureColumn>,
@@ -257,17 +280,6 @@ impl Extraction<'_> {
         table.validate()?;
         Ok(table)
     }
-}
-
-/// The columns of all parts, image by image.
-fn side_by_side(parts: &[LayerFeatures], n: usize) -> Vec<f32> {
-    let mut rows = Vec::with_capacity(parts.iter().map(|p| p.values.len()).sum());
-    for i in 0..n {
-        for part in parts {
-            rows.extend_from_slice(&part.values[i * part.columns..][..part.columns]);
-        }
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Feature tables read from the latents of a Very Deep VAE.
 //!
-//! One pass of the network over a data set ([`Extraction`]) fills a [`FeatureTable`] for every
-//! source asked for: the latents of chosen layers, pooled, or the pixels themselves. Probes read
-//! these tables and never see a tensor. A [`FeatureCache`] keeps them on disk.
+//! [`features`] reads those of a split in one call. One pass of the network ([`Extraction`]) fills a
+//! [`FeatureTable`] for every source asked for: the latents of chosen layers, pooled, or the pixels
+//! themselves. Probes read these tables and never see a tensor. A [`FeatureCache`] keeps them on disk.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -18,8 +18,8 @@ mod writer;
 pub use cache::{CacheContents, CacheEntry, CacheUse, CachedSources, FeatureCache};
 pub use error::{Error, Result};
 pub use extract::{
-    Extracted, Extraction, LayerFeatures, Source, extract_batch, extract_pictures, selection_parts,
-    source_columns,
+    Extracted, Extraction, FeatureSource, LayerFeatures, extract_batch, extract_pictures, features,
+    selection_parts, source_columns,
 };
 pub use reader::read_layers;
 pub use spec::{FeatureSpec, LayerSelection, Pooling, Statistic};

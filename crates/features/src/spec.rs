@@ -57,7 +57,7 @@ impl FromStr for Statistic {
     }
 }
 
-/// How a layer's grid becomes columns.
+/// How a layer's grid becomes columns. In JSON it is text, as its [`Display`](fmt::Display) writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
     /// Every position.
@@ -117,7 +117,8 @@ impl FromStr for Pooling {
 }
 
 /// What a table of features holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
     /// The number read from each latent.
     pub statistic: Statistic,
@@ -160,7 +161,8 @@ impl FeatureSpec {
     }
 }
 
-/// Layers, counted from 0 at the top (1×1).
+/// Layers, counted from 0 at the top (1×1). In JSON it is text, as its [`Display`](fmt::Display)
+/// writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LayerSelection {
     /// Every layer.
@@ -279,6 +281,14 @@ mod tests {
     use serde_json::{from_value, json, to_value};
 
     use super::*;
+
+    #[test]
+    fn a_spec_round_trips_through_json() {
+        let spec = FeatureSpec { statistic: Statistic::LogStd, ..FeatureSpec::default() };
+        let json = json!({"statistic": "log-std", "pooling": "grid:4", "seed": 0, "samples": 1});
+        assert_eq!(to_value(spec).unwrap(), json);
+        assert_eq!(from_value::<FeatureSpec>(json).unwrap(), spec);
+    }
 
     #[test]
     fn names_round_trip() {

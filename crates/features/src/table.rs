@@ -127,6 +127,9 @@ impl FeatureTable {
 
     /// Checks that every part describes the same number of rows and columns, and that no feature
     /// is NaN or infinite.
+    ///
+    /// # Errors
+    /// [`Error::TableShape`] and [`Error::NotFinite`], with the first that differs.
     pub fn validate(&self) -> Result<()> {
         let (n, d) = self.features.dim();
         let mut parts = vec![("keys", self.keys.len(), n), ("columns", self.columns.len(), d)];

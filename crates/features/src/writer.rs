@@ -26,6 +26,9 @@ pub enum FileFormat {
 
 impl FileFormat {
     /// The format a file's extension asks for.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for another ending.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|e| e.to_str()) {
             Some("npz") => Ok(Self::Npz),
@@ -140,6 +143,10 @@ impl FeatureWriter {
 
     /// Adds the rows of some pictures. `consumed` counts the pictures dealt with, left-out ones
     /// included; `indices` are those kept.
+    ///
+    /// # Errors
+    /// [`Error::TableShape`] where the layers are not those the file was opened for, [`Error::Io`] where
+    /// it cannot be written.
     pub fn append(
         &mut self,
         consumed: usize,
@@ -174,6 +181,9 @@ impl FeatureWriter {
 
     /// Assembles the file and its manifest `OUT.json`, and removes the parts. Returns the indices
     /// of the pictures kept; `manifest` makes the manifest from them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be written.
     pub fn finish(
         mut self,
         request: &str,
@@ -200,6 +210,9 @@ impl FeatureWriter {
     }
 
     /// Removes everything this file has so far.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be removed.
     pub fn discard(self) -> Result<()> {
         fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
     }

@@ -12,7 +12,7 @@ use candle_core::Device;
 use ndarray::Array2;
 use vdvae_datasets::{OnBadImage, Preparation, Split, ToyFaces};
 use vdvae_features::{
-    Extraction, FeatureCache, FeatureSpec, LayerSelection, Pooling, Source, Statistic,
+    Extraction, FeatureCache, FeatureSource, FeatureSpec, LayerSelection, Pooling, Statistic,
 };
 use vdvae_model::{Precision, Preset, Vdvae, Weights};
 
@@ -33,8 +33,8 @@ fn extraction(faces: &ToyFaces) -> Extraction<'_> {
     }
 }
 
-fn source(model: &Vdvae, spec: FeatureSpec) -> Source<'_> {
-    Source::Latents { model, spec, layers: LayerSelection::All }
+fn source(model: &Vdvae, spec: FeatureSpec) -> FeatureSource<'_> {
+    FeatureSource::Latents { model, spec, layers: LayerSelection::All }
 }
 
 fn features(model: &Vdvae, spec: FeatureSpec) -> Array2<f32> {

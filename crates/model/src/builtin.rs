@@ -7,6 +7,9 @@ use crate::checkpoint::Checkpoint;
 static BYTES: &[u8] = include_bytes!("../assets/builtin.safetensors");
 
 /// The built-in model's checkpoint.
+///
+/// # Errors
+/// Never in a program that was built as its tests were: the file is compiled in.
 pub fn builtin_checkpoint() -> Result<Checkpoint> {
     Checkpoint::read_bytes(BYTES, "built-in model")
 }

@@ -92,13 +92,19 @@ pub enum Error {
         total: usize,
     },
 
-    /// A checkpoint does not carry its configuration and none was given.
+    /// A checkpoint does not carry its configuration, none was given, and no preset fits.
     #[error(
-        "{file}: no configuration inside: expected one to be given (--preset NAME or --config FILE)"
+        "{file}: no configuration inside, and its tensors fit no preset: closest is {closest}, \
+        with {}",
+        list_differences(differences)
     )]
     NoConfig {
         /// The checkpoint.
         file: String,
+        /// The preset with the fewest differences.
+        closest: crate::Preset,
+        /// For each kind of difference how many there are, and the first in order of name.
+        differences: Vec<(usize, WeightProblem)>,
     },
 
     /// A checkpoint carries another configuration than the one that was given.
@@ -208,24 +214,40 @@ impl WeightProblem {
             }
         }
     }
+
+    /// What kind of problem it is.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Extra { .. } => "extra",
+            Self::Shape { .. } => "wrong shape",
+        }
+    }
+
+    /// The name, with what was expected and found under it.
+    fn details(&self) -> String {
+        let (expected, found) = match self {
+            Self::Missing { expected, .. } => (shape_text(expected), "nothing".to_owned()),
+            Self::Extra { found, .. } => ("nothing".to_owned(), shape_text(found)),
+            Self::Shape { expected, found, .. } => (shape_text(expected), shape_text(found)),
+        };
+        format!("{}: expected {expected}, found {found}", quote(self.name()))
+    }
 }
 
 impl std::fmt::Display for WeightProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = quote(self.name());
-        match self {
-            Self::Missing { expected, .. } => {
-                write!(f, "missing {name}: expected {}, found nothing", shape_text(expected))
-            }
-            Self::Extra { found, .. } => {
-                write!(f, "extra {name}: expected nothing, found {}", shape_text(found))
-            }
-            Self::Shape { expected, found, .. } => {
-                let (expected, found) = (shape_text(expected), shape_text(found));
-                write!(f, "wrong shape {name}: expected {expected}, found {found}")
-            }
-        }
+        write!(f, "{} {}", self.kind(), self.details())
     }
+}
+
+fn list_differences(differences: &[(usize, WeightProblem)]) -> String {
+    let text = |(count, example): &(usize, WeightProblem)| {
+        let of = if matches!(example, WeightProblem::Shape { .. }) { "of the " } else { "" };
+        let first = if *count > 1 { "first " } else { "" };
+        format!("{count} {of}{}, {first}{}", example.kind(), example.details())
+    };
+    differences.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 fn list_problems(problems: &[WeightProblem], total: usize) -> String {

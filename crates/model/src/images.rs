@@ -11,8 +11,14 @@ use crate::{Error, Result};
 /// Pictures of another size are cut to their central square and resized with an antialiased
 /// triangle (bilinear) filter; tensors must have the network's size already.
 pub trait Images {
+    /// The pictures on a device, at the network's size.
+    ///
     /// # Shapes
     /// - result: (N, `size`, `size`, 3) u8
+    ///
+    /// # Errors
+    /// [`Error::EmptyPicture`], [`Error::PixelTensor`] for a tensor of another shape or type, and
+    /// [`Error::Candle`] where they do not fit the device's memory.
     fn to_pixels(&self, size: usize, device: &Device) -> Result<Tensor>;
 }
 

@@ -62,36 +62,57 @@ impl<'a> LayerView<'a> {
     }
 
     /// Posterior mean.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn mean(&self) -> Result<Tensor> {
         self.part(self.posterior, 0)
     }
 
     /// Logarithm of the posterior standard deviation.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn log_std(&self) -> Result<Tensor> {
         self.part(self.posterior, 1)
     }
 
     /// Mean of the prior, given the latents above.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn prior_mean(&self) -> Result<Tensor> {
         self.part(&self.output.prior, 0)
     }
 
     /// Logarithm of the prior's standard deviation.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn prior_log_std(&self) -> Result<Tensor> {
         self.part(&self.output.prior, 1)
     }
 
     /// The latent the decoder went on with: the mean, or a sample.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn z(&self) -> Result<Tensor> {
         self.part(&self.output.latent, 0)
     }
 
     /// KL from posterior to prior, nats, element by element.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn kl(&self) -> Result<Tensor> {
         self.part(&self.output.latent, 1)
     }
 
     /// The decoder's state after the block, (N, r, r, width).
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn state(&self) -> Result<Tensor> {
         Ok(self.output.state.to_dtype(DType::F32)?)
     }

@@ -7,11 +7,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod builtin;
+mod candle;
 mod checkpoint;
 mod config;
 mod decoder;
 mod encoder;
 mod error;
+mod evaluate;
 mod images;
 mod latents;
 mod noise;
@@ -20,6 +22,7 @@ mod precision;
 mod vdvae;
 
 pub use builtin::builtin_checkpoint;
+pub use candle::BottomUp;
 pub use checkpoint::{
     Array, Checkpoint, CheckpointKind, MAX_LISTED_PROBLEMS, Weights, write_safetensors,
 };
@@ -29,6 +32,7 @@ pub use config::{
 };
 pub use encoder::Activations;
 pub use error::{Error, Result, WeightProblem};
+pub use evaluate::Evaluation;
 pub use images::Images;
 pub use latents::{LatentLayer, LatentMode, Latents, LayerView};
 pub use noise::Noise;

@@ -34,6 +34,15 @@ pub enum Noise {
 }
 
 impl Noise {
+    /// The noise of the pictures `n` further on.
+    pub fn after(self, n: u64) -> Self {
+        match self {
+            Self::Zero => Self::Zero,
+            Self::Seeded { seed, first } => Self::Seeded { seed, first: first + n },
+            Self::SeededOnHost { seed, first } => Self::SeededOnHost { seed, first: first + n },
+        }
+    }
+
     /// Standard normal numbers (n, r, r, z) for one layer in the type of its activations, or `None`
     /// for [`Noise::Zero`].
     pub(crate) fn draw(

@@ -101,6 +101,10 @@ pub struct Parameters {
 
 impl Parameters {
     /// Lays out published weights, which must be exactly those of `config`.
+    ///
+    /// # Errors
+    /// [`Error::WeightMismatch`] where they are not, [`Error::Candle`] where they do not fit the
+    /// device's memory.
     pub fn from_weights(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
         weights.check(config)?;
         let units = units(config);
@@ -119,7 +123,34 @@ impl Parameters {
         Ok(Self { units, tensors, frozen: true })
     }
 
+    /// Lays out tensors that `named` gives, in published shapes. Where they are variables, gradients
+    /// reach them.
+    pub(crate) fn from_named(
+        config: &VdvaeConfig,
+        mut named: impl FnMut(&Slot) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let units = units(config);
+        let mut flat = |slot: &Slot| {
+            let tensor = named(slot)?;
+            let stored = match tensor.rank() {
+                4 => tensor.permute((0, 2, 3, 1))?,
+                _ => tensor,
+            };
+            Ok(stored.contiguous()?.flatten_all()?)
+        };
+        let unit = |unit: &Unit| {
+            let parts = unit.slots.iter().map(&mut flat).collect::<Result<Vec<_>>>()?;
+            Ok(Tensor::cat(&parts, 0)?)
+        };
+        let tensors = units.iter().map(unit).collect::<Result<Vec<_>>>()?;
+        let frozen = !tensors.iter().any(Tensor::track_op);
+        Ok(Self { units, tensors, frozen })
+    }
+
     /// The same units with other tensors, one a unit: variables to train, say, or another average.
+    ///
+    /// # Errors
+    /// [`Error::Units`] where number or sizes differ.
     pub fn with_tensors(&self, tensors: Vec<Tensor>) -> Result<Self> {
         let matches = tensors.len() == self.tensors.len()
             && tensors.iter().zip(&self.units).all(|(t, u)| t.dims() == [u.parameters()]);
@@ -130,6 +161,9 @@ impl Parameters {
     }
 
     /// Weights under published names, in published shapes and order.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be read from its device.
     pub fn to_weights(&self) -> Result<Weights> {
         let mut weights = Weights::default();
         for (unit, tensor) in self.units.iter().zip(&self.tensors) {

@@ -34,6 +34,9 @@ pub struct ElboTerms {
 
 impl ElboTerms {
     /// Mean over the batch of distortion + rate: what training minimises. A scalar.
+    ///
+    /// # Errors
+    /// Where the two are not of one length.
     pub fn mean(&self) -> Result<Tensor> {
         Ok((&self.distortion + &self.rate)?.mean_all()?)
     }
@@ -70,6 +73,10 @@ pub struct Vdvae {
 
 impl Vdvae {
     /// A network with published weights, which must be exactly those that `config` asks for.
+    ///
+    /// # Errors
+    /// [`Error::WeightMismatch`] where names or shapes differ, whatever [`VdvaeConfig::validate`] finds
+    /// wrong, and [`Error::Candle`] where they do not fit the device's memory.
     pub fn new(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
         config.validate()?;
         let parameters = Parameters::from_weights(config, weights, device)?;
@@ -77,6 +84,9 @@ impl Vdvae {
     }
 
     /// A network whose parameters are already laid out; the tensors may be variables.
+    ///
+    /// # Errors
+    /// Where the device refuses what the network keeps on it.
     pub fn from_parameters(
         config: &VdvaeConfig,
         parameters: Parameters,
@@ -130,7 +140,11 @@ impl Vdvae {
         Self { encoder, decoder, ..self }
     }
 
-    /// Loads one of our checkpoints, which carries its configuration.
+    /// Loads a checkpoint: one of ours, which carries its configuration, or a published file, which is
+    /// known by the names and shapes of its parameters.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`] and [`Checkpoint::resolve_config`], and as [`Self::new`].
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
         let config = checkpoint.resolve_config(None)?;
@@ -139,12 +153,19 @@ impl Vdvae {
     }
 
     /// The built-in model: a small network trained on the built-in faces, for a first run.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] where it does not fit the device's memory.
     pub fn builtin(device: &Device) -> Result<Self> {
         let checkpoint = crate::builtin_checkpoint()?;
         Self::new(&checkpoint.resolve_config(None)?, &checkpoint.weights, device)
     }
 
-    /// Loads a checkpoint of any kind as the given network: a published PyTorch file, say.
+    /// Loads a checkpoint of any kind as the given network: for a file that carries no configuration
+    /// and is none of the published ones.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`], and as [`Self::new`].
     pub fn load_published(
         path: impl AsRef<Path>,
         config: &VdvaeConfig,
@@ -185,7 +206,24 @@ impl Vdvae {
         3 * self.config.image_size * self.config.image_size
     }
 
+    /// Pictures of the network's size, as data sets prepare them, made into the tensor it reads.
+    ///
+    /// # Shapes
+    /// - `bytes`: of N pictures (N, H, W, 3), row-major
+    /// - result: u8 (N, H, W, 3)
+    ///
+    /// # Errors
+    /// Where the bytes are not those of whole pictures, or do not fit the device.
+    pub fn pixels(&self, bytes: Vec<u8>) -> Result<Tensor> {
+        let (size, n) = (self.config.image_size, bytes.len() / self.dimensions());
+        Ok(Tensor::from_vec(bytes, (n, size, size, 3), &self.device)?)
+    }
+
     /// The bottom-up path: the last activation at each resolution, r → (N, r, r, width at r).
+    ///
+    /// # Errors
+    /// [`Error::EmptyPicture`] and [`Error::PixelTensor`] for pictures that are none of the network's,
+    /// [`Error::Candle`] where the device's memory does not suffice.
     pub fn encode(&self, images: &(impl Images + ?Sized)) -> Result<Activations> {
         self.encode_pixels(&images.to_pixels(self.config.image_size, &self.device)?)
     }
@@ -202,6 +240,9 @@ impl Vdvae {
     /// # Shapes
     /// - `images`: N pictures, or u8 (N, H, W, 3)
     /// - result: two tensors (N), nats per dimension
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn loss(&self, images: &(impl Images + ?Sized), noise: Noise) -> Result<ElboTerms> {
         let (terms, _) = self.loss_with(images, noise, |_, _| Ok(()))?;
         Ok(terms)
@@ -218,6 +259,9 @@ impl Vdvae {
     /// - `images`: N pictures, or u8 (N, H, W, 3)
     /// - gradients: as the parameters, float32
     /// - result: as of [`Self::loss`]
+    ///
+    /// # Errors
+    /// As [`Self::encode`], and those of `gradient`.
     pub fn loss_and_gradients(
         &self,
         images: &(impl Images + ?Sized),
@@ -236,6 +280,9 @@ impl Vdvae {
 
     /// As [`Self::loss`], handing each layer's KL to `layer(index, kl)` as it is computed:
     /// (N) nats, summed over the layer. Returns the decoder's output beside the terms.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], and those of `layer`.
     pub fn loss_with(
         &self,
         images: &(impl Images + ?Sized),
@@ -265,11 +312,17 @@ impl Vdvae {
 
     /// The latents of every layer: posterior means along the path of posterior means, for one
     /// picture or a batch. Deterministic.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn extract_latents(&self, images: &(impl Images + ?Sized)) -> Result<Latents> {
         self.extract_latents_with(images, LatentMode::PosteriorMean)
     }
 
     /// The latents of every layer, means or samples.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn extract_latents_with(
         &self,
         images: &(impl Images + ?Sized),
@@ -286,6 +339,9 @@ impl Vdvae {
 
     /// Hands each layer to `visit` as it is computed, top first, so that a caller can pool it and
     /// let it go, and stop early.
+    ///
+    /// # Errors
+    /// Those of `visit`, and [`Error::Candle`] where the device's memory does not suffice.
     pub fn visit_latents(
         &self,
         activations: &Activations,
@@ -296,6 +352,9 @@ impl Vdvae {
     }
 
     /// As [`Self::visit_latents`], for callers that do not need every tensor of a layer.
+    ///
+    /// # Errors
+    /// Those of `visit`, and [`Error::Candle`] where the device's memory does not suffice.
     pub fn visit_layers(
         &self,
         activations: &Activations,
@@ -314,6 +373,9 @@ impl Vdvae {
     ///
     /// # Shapes
     /// - result: u8 (n, H, W, 3) on the CPU, drawn from the output distribution
+    ///
+    /// # Errors
+    /// As [`Self::decode_output`].
     pub fn decode(
         &self,
         n: usize,
@@ -327,6 +389,10 @@ impl Vdvae {
     }
 
     /// The decoder's output before the mixture, (n, H, W, width), for given and prior latents.
+    ///
+    /// # Errors
+    /// [`Error::TooManyLayers`] and [`Error::GivenLatent`] for latents that do not fit the network,
+    /// [`Error::Candle`] where the device's memory does not suffice.
     pub fn decode_output(
         &self,
         n: usize,
@@ -348,6 +414,9 @@ impl Vdvae {
     ///
     /// # Shapes
     /// - result: u8 (n, H, W, 3) on the CPU
+    ///
+    /// # Errors
+    /// As [`Self::decode_output`].
     pub fn sample(&self, n: usize, temperature: f64, seed: u64) -> Result<Tensor> {
         self.decode(n, &[], temperature, seed)
     }

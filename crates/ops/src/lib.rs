@@ -82,6 +82,7 @@ mod storage;
 mod tape;
 #[cfg(test)]
 mod testing;
+mod training;
 mod upsample;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
@@ -97,6 +98,7 @@ pub use rate::kl_sum;
 pub use shape::{BlockShape, ConvShape};
 pub use tape::stock::{add, cast, scale, stock};
 pub use tape::{Gradients, Tape, recomputed};
+pub use training::{OptimizerMemory, StepStats};
 pub use upsample::upsample_add;
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use vdvae_ops::cuda::{self, DeviceAdamW, DeviceOptimizer, DeviceSkip};
+use vdvae_ops::cuda::{self, DeviceAdamW, DeviceOptimizer};
 use vdvae_ops::{
     AdamW, AdamWState, Arithmetic, BlockShape, BlockWeights, ConvShape, Tape, add, avg_pool, block,
     conv, gain_bias, joined_block, kl_sum, mixture_nll, project_add, sample_and_kl, sample_prior,
@@ -374,7 +374,9 @@ fn gpu_optimizer() {
         weight_decay: 0.01,
         grad_clip: 30.0,
         ema_rate: 0.5,
-        skip: DeviceSkip::Adaptive { factor: 3.0, fewest: 2 },
+        skip_norm: None,
+        skip_factor: Some(3.0),
+        skip_fewest: 2,
         window: 4,
     };
     let variables: Vec<Var> =
@@ -417,6 +419,7 @@ fn gpu_optimizer() {
         assert_eq!(entries.len(), 1);
         let entry = entries[0];
         assert_eq!((entry.skipped, entry.distortion, entry.rate), (skipped, 2.0, 2.0));
+        assert_eq!((entry.step, entry.images), (step as u64 + 1, 2));
         assert!((entry.grad_norm / norm - 1.0).abs() < 1e-9);
         assert!(
             entry.skip_threshold == threshold
@@ -478,7 +481,9 @@ fn gpu_steps_that_are_not_finite_change_nothing() {
         weight_decay: 0.0,
         grad_clip: 1.0,
         ema_rate: 0.5,
-        skip: DeviceSkip::None,
+        skip_norm: None,
+        skip_factor: None,
+        skip_fewest: 0,
         window: 4,
     };
     let p = Var::new(&[1f32, 2.0], &device).unwrap();

@@ -8,17 +8,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vdvae_model::{Checkpoint, Parameters, VdvaeConfig, Weights, write_safetensors};
+use vdvae_ops::OptimizerMemory;
 
-use crate::optimizer::Memory;
-use crate::trainer::{Progress, Trainer};
+use crate::trainer::Trainer;
 use crate::{Error, Result, TrainConfig};
 
 const MODEL: &str = "model.";
 const EMA: &str = "ema.";
 const FIRST_MOMENT: &str = "first_moment.";
 const SECOND_MOMENT: &str = "second_moment.";
+
+/// What a run knows beside the numbers of its tensors, as the file has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Progress {
+    /// Steps made, skipped ones included.
+    step: u64,
+    /// Updates made.
+    updates: u64,
+    /// Gradient norms seen last.
+    norms: Vec<f64>,
+}
 
 /// Writes the whole state. The file appears whole or not at all.
 pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> Result<()> {
@@ -30,8 +43,8 @@ pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> R
     };
     let parameters = trainer.model().parameters();
     add(MODEL, parameters.to_weights()?);
-    let (memory, progress) = trainer.memory()?;
-    let Memory { ema, first, second, .. } = memory;
+    let OptimizerMemory { ema, first, second, steps, updates, norms } = trainer.memory()?;
+    let progress = Progress { step: steps, updates, norms };
     for (prefix, vectors) in [(EMA, ema), (FIRST_MOMENT, first), (SECOND_MOMENT, second)] {
         let tensor = |vector: Vec<f32>| Tensor::new(vector, &Device::Cpu);
         let tensors = vectors.into_iter().map(tensor).collect::<Result<_, _>>()?;
@@ -114,14 +127,16 @@ impl State {
             let vectors = parameters.tensors().iter().map(|tensor| tensor.to_vec1());
             Ok::<_, Error>(vectors.collect::<Result<Vec<_>, _>>()?)
         };
-        let memory = Memory {
+        let Progress { step, updates, norms } = self.progress;
+        let memory = OptimizerMemory {
             ema: vectors(EMA)?,
             first: vectors(FIRST_MOMENT)?,
             second: vectors(SECOND_MOMENT)?,
-            updates: self.progress.updates,
-            norms: self.progress.norms,
+            steps: step,
+            updates,
+            norms,
         };
-        trainer.restore(memory, self.progress.step)
+        trainer.restore(memory)
     }
 
     fn same_run(&self, identity: &Value) -> Result<()> {

@@ -23,11 +23,7 @@ pub enum Error {
     },
 
     /// A new run was asked for in a folder that holds something already.
-    #[error(
-        "{}: expected an empty or new folder, found `{found}`: \
-         --resume continues a run, another --out starts one",
-        path.display()
-    )]
+    #[error("{}: expected an empty or new folder, found `{found}`", path.display())]
     OutNotEmpty {
         /// The output folder.
         path: PathBuf,

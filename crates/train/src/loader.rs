@@ -1,8 +1,6 @@
-//! Batches of pictures, decoded in the background while the previous one is trained on.
+//! Batches of pictures in the order of a run.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::Scope;
 
 use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split, load_batch};
 
@@ -62,35 +60,19 @@ impl<'a> Loader<'a> {
         Ok(Pixels { images: data.len() / size, data, skipped: batch.skipped })
     }
 
-    /// Starts a thread that loads the batches of the steps from `first` on, at most `ahead` before
-    /// they are asked for; the pictures of a batch are decoded on all threads. It ends after the
-    /// last step, or when the receiver is dropped.
-    pub(crate) fn spawn<'scope>(
+    /// The batches of the steps from `first` on; a batch is decoded when it is asked for.
+    pub(crate) fn batches(
         mut self,
-        scope: &'scope Scope<'scope, '_>,
         config: &TrainConfig,
         first: u64,
-        ahead: usize,
-    ) -> Receiver<Result<Pixels>>
-    where
-        'a: 'scope,
-    {
-        let (sender, receiver) = sync_channel(ahead);
-        let (steps, batch_size) = (config.steps, config.batch_size);
+    ) -> impl Iterator<Item = Result<Pixels>> + Send + use<'a> {
+        let (steps, asked) = (config.steps, config.batch_size);
         let mut order = Order::new(config.seed, self.dataset.len(Split::Train), config.flip);
-        scope.spawn(move || {
-            for step in first..steps {
-                let loaded = self.load(&order.batch(step, batch_size)).and_then(|pixels| {
-                    let none = Error::NoPictures { step: step + 1, asked: batch_size };
-                    if pixels.images == 0 { Err(none) } else { Ok(pixels) }
-                });
-                let failed = loaded.is_err();
-                if sender.send(loaded).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        receiver
+        (first..steps).map(move |step| {
+            let pixels = self.load(&order.batch(step, asked))?;
+            let none = Error::NoPictures { step: step + 1, asked };
+            if pixels.images == 0 { Err(none) } else { Ok(pixels) }
+        })
     }
 }
 

@@ -4,63 +4,70 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use vdvae_model::Evaluation;
 
+use crate::StepStats;
 use crate::error::{Error, Result, io_error};
 
-/// One line: what a step did. Numbers that are not finite are written as `null`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// One line: a step, and what belongs to it. Numbers that are not finite are written as `null`.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Steps made, this one included.
-    pub step: u64,
+    /// What the step did.
+    pub stats: StepStats,
     /// Passes over the training pictures, this step included.
     pub epoch: f64,
-    /// Mean over the batch of distortion + rate.
-    pub nats_per_dim: f64,
-    /// Mean negative log-likelihood given the latents, nats per dimension.
-    pub distortion: f64,
-    /// Mean KL from posterior to prior, nats per dimension.
-    pub rate: f64,
-    /// Norm of the gradient before clipping.
-    pub grad_norm: f64,
-    /// Whether the update was left out.
-    pub skipped: bool,
-    /// Step size of AdamW.
-    pub learning_rate: f64,
     /// Pictures trained on per second of wall-clock time.
     pub images_per_second: f64,
-    /// As `nats_per_dim`, for the moving average of the weights on the validation pictures; in the
-    /// lines of evaluated steps only, like the two that follow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid_nats_per_dim: Option<f64>,
-    /// Distortion on the validation pictures.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid_distortion: Option<f64>,
-    /// Rate on the validation pictures.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid_rate: Option<f64>,
+    /// The moving average of the weights on the validation pictures, where it was evaluated after
+    /// this step.
+    pub valid: Option<Evaluation>,
 }
 
 impl Metrics {
     /// The numbers that are there, under the names of their curves.
     pub(crate) fn curves(&self) -> Vec<(&'static str, f64)> {
-        let always = [
-            ("train/nats_per_dim", self.nats_per_dim),
-            ("train/distortion", self.distortion),
-            ("train/rate", self.rate),
-            ("train/grad_norm", self.grad_norm),
-            ("train/skipped", f64::from(u8::from(self.skipped))),
-            ("train/learning_rate", self.learning_rate),
+        let mut curves = vec![
+            ("train/nats_per_dim", self.stats.nats_per_dim),
+            ("train/distortion", self.stats.distortion),
+            ("train/rate", self.stats.rate),
+            ("train/grad_norm", self.stats.grad_norm),
+            ("train/skipped", f64::from(u8::from(self.stats.skipped))),
+            ("train/learning_rate", self.stats.learning_rate),
             ("train/images_per_second", self.images_per_second),
         ];
-        let sometimes = [
-            ("valid/nats_per_dim", self.valid_nats_per_dim),
-            ("valid/distortion", self.valid_distortion),
-            ("valid/rate", self.valid_rate),
-        ];
-        let given = sometimes.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        always.into_iter().chain(given).collect()
+        if let Some(valid) = &self.valid {
+            curves.extend([
+                ("valid/nats_per_dim", valid.nats_per_dim()),
+                ("valid/distortion", valid.distortion),
+                ("valid/rate", valid.rate),
+            ]);
+        }
+        curves
+    }
+}
+
+impl Serialize for Metrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stats = &self.stats;
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("step", &stats.step)?;
+        line.serialize_entry("epoch", &self.epoch)?;
+        line.serialize_entry("nats_per_dim", &stats.nats_per_dim)?;
+        line.serialize_entry("distortion", &stats.distortion)?;
+        line.serialize_entry("rate", &stats.rate)?;
+        line.serialize_entry("grad_norm", &stats.grad_norm)?;
+        line.serialize_entry("skipped", &stats.skipped)?;
+        line.serialize_entry("learning_rate", &stats.learning_rate)?;
+        line.serialize_entry("images_per_second", &self.images_per_second)?;
+        if let Some(valid) = &self.valid {
+            line.serialize_entry("valid_nats_per_dim", &valid.nats_per_dim())?;
+            line.serialize_entry("valid_distortion", &valid.distortion)?;
+            line.serialize_entry("valid_rate", &valid.rate)?;
+        }
+        line.end()
     }
 }
 
@@ -141,20 +148,18 @@ mod tests {
     use super::*;
 
     fn metrics(step: u64) -> Metrics {
-        Metrics {
+        let stats = StepStats {
             step,
-            epoch: 0.5,
+            images: 4,
             nats_per_dim: 2.0,
             distortion: 1.5,
             rate: 0.5,
             grad_norm: f64::NAN,
+            skip_threshold: f64::INFINITY,
             skipped: true,
             learning_rate: 1e-3,
-            images_per_second: 8.0,
-            valid_nats_per_dim: None,
-            valid_distortion: None,
-            valid_rate: None,
-        }
+        };
+        Metrics { stats, epoch: 0.5, images_per_second: 8.0, valid: None }
     }
 
     #[test]
@@ -163,11 +168,12 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut file = MetricsFile::open(&path).unwrap();
         file.write(&metrics(1)).unwrap();
-        file.write(&Metrics { valid_rate: Some(0.25), ..metrics(2) }).unwrap();
+        let valid = Evaluation { distortion: 0.5, rate: 0.25, ..Evaluation::default() };
+        file.write(&Metrics { valid: Some(valid), ..metrics(2) }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let line = r#""epoch":0.5,"nats_per_dim":2.0,"distortion":1.5,"rate":0.5,"grad_norm":null,"skipped":true,"learning_rate":0.001,"images_per_second":8.0"#;
-        let expected =
-            format!("{{\"step\":1,{line}}}\n{{\"step\":2,{line},\"valid_rate\":0.25}}\n");
+        let valid = r#""valid_nats_per_dim":0.75,"valid_distortion":0.5,"valid_rate":0.25"#;
+        let expected = format!("{{\"step\":1,{line}}}\n{{\"step\":2,{line},{valid}}}\n");
         assert_eq!(text, expected);
     }
 

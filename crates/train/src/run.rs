@@ -2,6 +2,7 @@
 
 mod session;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -11,13 +12,11 @@ use vdvae_model::VdvaeConfig;
 
 use crate::checkpoint::State;
 use crate::error::io_error;
+use crate::event::Event;
 use crate::events::EventFile;
 use crate::folder::Folder;
 use crate::metrics::{Metrics, MetricsFile};
-use crate::observer::Event;
-use crate::skip::SkipWatch;
 use crate::trainer::{Trainer, check_device};
-use crate::upload::Upload;
 use crate::{Error, Result, TrainConfig};
 use session::Session;
 
@@ -85,7 +84,7 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     let mut metrics = MetricsFile::open(&folder.metrics())?;
     folder.remove_partial_files()?;
     let identity = identity(run);
-    let trainer = match resume(run, &folder, &identity, observer)? {
+    let mut trainer = match resume(run, &folder, &identity, observer)? {
         Some(trainer) => trainer,
         None => Trainer::new(run.network, run.config, run.device)?,
     };
@@ -104,26 +103,16 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     });
     metrics.cut(resumed_from)?;
     let events = EventFile::create(run.out, resumed_from)?;
-    let mut session = Session {
-        run,
-        folder,
-        identity,
-        trainer,
-        upload: Upload::new(run.device)?,
-        metrics,
-        events,
-        watch: SkipWatch::default(),
-        queued: 0,
-        observer,
-    };
-    let last = session.all_steps()?;
-    let sha256 = session.save()?;
+    let observer = RefCell::new(observer);
+    let mut session = Session::new(run, folder, identity, metrics, events, &observer);
+    let last = session.train(&mut trainer)?;
+    let sha256 = session.save(&trainer)?;
     Ok(Summary {
-        steps: session.trainer.steps(),
-        updates: session.trainer.updates(),
+        steps: trainer.steps(),
+        updates: trainer.updates(),
         resumed_from,
         last,
-        model: session.folder.model(),
+        model: session.model(),
         sha256,
     })
 }

@@ -78,10 +78,21 @@ impl FromStr for Skip {
     }
 }
 
-/// The finite gradient norms seen last: what the adaptive threshold follows from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// The finite gradient norms seen last, oldest first: what the adaptive threshold follows from.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Norms(VecDeque<f64>);
+
+impl From<Vec<f64>> for Norms {
+    fn from(norms: Vec<f64>) -> Self {
+        Self(norms.into())
+    }
+}
+
+impl From<Norms> for Vec<f64> {
+    fn from(norms: Norms) -> Self {
+        norms.0.into()
+    }
+}
 
 impl Norms {
     /// The norm from which on updates are skipped now; infinite where there is no limit.
@@ -92,18 +103,6 @@ impl Norms {
             Skip::Adaptive(_) if self.0.len() < FEWEST => f64::INFINITY,
             Skip::Adaptive(factor) => factor * self.median(),
         }
-    }
-
-    /// What [`Self::into_vec`] gave.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn from_vec(norms: Vec<f64>) -> Self {
-        Self(norms.into())
-    }
-
-    /// The norms, oldest first.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn into_vec(self) -> Vec<f64> {
-        self.0.into()
     }
 
     pub(crate) fn push(&mut self, norm: f64) {

@@ -1,16 +1,12 @@
 //! One training step: forward, backward, skip or clip, AdamW, moving average.
 
-use std::collections::VecDeque;
-
-use candle_core::{Device, Tensor, Var};
-use serde::{Deserialize, Serialize};
+use candle_core::{Device, Tensor};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
+use vdvae_ops::OptimizerMemory;
 
-use crate::optimizer::{Memory, Optimizer, Outcome};
+use crate::optimizer::Optimizer;
 use crate::shards::Shards;
-use crate::skip::Norms;
-
-use crate::{Error, Result, TrainConfig};
+use crate::{Error, Result, StepStats, TrainConfig};
 
 /// A network in training.
 ///
@@ -41,59 +37,11 @@ pub struct Trainer {
     /// Reads the variables, so that it changes with them.
     model: Vdvae,
     optimizer: Optimizer,
-    /// Steps made or queued.
-    steps: u64,
-    /// Step sizes of the steps that were not collected.
-    queued: VecDeque<f64>,
-    /// Steps that were collected and not yet taken.
+    /// Steps that were waited for and not yet collected.
     made: Vec<StepStats>,
     host_noise: bool,
     /// `None` for a device that takes a batch whole.
     shards: Option<Shards>,
-}
-
-/// What a run knows beside the numbers of its tensors.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Progress {
-    /// Steps made, skipped ones included.
-    pub(crate) step: u64,
-    /// Updates made.
-    pub(crate) updates: u64,
-    /// Gradient norms seen last.
-    pub(crate) norms: Norms,
-}
-
-/// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepStats {
-    /// Steps made, this one included.
-    pub step: u64,
-    /// Mean over the batch of distortion + rate.
-    pub nats_per_dim: f64,
-    /// Mean negative log-likelihood, nats per dimension.
-    pub distortion: f64,
-    /// Mean KL from posterior to prior, nats per dimension.
-    pub rate: f64,
-    /// Norm of the whole gradient before clipping.
-    pub grad_norm: f64,
-    /// The norm from which on updates were skipped; infinite where there was no limit.
-    pub skip_threshold: f64,
-    /// Whether the update was left out.
-    pub skipped: bool,
-    /// Step size of AdamW.
-    pub learning_rate: f64,
-}
-
-/// Mean of an evaluation, nats per dimension.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Likelihood {
-    /// Distortion + rate.
-    pub nats_per_dim: f64,
-    /// Negative log-likelihood of the pictures given their latents.
-    pub distortion: f64,
-    /// KL from posterior to prior.
-    pub rate: f64,
 }
 
 impl Trainer {
@@ -120,12 +68,8 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         check_device(config, device)?;
-        let initial = Vdvae::new(network, weights, device)?;
-        let tensors = initial.parameters().tensors();
-        let variables = tensors.iter().map(Var::from_tensor).collect::<Result<Vec<_>, _>>()?;
-        let shared = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-        let parameters = initial.parameters().with_tensors(shared)?;
-        let model = Vdvae::from_parameters(network, parameters, device)?
+        let (model, variables) = Vdvae::new(network, weights, device)?.with_variables()?;
+        let model = model
             .with_precision(config.precision)?
             .with_recompute(config.recompute)
             .with_exact(config.exact);
@@ -133,8 +77,6 @@ impl Trainer {
             config: config.clone(),
             model,
             optimizer: Optimizer::new(config, &variables)?,
-            steps: 0,
-            queued: VecDeque::new(),
             made: Vec::new(),
             host_noise: false,
             shards: device.is_cpu().then(Shards::new).transpose()?,
@@ -142,9 +84,8 @@ impl Trainer {
     }
 
     /// A run as it was, from its parts.
-    pub(crate) fn restore(mut self, memory: Memory, steps: u64) -> Result<Self> {
+    pub(crate) fn restore(mut self, memory: OptimizerMemory) -> Result<Self> {
         self.optimizer.restore(memory)?;
-        self.steps = steps;
         Ok(self)
     }
 
@@ -156,7 +97,7 @@ impl Trainer {
 
     /// Steps made or queued so far, skipped ones included.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.optimizer.steps()
     }
 
     /// Updates made so far: steps that were not skipped, of those that were
@@ -176,13 +117,14 @@ impl Trainer {
     }
 
     /// Everything that a checkpoint holds beside the weights; waits for the steps that are queued.
-    pub(crate) fn memory(&self) -> Result<(Memory, Progress)> {
-        let memory = self.optimizer.memory()?;
-        let (updates, norms) = (memory.updates, memory.norms.clone());
-        Ok((memory, Progress { step: self.steps, updates, norms }))
+    pub(crate) fn memory(&self) -> Result<OptimizerMemory> {
+        self.optimizer.memory()
     }
 
     /// A network with the moving average of the weights: the one to evaluate and to share.
+    ///
+    /// # Errors
+    /// Where the device's memory does not suffice.
     pub fn ema_model(&self) -> Result<Vdvae> {
         let parameters = self.model.parameters().with_tensors(self.optimizer.ema()?)?;
         let model = Vdvae::from_parameters(self.model.config(), parameters, self.model.device())?;
@@ -194,6 +136,10 @@ impl Trainer {
     ///
     /// # Shapes
     /// - `images`: (N, H, W, 3) u8
+    ///
+    /// # Errors
+    /// [`Error::Model`] for pictures that are none of the network's, [`Error::Candle`] where the device's
+    /// memory does not suffice.
     pub fn step(&mut self, images: &Tensor) -> Result<StepStats> {
         self.enqueue(images)?;
         self.wait()?;
@@ -204,10 +150,13 @@ impl Trainer {
     ///
     /// # Shapes
     /// - `images`: (N, H, W, 3) u8
+    ///
+    /// # Errors
+    /// As [`Self::step`]; a GPU may tell of its own later.
     pub fn enqueue(&mut self, images: &Tensor) -> Result<()> {
         let (config, n) = (&self.config, images.dim(0)?);
         // The noise of a picture follows from its place in the row of all pictures seen.
-        let (seed, first) = (config.seed, self.steps * config.batch_size as u64);
+        let (seed, first) = (config.seed, self.steps() * config.batch_size as u64);
         let (model, host_noise) = (&self.model, self.host_noise);
         let noise = |first| match host_noise {
             true => Noise::SeededOnHost { seed, first },
@@ -244,6 +193,9 @@ impl Trainer {
     }
 
     /// What the steps since the last call did, in order; waits for those that are queued.
+    ///
+    /// # Errors
+    /// Those of the GPU, late ones of the steps themselves among them.
     pub fn collect(&mut self) -> Result<Vec<StepStats>> {
         self.wait()?;
         Ok(std::mem::take(&mut self.made))
@@ -251,37 +203,12 @@ impl Trainer {
 
     /// The second half of a step, from a gradient to an update.
     fn update(&mut self, terms: &[ElboTerms]) -> Result<()> {
-        let learning_rate = self.config.learning_rate_at(self.steps);
-        self.optimizer.step(terms, learning_rate)?;
-        self.queued.push_back(learning_rate);
-        self.steps += 1;
-        Ok(())
+        self.optimizer.step(terms, self.config.learning_rate_at(self.steps()))
     }
 
     fn wait(&mut self) -> Result<()> {
-        for outcome in self.optimizer.collect()? {
-            let step = self.steps + 1 - self.queued.len() as u64;
-            let learning_rate = self.queued.pop_front().expect("one for each step");
-            self.made.push(StepStats::new(step, learning_rate, outcome));
-        }
+        self.made.extend(self.optimizer.collect()?);
         Ok(())
-    }
-}
-
-impl StepStats {
-    fn new(step: u64, learning_rate: f64, outcome: Outcome) -> Self {
-        let Outcome { distortion, rate, grad_norm, skip_threshold, skipped } = outcome;
-        let nats_per_dim = distortion + rate;
-        Self {
-            step,
-            nats_per_dim,
-            distortion,
-            rate,
-            grad_norm,
-            skip_threshold,
-            skipped,
-            learning_rate,
-        }
     }
 }
 
@@ -306,23 +233,6 @@ pub(crate) fn check_device(config: &TrainConfig, device: &Device) -> Result<()> 
         return Err(Error::Device { found: format!("{:?}", device.location()) });
     }
     Ok(config.precision.check(device)?)
-}
-
-impl Likelihood {
-    /// The mean over all pictures of one or more batches.
-    pub(crate) fn of(batches: &[ElboTerms]) -> Result<Self> {
-        let mean = |term: fn(&ElboTerms) -> &Tensor| {
-            let (mut sum, mut count) = (0.0, 0);
-            for terms in batches {
-                let values = term(terms).to_vec1::<f32>()?;
-                sum += values.iter().map(|&value| f64::from(value)).sum::<f64>();
-                count += values.len();
-            }
-            Ok::<_, Error>(sum / count as f64)
-        };
-        let (distortion, rate) = (mean(|terms| &terms.distortion)?, mean(|terms| &terms.rate)?);
-        Ok(Self { nats_per_dim: distortion + rate, distortion, rate })
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use image::RgbImage;
 use ndarray::Array2;
 use serde_json::json;
 use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, read_picture};
-use vdvae_features::{Extraction, Source};
+use vdvae_features::{Extraction, FeatureSource};
 use vdvae_probes::{Prediction, SavedProbe};
 use vdvae_report::{predictions_csv, predictions_table};
 
@@ -73,9 +73,12 @@ fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Arra
         on_bad_image: OnBadImage::Fail,
         batch_size: args.batch_size as usize,
     };
-    let source =
-        Source::Latents { model: &loaded.model, spec: features.spec(), layers: features.layers };
-    let table = extraction.run(&[source], |_| ())?.tables.remove(0);
+    let source = FeatureSource::Latents {
+        model: &loaded.model,
+        spec: features.spec(),
+        layers: features.layers,
+    };
+    let table = extraction.table(source)?;
     if table.features.ncols() != probe.columns() {
         let (columns, found) = (probe.columns(), table.features.ncols());
         bail!("{}: expected {columns} columns, found {found}", args.probe.display());

@@ -9,7 +9,8 @@ use vdvae_features::read_layers;
 use vdvae_io::write_png;
 use vdvae_model::Vdvae;
 
-use crate::common::{Common, check_temperature};
+use super::args::temperature;
+use crate::common::Common;
 use crate::exit::usage;
 use crate::model::ModelArgs;
 use crate::output::{cannot_write, check_writable, print, progress};
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     out: PathBuf,
     /// Factor on the prior's standard deviation in layers that are not given
     /// [example: --temperature 0]
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature)]
     temperature: f64,
     /// Pictures at once [example: --batch-size 16]
     #[arg(long, default_value_t = 16, value_name = "N",
@@ -36,7 +37,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    check_temperature(args.temperature)?;
     let loaded = args.model.load(common)?;
     let layers = read_layers(&args.latents, loaded.model.config())?;
     let n = layers.first().map_or(0, |l| l.dims()[0]);

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vdvae_datasets::{Dataset, Labels, Preparation, Split, load_batch};
+use vdvae_datasets::{Batch, Dataset, Labels, Split, read_ahead};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
 };
 
+use super::args::{SplitArgs, ahead};
 use crate::common::{Common, SamplesArg};
-use crate::data::DataArgs;
 use crate::exit::usage;
 use crate::model::{LoadedModel, ModelArgs};
 use crate::output::{check_writable, print, progress, report_skipped};
@@ -21,26 +21,20 @@ use crate::output::{check_writable, print, progress, report_skipped};
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Data set, with its folder after a colon [example: --data folder:pictures]
-    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
-    data: String,
     #[command(flatten)]
-    source: DataArgs,
-    /// Split to read [example: --split train]
-    #[arg(long, default_value = "test", value_name = "train|valid|test")]
-    split: String,
+    pictures: SplitArgs,
     /// Layers: all, of one resolution, one, or the first from the top
     /// [example: --layers 32x32]
     #[arg(long, alias = "layer", default_value = "all", value_name = "all|RxR|N|first:N")]
-    layers: String,
+    layers: LayerSelection,
     /// What is read from each layer [example: --statistic log-std]
     #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
-    statistic: String,
+    statistic: Statistic,
     #[command(flatten)]
     samples: SamplesArg,
     /// How a layer's grid becomes columns [example: --pool grid:4]
     #[arg(long, default_value = "none", value_name = "none|mean|grid:K")]
-    pool: String,
+    pool: Pooling,
     /// File to write: .npz and .safetensors hold one array a layer, .npy one matrix; OUT.json
     /// beside it says what they hold. A run that was stopped continues
     /// [example: --out latents.npz]
@@ -50,10 +44,6 @@ pub(crate) struct Args {
     /// [example: --shard 0/16]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Pictures at once [example: --batch-size 16]
-    #[arg(long, default_value_t = 32, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: u32,
 }
 
 /// Part `index` of `count` equal parts.
@@ -98,21 +88,21 @@ struct Request<'a> {
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    let split: Split = args.split.parse().map_err(usage)?;
-    let statistic: Statistic = args.statistic.parse().map_err(usage)?;
-    let pooling: Pooling = args.pool.parse().map_err(usage)?;
-    let layers: LayerSelection = args.layers.parse().map_err(usage)?;
-    let on_bad = args.source.on_bad_image;
     FileFormat::of(&args.out).map_err(usage)?;
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;
     let loaded = args.model.load(common)?;
-    let samples = args.samples.samples as usize;
-    let spec = FeatureSpec { statistic, pooling, seed: common.seed, samples };
+    let (layers, split) = (args.layers, args.pictures.split);
+    let spec = FeatureSpec {
+        statistic: args.statistic,
+        pooling: args.pool,
+        seed: common.seed,
+        samples: args.samples.samples as usize,
+    };
     spec.validate().map_err(usage)?;
-    let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
-    let dataset = args.source.open(&args.data, &[split])?;
-    dataset.require(&[split])?;
+    let config = loaded.model.config();
+    let parts = selection_parts(config, &spec, layers).map_err(usage)?;
+    let dataset = args.pictures.open()?;
     let total = dataset.len(split);
     let edge = |i: usize, count: usize| total * i / count;
     let range = args.shard.map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count));
@@ -121,29 +111,32 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let identity = request.identity().to_string();
 
     let mut writer = FeatureWriter::open(&out, request.parts.clone(), &identity)?;
-    let size = loaded.model.config().image_size;
-    let preparation = Preparation::new(size);
     let bar = progress(request.range.len() as u64, "extracting");
-    let first = request.range.start + writer.consumed();
-    for start in (first..request.range.end).step_by(args.batch_size as usize) {
-        let end = request.range.end.min(start + args.batch_size as usize);
-        let indices: Vec<usize> = (start..end).collect();
-        let batch = load_batch(request.dataset, split, &indices, &preparation, on_bad)?;
-        report_skipped(&batch.skipped);
-        let features = if batch.is_empty() {
-            request.parts.iter().map(|_| vdvae_features::LayerFeatures::default()).collect()
-        } else {
-            extract_pictures(&loaded.model, &batch.pixels, &batch.indices, &spec, layers)?
-        };
-        writer.append(indices.len(), &batch.indices, &features)?;
-        bar.set_position((end - request.range.start) as u64);
-    }
+    bar.set_position(writer.consumed() as u64);
+    let left = request.range.start + writer.consumed()..request.range.end;
+    let device = loaded.model.device();
+    let batch_size = args.pictures.batch_size();
+    let at_once = if device.is_cpu() { rayon::current_num_threads() } else { 1 };
+    let batches = args.pictures.batches(&*dataset, config.image_size).range(left);
+    let batches = batches.size(batch_size * at_once);
+    read_ahead(ahead(device), batches, |batches| {
+        for batch in batches {
+            let batch = batch?;
+            report_skipped(&batch.skipped);
+            let Batch { pixels, indices, .. } = &batch;
+            let features =
+                extract_pictures(&loaded.model, pixels, indices, &spec, layers, batch_size)?;
+            writer.append(batch.asked(), indices, &features)?;
+            bar.inc(batch.asked() as u64);
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
     bar.finish_and_clear();
     let rows = writer.rows();
     // A shard beyond the last picture is empty, and an empty file is what its job is to leave.
     if rows == 0 && !request.range.is_empty() {
         writer.discard()?;
-        anyhow::bail!("{}: no picture of split `{split}` could be read", dataset.name());
+        return Err(args.pictures.none_read(&*dataset));
     }
     writer.finish(&identity, |kept| request.manifest(kept))?;
     let columns: usize = request.parts.iter().map(|p| p.shape.iter().product::<usize>()).sum();

@@ -1,5 +1,6 @@
 //! The verbs of `vdvae`, one file each.
 
+mod args;
 mod convert;
 mod decode;
 mod eval;

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use vdvae_datasets::{Preparation, Split, load_batch};
+use vdvae_datasets::{Batches, Preparation, Split};
 use vdvae_features::LayerSelection;
 use vdvae_io::Grid;
 use vdvae_model::{Images, Vdvae};
 
-use crate::common::{Common, check_temperature};
+use super::args::{ZoomArg, temperature};
+use crate::common::Common;
 use crate::data::DataArgs;
 use crate::exit::usage;
 use crate::model::ModelArgs;
@@ -33,20 +34,17 @@ pub(crate) struct Args {
     num: u32,
     /// Factor on the prior's standard deviation in the layers that are not given
     /// [example: --temperature 0]
-    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    #[arg(long, default_value_t = 0.0, value_name = "T", value_parser = temperature)]
     temperature: f64,
     /// PNG to write: a row a picture; the original, then one column for "latents down to r×r"
     /// [example: --out grid.png]
     #[arg(long, default_value = "reconstructions.png", value_name = "FILE")]
     out: PathBuf,
-    /// Side of a pixel in the PNG [example: --zoom 2]
-    #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=64))]
-    zoom: u32,
+    #[command(flatten)]
+    zoom: ZoomArg,
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    check_temperature(args.temperature)?;
     check_writable(&args.out)?;
     let loaded = args.model.load(common)?;
     let model = &loaded.model;
@@ -65,7 +63,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
         let decoded = model.decode(n, &means[..down_to], args.temperature, common.seed)?;
         place_column(&mut grid, &decoded, column + 1, resolutions.len() + 1)?;
     }
-    grid.save(&args.out, args.zoom).with_context(|| cannot_write(&args.out))?;
+    grid.save(&args.out, args.zoom.zoom).with_context(|| cannot_write(&args.out))?;
     let columns: Vec<String> =
         resolutions.iter().map(|&r| LayerSelection::Resolution(r).to_string()).collect();
     print(&format!("{}: original, {}", args.out.display(), columns.join(", ")))
@@ -92,14 +90,12 @@ fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
     let on_bad = args.source.on_bad_image;
     let dataset = args.source.open(&args.data, &[Split::Test])?;
     dataset.require(&[Split::Test])?;
-    let total = dataset.len(Split::Test);
-    let count = total.min(args.num as usize);
-    // Neighbours are often one person.
-    let indices: Vec<usize> = (0..count).map(|i| i * total / count).collect();
-    let preparation = Preparation::new(size);
-    let batch = load_batch(dataset.as_ref(), Split::Test, &indices, &preparation, on_bad)?;
+    let num = args.num as usize;
+    let batches = Batches::new(&*dataset, Split::Test, Preparation::new(size));
+    let mut batches = batches.on_bad_image(on_bad).evenly_spaced(num).size(num);
+    let batch = batches.next().expect("the split was checked to hold a picture")?;
     if batch.is_empty() {
         return Err(usage(format!("{}: no picture could be read", dataset.name())));
     }
-    Ok(Tensor::from_slice(&batch.pixels, (batch.len(), size, size, 3), model.device())?)
+    Ok(model.pixels(batch.pixels)?)
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use vdvae_io::Grid;
 
-use crate::common::{Common, check_temperature};
+use super::args::{ZoomArg, temperature};
+use crate::common::Common;
 use crate::model::ModelArgs;
 use crate::output::{cannot_write, check_writable, print};
 
@@ -18,19 +19,16 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     num: u32,
     /// Factor on the prior's standard deviation [example: --temperature 0.8]
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature)]
     temperature: f64,
     /// PNG to write, pictures in a square grid [example: --out grid.png]
     #[arg(long, default_value = "samples.png", value_name = "FILE")]
     out: PathBuf,
-    /// Side of a pixel in the PNG [example: --zoom 2]
-    #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=64))]
-    zoom: u32,
+    #[command(flatten)]
+    zoom: ZoomArg,
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    check_temperature(args.temperature)?;
     check_writable(&args.out)?;
     let loaded = args.model.load(common)?;
     let n = args.num as usize;
@@ -39,6 +37,6 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let size = loaded.model.config().image_size;
     let mut grid = Grid::new([columns, n.div_ceil(columns)], [size; 2], 1, 1);
     grid.place(0, &pictures.flatten_all()?.to_vec1()?);
-    grid.save(&args.out, args.zoom).with_context(|| cannot_write(&args.out))?;
+    grid.save(&args.out, args.zoom.zoom).with_context(|| cannot_write(&args.out))?;
     print(&args.out.display().to_string())
 }

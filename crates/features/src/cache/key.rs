@@ -7,7 +7,7 @@ use vdvae_io::{hex, sha256};
 use vdvae_model::Vdvae;
 
 use super::entry::Encoding;
-use crate::extract::{Extraction, Source, selection_parts};
+use crate::extract::{Extraction, FeatureSource, selection_parts};
 use crate::{Part, Result, Statistic};
 
 /// Raise it when the same network and pictures give other features than before.
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 
 /// A source whose network has been hashed.
 pub(super) struct KeyedSource<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: FeatureSource<'a>,
     /// What a reader would call its model.
     pub(super) name: String,
     /// Of the network, null for pixels.
@@ -25,10 +25,10 @@ pub(super) struct KeyedSource<'a> {
 }
 
 impl<'a> KeyedSource<'a> {
-    pub(super) fn new(name: &str, source: Source<'a>) -> Result<Self> {
+    pub(super) fn new(name: &str, source: FeatureSource<'a>) -> Result<Self> {
         let (model, precision) = match &source {
-            Source::Pixels => (Value::Null, Value::Null),
-            Source::Latents { model, .. } => {
+            FeatureSource::Pixels => (Value::Null, Value::Null),
+            FeatureSource::Latents { model, .. } => {
                 let device = match model.device() {
                     Device::Cpu => "cpu",
                     Device::Cuda(_) => "cuda",
@@ -52,8 +52,8 @@ impl<'a> KeyedSource<'a> {
     pub(super) fn identity(&self, extraction: &Extraction<'_>) -> Value {
         let Extraction { dataset, split, preparation, .. } = extraction;
         let spec = match &self.source {
-            Source::Pixels => Value::Null,
-            Source::Latents { spec, .. } => {
+            FeatureSource::Pixels => Value::Null,
+            FeatureSource::Latents { spec, .. } => {
                 // The seed of what is not random changes nothing.
                 let sampled = spec.statistic == Statistic::Z;
                 json!({
@@ -80,11 +80,11 @@ impl<'a> KeyedSource<'a> {
     /// The arrays that are asked for.
     pub(super) fn parts(&self, extraction: &Extraction<'_>) -> Result<Vec<Part>> {
         match &self.source {
-            Source::Pixels => {
+            FeatureSource::Pixels => {
                 let numbers = extraction.preparation.size.pow(2) * 3;
                 Ok(vec![Part { name: "pixels".to_owned(), shape: vec![numbers] }])
             }
-            Source::Latents { model, spec, layers } => {
+            FeatureSource::Latents { model, spec, layers } => {
                 selection_parts(model.config(), spec, *layers)
             }
         }
@@ -92,8 +92,8 @@ impl<'a> KeyedSource<'a> {
 
     pub(super) fn encoding(&self) -> Encoding {
         match self.source {
-            Source::Pixels => Encoding::Byte,
-            Source::Latents { .. } => Encoding::Float,
+            FeatureSource::Pixels => Encoding::Byte,
+            FeatureSource::Latents { .. } => Encoding::Float,
         }
     }
 }

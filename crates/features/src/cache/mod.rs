@@ -29,7 +29,7 @@ use serde_json::Value;
 use vdvae_datasets::Dataset;
 use vdvae_datasets::OnBadImage;
 
-use crate::extract::{Extracted, Extraction, Source};
+use crate::extract::{Extracted, Extraction, FeatureSource};
 use crate::{Error, FeatureTable, Result};
 use entry::{Entry, Rows};
 use key::KeyedSource;
@@ -71,7 +71,10 @@ impl FeatureCache {
     ///
     /// # Errors
     /// Where a network's parameters cannot be read from its device.
-    pub fn sources<'a>(&'a self, sources: &[(&str, Source<'a>)]) -> Result<CachedSources<'a>> {
+    pub fn sources<'a>(
+        &'a self,
+        sources: &[(&str, FeatureSource<'a>)],
+    ) -> Result<CachedSources<'a>> {
         let keyed = sources.iter().map(|(name, source)| KeyedSource::new(name, *source));
         Ok(CachedSources { cache: self, sources: keyed.collect::<Result<_>>()? })
     }
@@ -149,7 +152,7 @@ impl CachedSources<'_> {
             stored.fill_with(|| None);
         }
         let rows = stored.iter().flatten().next().map(|stored| stored.indices.clone());
-        let missing: Vec<Source<'_>> = self
+        let missing: Vec<FeatureSource<'_>> = self
             .sources
             .iter()
             .zip(&*stored)
@@ -163,7 +166,7 @@ impl CachedSources<'_> {
             return Ok(fresh);
         }
         stored.fill_with(|| None);
-        let all: Vec<Source<'_>> = self.sources.iter().map(|source| source.source).collect();
+        let all: Vec<FeatureSource<'_>> = self.sources.iter().map(|source| source.source).collect();
         extraction.run(&all, |_| ())
     }
 }
@@ -305,7 +308,7 @@ fn stored(
     let values = entry.read_parts(&parts, source.encoding())?;
     let columns =
         crate::source_columns(&source.source, extraction.preparation.size).map_err(text)?;
-    let table = extraction.table(&indices, columns, values).map_err(text)?;
+    let table = extraction.assemble(&indices, columns, values).map_err(text)?;
     Ok(Some(Stored { table, indices, skipped: entry.skipped }))
 }
 

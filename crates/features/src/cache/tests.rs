@@ -29,12 +29,16 @@ fn extraction(dataset: &dyn Dataset) -> Extraction<'_> {
     }
 }
 
-fn latents(model: &Vdvae, layers: LayerSelection) -> Source<'_> {
-    Source::Latents { model, spec: FeatureSpec::default(), layers }
+fn latents(model: &Vdvae, layers: LayerSelection) -> FeatureSource<'_> {
+    FeatureSource::Latents { model, spec: FeatureSpec::default(), layers }
 }
 
 /// Reads the sources through the cache: the tables, and how many came from it. No warnings.
-fn read(cache: &FeatureCache, sources: &[Source<'_>], at: &Extraction<'_>) -> (Extracted, usize) {
+fn read(
+    cache: &FeatureCache,
+    sources: &[FeatureSource<'_>],
+    at: &Extraction<'_>,
+) -> (Extracted, usize) {
     let (extracted, used) = read_with_warnings(cache, sources, at);
     assert_eq!(used.warnings, [""; 0]);
     (extracted, used.reused)
@@ -42,7 +46,7 @@ fn read(cache: &FeatureCache, sources: &[Source<'_>], at: &Extraction<'_>) -> (E
 
 fn read_with_warnings(
     cache: &FeatureCache,
-    sources: &[Source<'_>],
+    sources: &[FeatureSource<'_>],
     at: &Extraction<'_>,
 ) -> (Extracted, CacheUse) {
     let named: Vec<_> = sources.iter().map(|source| ("a model", *source)).collect();
@@ -74,7 +78,7 @@ fn what_is_read_back_is_what_was_extracted() {
     let sources = [
         latents(&model, LayerSelection::All),
         latents(&random, LayerSelection::All),
-        Source::Pixels,
+        FeatureSource::Pixels,
     ];
     let extraction = extraction(&faces);
     let direct = extraction.run(&sources, |_| ()).unwrap();
@@ -95,7 +99,7 @@ fn what_is_read_back_is_what_was_extracted() {
     assert_ne!(again.tables[0].features, again.tables[1].features);
     // One source more: only it is computed.
     let state = FeatureSpec { statistic: Statistic::State, ..FeatureSpec::default() };
-    let state = Source::Latents { model: &model, spec: state, layers: LayerSelection::All };
+    let state = FeatureSource::Latents { model: &model, spec: state, layers: LayerSelection::All };
     let (more, reused) = read(&cache, &[sources[2], state, sources[0]], &extraction);
     assert_eq!(reused, 2);
     assert_same(&more.tables[0], &direct.tables[2]);
@@ -129,7 +133,7 @@ fn an_entry_of_all_layers_serves_some_of_them() {
     }
     // Activations have no layers, but resolutions.
     let spec = FeatureSpec { statistic: Statistic::Activation, ..FeatureSpec::default() };
-    let activations = |layers| [Source::Latents { model: &model, spec, layers }];
+    let activations = |layers| [FeatureSource::Latents { model: &model, spec, layers }];
     assert_eq!(read(&cache, &activations(LayerSelection::All), &extraction).1, 0);
     assert_eq!(read(&cache, &activations(LayerSelection::Resolution(4)), &extraction).1, 1);
 }
@@ -141,9 +145,10 @@ fn every_part_of_the_key_counts() {
     let (model, other_weights, faces) = (network(0), network(1), faces());
     let base = extraction(&faces);
     let spec = FeatureSpec { statistic: Statistic::Z, ..FeatureSpec::default() };
-    let source = |model, spec| Source::Latents { model, spec, layers: LayerSelection::Layer(1) };
+    let source =
+        |model, spec| FeatureSource::Latents { model, spec, layers: LayerSelection::Layer(1) };
     let mut seen = HashSet::new();
-    let mut check = |what: &str, source: Source<'_>, at: &Extraction<'_>| {
+    let mut check = |what: &str, source: FeatureSource<'_>, at: &Extraction<'_>| {
         let keyed = KeyedSource::new("a", source).unwrap();
         assert!(seen.insert(key::stem(&keyed.identity(at))), "{what}");
     };
@@ -161,7 +166,7 @@ fn every_part_of_the_key_counts() {
     check("pooling", source(&model, FeatureSpec { pooling, ..spec }), &base);
     let statistic = Statistic::Mean;
     check("statistic", source(&model, FeatureSpec { statistic, ..spec }), &base);
-    check("pixels", Source::Pixels, &base);
+    check("pixels", FeatureSource::Pixels, &base);
     let other_data = ToyFaces::with_people(1, [1, 1, 1]);
     check("data", source(&model, spec), &extraction(&other_data));
     check("split", source(&model, spec), &Extraction { split: Split::Test, ..extraction(&faces) });
@@ -171,7 +176,7 @@ fn every_part_of_the_key_counts() {
         check(what, source(&model, spec), &Extraction { preparation, ..extraction(&faces) });
     }
     let size = Preparation::new(8);
-    check("size", Source::Pixels, &Extraction { preparation: size, ..extraction(&faces) });
+    check("size", FeatureSource::Pixels, &Extraction { preparation: size, ..extraction(&faces) });
 
     // What changes nothing finds what is there.
     let mean = FeatureSpec::default();
@@ -250,7 +255,7 @@ fn threads_that_share_a_folder_do_not_disturb_each_other() {
             scope.spawn(move || {
                 for round in 0..4 {
                     let selection = selections[(thread + round) % 3];
-                    let sources = [latents(model, selection), Source::Pixels];
+                    let sources = [latents(model, selection), FeatureSource::Pixels];
                     let tables = read(&cache, &sources, &extraction(faces)).0.tables;
                     let layers = selection.layers(model.config()).unwrap();
                     let kept = whole.tables[0].select_columns(|column| {
@@ -325,8 +330,10 @@ fn pictures_that_were_left_out_are_told_again_and_never_served_where_they_must_n
     let open = || Folder::open(folder.path(), 0).unwrap();
     let (data, model) = (open(), network(0));
     let spec = FeatureSpec { statistic: Statistic::Z, ..FeatureSpec::default() };
-    let sources =
-        [Source::Latents { model: &model, spec, layers: LayerSelection::All }, Source::Pixels];
+    let sources = [
+        FeatureSource::Latents { model: &model, spec, layers: LayerSelection::All },
+        FeatureSource::Pixels,
+    ];
     let skip = Extraction { on_bad_image: OnBadImage::Skip, ..extraction(&data) };
     let first = read(&cache, &sources, &skip).0;
     assert_eq!(first.skipped[0].0, "train/1.png");
@@ -349,7 +356,7 @@ fn entries_are_listed_and_cleared() {
     let (_folder, cache) = cache();
     let (model, faces) = (network(0), faces());
     let (sources, extraction) =
-        ([latents(&model, LayerSelection::First(2)), Source::Pixels], extraction(&faces));
+        ([latents(&model, LayerSelection::First(2)), FeatureSource::Pixels], extraction(&faces));
     read(&cache, &sources, &extraction);
     fs::write(cache.folder().join("mine.safetensors"), "").unwrap();
     let listed = cache.entries().unwrap();

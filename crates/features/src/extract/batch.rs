@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 use vdvae_model::{Activations, LatentMode, LayerShape, LayerView, Vdvae};
 
 use super::{LayerFeatures, parts};
@@ -114,7 +115,10 @@ impl Pending {
 }
 
 /// Features of prepared pictures that need not follow one another: `indices` are their numbers in
-/// the split, which sampled latents depend on. One part a layer, top first.
+/// the split, which sampled latents depend on. One part a layer, top first, also of no pictures.
+///
+/// At most `batch_size` pass through the network together. On the CPU each thread takes a batch of
+/// its own: small networks have too little work in one.
 ///
 /// # Errors
 /// Those of [`extract_batch`].
@@ -127,22 +131,28 @@ pub fn extract_pictures(
     indices: &[usize],
     spec: &FeatureSpec,
     selection: LayerSelection,
+    batch_size: usize,
 ) -> Result<Vec<LayerFeatures>> {
-    let size = model.config().image_size;
-    let image = size * size * 3;
+    let image = model.dimensions();
     assert_eq!(pixels.len(), indices.len() * image, "bytes of {} pictures", indices.len());
-    let mut whole: Vec<LayerFeatures> = Vec::new();
-    for run in runs(indices, usize::MAX) {
-        let shape = (run.len(), size, size, 3);
+    let extract = |run: Range<usize>| {
         let first = indices[run.start] as u64;
-        let bytes = &pixels[run.start * image..run.end * image];
-        let batch = Tensor::from_slice(bytes, shape, model.device())?;
-        let parts = extract_batch(model, &batch, spec, selection, first)?;
-        if whole.is_empty() {
-            whole = parts;
-        } else {
-            whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.values.extend(part.values));
-        }
+        let batch = model.pixels(pixels[run.start * image..run.end * image].to_vec())?;
+        extract_batch(model, &batch, spec, selection, first)
+    };
+    let runs = runs(indices, batch_size);
+    let done: Vec<Vec<LayerFeatures>> = match model.device().is_cpu() {
+        true => runs.into_par_iter().map(extract).collect::<Result<_>>()?,
+        false => runs.into_iter().map(extract).collect::<Result<_>>()?,
+    };
+    let part = |(layer, resolution, channels): (Option<usize>, usize, usize)| {
+        let columns = channels * spec.pooling.side(resolution).pow(2);
+        LayerFeatures { layer, resolution, columns, values: Vec::new() }
+    };
+    let mut whole: Vec<LayerFeatures> =
+        parts(model.config(), spec, selection)?.into_iter().map(part).collect();
+    for parts in done {
+        whole.iter_mut().zip(parts).for_each(|(whole, part)| whole.values.extend(part.values));
     }
     Ok(whole)
 }

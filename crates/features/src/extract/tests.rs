@@ -1,9 +1,10 @@
 use std::ops::ControlFlow;
 
 use candle_core::{Device, Tensor};
-use vdvae_datasets::ToyFaces;
+use vdvae_datasets::{ToyFaces, load_batch};
 use vdvae_model::{LatentMode, Preset, Weights};
 
+use super::batch::runs;
 use super::*;
 
 const STATISTICS: [Statistic; 5] =
@@ -14,16 +15,10 @@ fn network() -> Vdvae {
     Vdvae::new(&config, &Weights::initialise(&config, 0), &Device::Cpu).unwrap()
 }
 
-fn table(source: Source<'_>, batch_size: usize) -> FeatureTable {
+fn table(source: FeatureSource<'_>, batch_size: usize) -> FeatureTable {
     let faces = ToyFaces::with_people(0, [1, 1, 1]);
-    let extraction = Extraction {
-        dataset: &faces,
-        split: Split::Valid,
-        preparation: Preparation::new(16),
-        on_bad_image: OnBadImage::Fail,
-        batch_size,
-    };
-    extraction.run(&[source], |_| ()).unwrap().tables.remove(0)
+    let extraction = Extraction::new(&faces, Split::Valid, Preparation::new(16));
+    Extraction { batch_size, ..extraction }.table(source).unwrap()
 }
 
 /// Grids (N, r, r, C) of every layer, or of every resolution, straight from the network.
@@ -81,7 +76,8 @@ fn every_statistic_at_every_pooling_is_what_the_network_says() {
         let grids = grids(&model, &spec);
         for pooling in [Pooling::None, Pooling::MEAN, Pooling::Grid(3), Pooling::Grid(4)] {
             let spec = FeatureSpec { pooling, ..spec };
-            let source = Source::Latents { model: &model, spec, layers: LayerSelection::All };
+            let source =
+                FeatureSource::Latents { model: &model, spec, layers: LayerSelection::All };
             let table = table(source, 6);
             let mut column = 0;
             for grids in &grids {
@@ -113,7 +109,7 @@ fn features_are_the_same_in_any_batch_on_any_number_of_threads() {
     for statistic in STATISTICS {
         let samples = if statistic == Statistic::Z { 3 } else { 1 };
         let spec = FeatureSpec { statistic, samples, seed: 7, ..FeatureSpec::default() };
-        let source = Source::Latents { model: &model, spec, layers: LayerSelection::All };
+        let source = FeatureSource::Latents { model: &model, spec, layers: LayerSelection::All };
         let expected = table(source, 20).features;
         for (batch_size, threads) in [(1, 1), (3, 2), (7, 4), (64, 1)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -130,7 +126,8 @@ fn several_samples_are_averaged() {
     let spec = FeatureSpec { statistic: Statistic::Z, seed: 7, ..FeatureSpec::default() };
     let of = |seed, samples| {
         let spec = FeatureSpec { seed, samples, ..spec };
-        let source = Source::Latents { model: &model, spec, layers: LayerSelection::First(4) };
+        let source =
+            FeatureSource::Latents { model: &model, spec, layers: LayerSelection::First(4) };
         table(source, 8).features
     };
     let singles: Vec<_> = (0..4).map(|s| of(spec.sample_seed(s), 1)).collect();
@@ -151,7 +148,7 @@ fn several_samples_are_averaged() {
 fn samples_of_what_is_not_sampled_are_refused() {
     let (model, pixels) = (network(), vec![0u8; 16 * 16 * 3]);
     let spec = FeatureSpec { samples: 2, ..FeatureSpec::default() };
-    let outcome = extract_pictures(&model, &pixels, &[0], &spec, LayerSelection::All);
+    let outcome = extract_pictures(&model, &pixels, &[0], &spec, LayerSelection::All, 1);
     assert!(outcome.unwrap_err().to_string().starts_with("samples: expected 1 "));
 }
 
@@ -162,9 +159,9 @@ fn pictures_need_not_follow_one_another() {
     let spec = FeatureSpec { statistic: Statistic::Z, ..FeatureSpec::default() };
     let layers = LayerSelection::First(5);
     let pixels: Vec<u8> = (0..5 * 768u32).map(|i| (i * 7 % 251) as u8).collect();
-    let whole = extract_pictures(&model, &pixels, &[3, 4, 5, 6, 7], &spec, layers).unwrap();
+    let whole = extract_pictures(&model, &pixels, &[3, 4, 5, 6, 7], &spec, layers, 2).unwrap();
     let kept: Vec<u8> = [0, 1, 3].iter().flat_map(|&i| pixels[i * 768..][..768].to_vec()).collect();
-    let some = extract_pictures(&model, &kept, &[3, 4, 6], &spec, layers).unwrap();
+    let some = extract_pictures(&model, &kept, &[3, 4, 6], &spec, layers, 8).unwrap();
     for (whole, some) in whole.iter().zip(&some) {
         let rows = |part: &LayerFeatures, rows: &[usize]| -> Vec<f32> {
             rows.iter()
@@ -179,18 +176,13 @@ fn pictures_need_not_follow_one_another() {
 #[test]
 fn batches_decoded_ahead_are_the_same() {
     let faces = ToyFaces::with_people(0, [1, 1, 1]);
-    let extraction = Extraction {
-        dataset: &faces,
-        split: Split::Valid,
-        preparation: Preparation::new(8),
-        on_bad_image: OnBadImage::Fail,
-        batch_size: 3,
-    };
+    let extraction = Extraction::new(&faces, Split::Valid, Preparation::new(8));
+    let extraction = Extraction { batch_size: 3, ..extraction };
     let read = |on_gpu| {
         let (mut pixels, mut asked) = (Vec::new(), Vec::new());
-        let note = |n, batch: Batch| {
+        let note = |batch: Batch| {
+            asked.push(batch.asked());
             pixels.extend(batch.pixels);
-            asked.push(n);
             Ok(())
         };
         extraction.each_batch(on_gpu, note).unwrap();
@@ -201,7 +193,7 @@ fn batches_decoded_ahead_are_the_same() {
     assert_eq!(asked, [3, 3, 3, 3, 3, 3, 2]);
     // A caller that stops is not waited for.
     let mut calls = 0;
-    let stop = |_, _| {
+    let stop = |_| {
         calls += 1;
         Err(Error::TableShape { part: "rows", expected: 0, found: 0 })
     };

@@ -9,6 +9,7 @@ mod fault;
 mod initialise;
 mod objects;
 mod pickle;
+mod recognise;
 mod safetensors;
 mod torch;
 mod torch_legacy;
@@ -142,17 +143,19 @@ impl Checkpoint {
         Ok(Self { file: file.to_owned(), kind, weights, config, metadata, sha256 })
     }
 
-    /// The configuration to build the network from: the file's own, else the given one.
+    /// The configuration to build the network from: the file's own, else the given one, else that of
+    /// the preset whose parameters have the same names and shapes, as those of published files do.
     ///
     /// # Errors
-    /// [`Error::NoConfig`] when there is neither, [`Error::ConfigConflict`] when both are there and
-    /// differ, and whatever [`VdvaeConfig::validate`] finds wrong with the given one.
+    /// [`Error::NoConfig`] when there is none of the three, [`Error::ConfigConflict`] when the first
+    /// two are there and differ, and whatever [`VdvaeConfig::validate`] finds wrong with the given
+    /// one.
     pub fn resolve_config(&self, given: Option<&VdvaeConfig>) -> Result<VdvaeConfig> {
         given.map_or(Ok(()), VdvaeConfig::validate)?;
         match (&self.config, given) {
             (Some(own), Some(given)) => self.same_config(own, given).map(|()| own.clone()),
             (Some(config), None) | (None, Some(config)) => Ok(config.clone()),
-            (None, None) => Err(Error::NoConfig { file: self.file.clone() }),
+            (None, None) => Ok(recognise::recognise(self)?.config()),
         }
     }
 

@@ -123,6 +123,17 @@ impl Weights {
 
     /// As [`Self::check`]; `file` is named in the error.
     pub(crate) fn check_from(&self, config: &VdvaeConfig, file: &str) -> Result<()> {
+        let mut problems = self.problems(config);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let total = problems.len();
+        problems.truncate(MAX_LISTED_PROBLEMS);
+        Err(Error::WeightMismatch { file: file.to_owned(), problems, total })
+    }
+
+    /// Every way in which names and shapes differ from those of `config`, in order of name.
+    pub(super) fn problems(&self, config: &VdvaeConfig) -> Vec<WeightProblem> {
         let expected: BTreeMap<String, Vec<usize>> =
             config.parameters().into_iter().map(|spec| (spec.name, spec.shape)).collect();
         let mut problems = Vec::new();
@@ -142,13 +153,8 @@ impl Weights {
         }
         let missing = expected.into_iter().filter(|(name, _)| !self.arrays.contains_key(name));
         problems.extend(missing.map(|(name, expected)| WeightProblem::Missing { name, expected }));
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let total = problems.len();
         problems.sort_by(|a, b| a.name().cmp(b.name()));
-        problems.truncate(MAX_LISTED_PROBLEMS);
-        Err(Error::WeightMismatch { file: file.to_owned(), problems, total })
+        problems
     }
 
     /// SHA-256 over names, shapes and values, in lower-case hexadecimal.

@@ -38,5 +38,5 @@ mod weights;
 
 pub use gpu::{device, peak_memory};
 pub use noise::normal;
-pub use optimizer::{DeviceAdamW, DeviceMemory, DeviceOptimizer, DeviceSkip, DeviceStep};
+pub use optimizer::{DeviceAdamW, DeviceOptimizer};
 pub use upload::Uploader;

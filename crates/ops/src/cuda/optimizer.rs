@@ -1,6 +1,7 @@
 //! A step's second half on the GPU: norm, skip decision, AdamW and moving average, with no word
 //! from the host between the gradient and the next step.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr};
@@ -8,6 +9,7 @@ use candle_core::{Device, Result, Shape, Tensor};
 
 use super::gpu::{Gpu, SUM_THREADS, launch, slice_address};
 use super::memory::{Buffer, Kind, Operand};
+use crate::{OptimizerMemory, StepStats};
 
 /// The values of a run's optimizer that do not change from step to step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,57 +26,15 @@ pub struct DeviceAdamW {
     pub grad_clip: f64,
     /// Decay of the average of the weights.
     pub ema_rate: f64,
-    /// Which updates are left out.
-    pub skip: DeviceSkip,
+    /// The norm from which on updates are left out, where there is one.
+    pub skip_norm: Option<f64>,
+    /// Updates are left out whose norm is this many times the median of the remembered norms or more,
+    /// where there is no `skip_norm`.
+    pub skip_factor: Option<f64>,
+    /// Norms before the factor says anything.
+    pub skip_fewest: usize,
     /// Gradient norms that are remembered, finite ones.
     pub window: usize,
-}
-
-/// Which updates are left out, beside those that are not finite.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum DeviceSkip {
-    /// None.
-    None,
-    /// Those whose gradient norm is this or more.
-    Fixed(f64),
-    /// Those whose norm is `factor` times the median of the remembered norms or more, once there are
-    /// `fewest`.
-    Adaptive {
-        /// Times the median.
-        factor: f64,
-        /// Norms before the rule says anything.
-        fewest: usize,
-    },
-}
-
-/// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DeviceStep {
-    /// Mean negative log-likelihood, nats per dimension.
-    pub distortion: f64,
-    /// Mean KL, nats per dimension.
-    pub rate: f64,
-    /// Norm of the whole gradient before clipping.
-    pub grad_norm: f64,
-    /// The norm from which on updates were left out; infinite without a limit.
-    pub skip_threshold: f64,
-    /// Whether the update was left out.
-    pub skipped: bool,
-}
-
-/// Everything the optimizer remembers, on the host: for checkpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeviceMemory {
-    /// Moving average of the weights, one vector a parameter tensor.
-    pub ema: Vec<Vec<f32>>,
-    /// First moments.
-    pub first: Vec<Vec<f32>>,
-    /// Second moments.
-    pub second: Vec<Vec<f32>>,
-    /// Updates made so far.
-    pub updates: u64,
-    /// Finite gradient norms seen last, oldest first; at most [`DeviceAdamW::window`].
-    pub norms: Vec<f64>,
 }
 
 /// Numbers of a piece of a parameter tensor, which one block of the update's kernel works through.
@@ -102,16 +62,16 @@ unsafe impl DeviceRepr for Rule {}
 
 impl Rule {
     fn new(adamw: &DeviceAdamW) -> Self {
-        let (kind, value, fewest) = match adamw.skip {
-            DeviceSkip::None => (0, 0.0, 0),
-            DeviceSkip::Fixed(norm) => (1, norm, 0),
-            DeviceSkip::Adaptive { factor, fewest } => (2, factor, fewest),
+        let (kind, value) = match (adamw.skip_norm, adamw.skip_factor) {
+            (Some(norm), _) => (1, norm),
+            (None, Some(factor)) => (2, factor),
+            (None, None) => (0, 0.0),
         };
         Self {
             kind,
             value,
             window: adamw.window.max(1) as i32,
-            fewest: fewest.max(1) as i32,
+            fewest: adamw.skip_fewest.max(1) as i32,
             clip: adamw.grad_clip,
             beta1: adamw.beta1,
             beta2: adamw.beta2,
@@ -145,7 +105,11 @@ pub struct DeviceOptimizer {
     log: CudaSlice<f64>,
     /// Steps in the log, and those taken out of it to make room.
     logged: usize,
-    waiting: Vec<DeviceStep>,
+    waiting: Vec<StepStats>,
+    /// Steps made or queued.
+    steps: u64,
+    /// Learning rate and number of pictures of the steps in the log.
+    queued: VecDeque<(f64, usize)>,
     /// Pieces of the parameters that have a gradient, and which those are.
     pieces: Option<(Vec<bool>, CudaSlice<u64>, u32)>,
 }
@@ -205,6 +169,8 @@ impl DeviceOptimizer {
             log: device.alloc_zeros(LOG * ENTRY)?,
             logged: 0,
             waiting: vec![],
+            steps: 0,
+            queued: VecDeque::new(),
             pieces: None,
             gpu: gpu.clone(),
         };
@@ -232,7 +198,7 @@ impl DeviceOptimizer {
     ///
     /// # Errors
     /// Where the lengths are not those of the parameters.
-    pub fn restore(&mut self, memory: &DeviceMemory) -> Result<()> {
+    pub fn restore(&mut self, memory: &OptimizerMemory) -> Result<()> {
         let device = Device::Cuda(self.gpu.device.clone());
         let sets = [
             (&self.ema, &memory.ema),
@@ -254,6 +220,7 @@ impl DeviceOptimizer {
             }
         }
         let window = self.rule.window as usize;
+        self.steps = memory.steps;
         let newest = &memory.norms[memory.norms.len().saturating_sub(window)..];
         let mut norms = newest.to_vec();
         norms.resize(window, 0.0);
@@ -266,7 +233,7 @@ impl DeviceOptimizer {
     ///
     /// # Errors
     /// Those of the GPU.
-    pub fn memory(&self) -> Result<DeviceMemory> {
+    pub fn memory(&self) -> Result<OptimizerMemory> {
         let device = &self.gpu.device;
         let counters = device.clone_dtoh(&self.counters)?;
         let (updates, seen) = (counters[0], counters[1] as usize);
@@ -283,10 +250,11 @@ impl DeviceOptimizer {
                 .map(|tensor| tensor.flatten_all()?.to_vec1::<f32>())
                 .collect::<Result<Vec<_>>>()
         };
-        Ok(DeviceMemory {
+        Ok(OptimizerMemory {
             ema: vectors(&self.ema)?,
             first: vectors(&self.first)?,
             second: vectors(&self.second)?,
+            steps: self.steps,
             updates,
             norms,
         })
@@ -368,6 +336,8 @@ impl DeviceOptimizer {
                 adamw.ema_rate as f32);
         }
         self.logged += 1;
+        self.steps += 1;
+        self.queued.push_back((learning_rate, images));
         Ok(())
     }
 
@@ -397,11 +367,16 @@ impl DeviceOptimizer {
         Ok(())
     }
 
+    /// Steps made or queued.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// Waits for the GPU and takes what the steps since the last call did, in order.
     ///
     /// # Errors
     /// Those of the GPU, late ones of the steps themselves among them.
-    pub fn collect(&mut self) -> Result<Vec<DeviceStep>> {
+    pub fn collect(&mut self) -> Result<Vec<StepStats>> {
         self.drain()?;
         Ok(std::mem::take(&mut self.waiting))
     }
@@ -411,14 +386,22 @@ impl DeviceOptimizer {
             return Ok(());
         }
         let log = self.gpu.device.clone_dtoh(&self.log)?;
-        let entries = log.chunks_exact(ENTRY).take(self.logged);
-        self.waiting.extend(entries.map(|entry| DeviceStep {
-            distortion: entry[0],
-            rate: entry[1],
-            grad_norm: entry[2],
-            skip_threshold: entry[3],
-            skipped: entry[4] != 0.0,
-        }));
+        for entry in log.chunks_exact(ENTRY).take(self.logged) {
+            let &[distortion, rate, grad_norm, skip_threshold, skipped] = entry else { continue };
+            let step = self.steps + 1 - self.queued.len() as u64;
+            let (learning_rate, images) = self.queued.pop_front().expect("one for each step");
+            self.waiting.push(StepStats {
+                step,
+                images,
+                nats_per_dim: distortion + rate,
+                distortion,
+                rate,
+                grad_norm,
+                skip_threshold,
+                skipped: skipped != 0.0,
+                learning_rate,
+            });
+        }
         self.logged = 0;
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use candle_core::{Tensor, Var};
 use vdvae_model::ElboTerms;
-use vdvae_ops::cuda::{DeviceAdamW, DeviceMemory, DeviceOptimizer, DeviceSkip, DeviceStep};
+use vdvae_ops::OptimizerMemory;
+use vdvae_ops::cuda::{DeviceAdamW, DeviceOptimizer};
 
-use super::{EPSILON, Memory, Outcome};
-use crate::skip::{FEWEST, Norms};
-use crate::{Result, Skip, TrainConfig, WINDOW};
+use super::EPSILON;
+use crate::skip::FEWEST;
+use crate::{Result, Skip, StepStats, TrainConfig, WINDOW};
 
 /// Decides, updates and averages on the GPU.
 #[derive(Debug)]
@@ -23,16 +24,13 @@ impl GpuOptimizer {
         Ok(Self { inner: DeviceOptimizer::new(&parameters, adamw(config))?, updates: 0 })
     }
 
-    pub(crate) fn restore(&mut self, memory: Memory) -> Result<()> {
-        let Memory { ema, first, second, updates, norms } = memory;
-        self.updates = updates;
-        let norms = norms.into_vec();
-        Ok(self.inner.restore(&DeviceMemory { ema, first, second, updates, norms })?)
+    pub(crate) fn restore(&mut self, memory: OptimizerMemory) -> Result<()> {
+        self.updates = memory.updates;
+        Ok(self.inner.restore(&memory)?)
     }
 
-    pub(crate) fn memory(&self) -> Result<Memory> {
-        let DeviceMemory { ema, first, second, updates, norms } = self.inner.memory()?;
-        Ok(Memory { ema, first, second, updates, norms: Norms::from_vec(norms) })
+    pub(crate) fn memory(&self) -> Result<OptimizerMemory> {
+        Ok(self.inner.memory()?)
     }
 
     pub(crate) fn ema(&self) -> Result<Vec<Tensor>> {
@@ -50,10 +48,14 @@ impl GpuOptimizer {
         Ok(self.inner.step(distortion, rate, learning_rate)?)
     }
 
-    pub(crate) fn collect(&mut self) -> Result<Vec<Outcome>> {
+    pub(crate) fn collect(&mut self) -> Result<Vec<StepStats>> {
         let steps = self.inner.collect()?;
         self.updates += steps.iter().filter(|step| !step.skipped).count() as u64;
-        Ok(steps.into_iter().map(outcome).collect())
+        Ok(steps)
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.inner.steps()
     }
 
     pub(crate) fn updates(&self) -> u64 {
@@ -62,6 +64,11 @@ impl GpuOptimizer {
 }
 
 fn adamw(config: &TrainConfig) -> DeviceAdamW {
+    let (skip_norm, skip_factor) = match config.skip {
+        Skip::None => (None, None),
+        Skip::Fixed(norm) => (Some(norm), None),
+        Skip::Adaptive(factor) => (None, Some(factor)),
+    };
     DeviceAdamW {
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,
@@ -69,16 +76,9 @@ fn adamw(config: &TrainConfig) -> DeviceAdamW {
         weight_decay: config.weight_decay,
         grad_clip: config.grad_clip,
         ema_rate: config.ema_rate,
-        skip: match config.skip {
-            Skip::None => DeviceSkip::None,
-            Skip::Fixed(norm) => DeviceSkip::Fixed(norm),
-            Skip::Adaptive(factor) => DeviceSkip::Adaptive { factor, fewest: FEWEST },
-        },
+        skip_norm,
+        skip_factor,
+        skip_fewest: FEWEST,
         window: WINDOW,
     }
-}
-
-fn outcome(step: DeviceStep) -> Outcome {
-    let DeviceStep { distortion, rate, grad_norm, skip_threshold, skipped } = step;
-    Outcome { distortion, rate, grad_norm, skip_threshold, skipped }
 }

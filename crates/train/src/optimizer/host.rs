@@ -7,12 +7,11 @@ use std::cell::RefCell;
 
 use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Storage, Tensor, Var};
 use vdvae_model::ElboTerms;
-use vdvae_ops::{AdamW, AdamWState, sum_of_squares};
+use vdvae_ops::{AdamW, AdamWState, OptimizerMemory, sum_of_squares};
 
-use super::{EPSILON, Memory, Outcome};
+use super::EPSILON;
 use crate::skip::Norms;
-use crate::trainer::Likelihood;
-use crate::{Result, TrainConfig};
+use crate::{Result, StepStats, TrainConfig};
 
 /// Added to the norm when clipping, as PyTorch does.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -44,26 +43,29 @@ pub(crate) struct HostOptimizer {
     pub(crate) moments: Vec<Moments>,
     /// Of the next step.
     gradients: Vec<Option<Tensor>>,
+    pub(crate) steps: u64,
     pub(crate) updates: u64,
     norms: Norms,
-    made: Vec<Outcome>,
+    made: Vec<StepStats>,
 }
 
 impl HostOptimizer {
     pub(crate) fn new(config: &TrainConfig, variables: &[Var]) -> Result<Self> {
-        let moments = variables.iter().map(|variable| Ok(Moments::new(variable.to_vec1()?)));
+        let moments =
+            variables.iter().map(|variable| Ok(Moments::new(variable.flatten_all()?.to_vec1()?)));
         Ok(Self {
             config: config.clone(),
             variables: variables.to_vec(),
             gradients: vec![None; variables.len()],
             moments: moments.collect::<Result<_>>()?,
+            steps: 0,
             updates: 0,
             norms: Norms::default(),
             made: Vec::new(),
         })
     }
 
-    pub(crate) fn restore(&mut self, memory: Memory) {
+    pub(crate) fn restore(&mut self, memory: OptimizerMemory) {
         let vectors = memory.ema.into_iter().zip(memory.first).zip(memory.second);
         self.moments = vectors
             .map(|((ema, first_moment), second_moment)| Moments {
@@ -72,27 +74,29 @@ impl HostOptimizer {
                 second_moment,
             })
             .collect();
-        (self.updates, self.norms) = (memory.updates, memory.norms);
+        (self.steps, self.updates) = (memory.steps, memory.updates);
+        self.norms = Norms::from(memory.norms);
     }
 
-    pub(crate) fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> OptimizerMemory {
         let all = |vector: fn(&Moments) -> &Vec<f32>| {
             self.moments.iter().map(|moments| vector(moments).clone()).collect()
         };
-        Memory {
+        OptimizerMemory {
             ema: all(|moments| &moments.ema),
             first: all(|moments| &moments.first_moment),
             second: all(|moments| &moments.second_moment),
+            steps: self.steps,
             updates: self.updates,
-            norms: self.norms.clone(),
+            norms: self.norms.clone().into(),
         }
     }
 
     pub(crate) fn ema(&self) -> Result<Vec<Tensor>> {
-        let tensor = |moments: &Moments| {
-            Ok(Tensor::from_slice(&moments.ema, moments.ema.len(), &Device::Cpu)?)
+        let tensor = |(moments, variable): (&Moments, &Var)| {
+            Ok(Tensor::from_slice(&moments.ema, variable.shape(), &Device::Cpu)?)
         };
-        self.moments.iter().map(tensor).collect()
+        self.moments.iter().zip(&self.variables).map(tensor).collect()
     }
 
     pub(crate) fn put(&mut self, i: usize, gradient: Tensor) -> candle_core::Result<()> {
@@ -103,7 +107,10 @@ impl HostOptimizer {
     pub(crate) fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
         let none = vec![None; self.variables.len()];
         let gradients = std::mem::replace(&mut self.gradients, none);
-        let Likelihood { nats_per_dim, distortion, rate } = Likelihood::of(terms)?;
+        let images = terms.iter().map(|terms| terms.rate.elem_count()).sum::<usize>();
+        let distortion = sum(terms.iter().map(|terms| &terms.distortion))? / images as f64;
+        let rate = sum(terms.iter().map(|terms| &terms.rate))? / images as f64;
+        let nats_per_dim = distortion + rate;
         let grad_norm = gradient_norm(&gradients)?;
         let skip_threshold = self.norms.threshold(self.config.skip);
         let finite = nats_per_dim.is_finite() && grad_norm.is_finite();
@@ -122,13 +129,33 @@ impl HostOptimizer {
             }
         }
         self.norms.push(grad_norm);
-        self.made.push(Outcome { distortion, rate, grad_norm, skip_threshold, skipped });
+        self.steps += 1;
+        self.made.push(StepStats {
+            step: self.steps,
+            images,
+            nats_per_dim,
+            distortion,
+            rate,
+            grad_norm,
+            skip_threshold,
+            skipped,
+            learning_rate,
+        });
         Ok(())
     }
 
-    pub(crate) fn collect(&mut self) -> Vec<Outcome> {
+    pub(crate) fn collect(&mut self) -> Vec<StepStats> {
         std::mem::take(&mut self.made)
     }
+}
+
+/// The sum over all pictures of the parts of a batch.
+fn sum<'a>(parts: impl Iterator<Item = &'a Tensor>) -> Result<f64> {
+    let mut total = 0.0;
+    for part in parts {
+        total += part.to_vec1::<f32>()?.iter().map(|&value| f64::from(value)).sum::<f64>();
+    }
+    Ok(total)
 }
 
 /// The numbers of one update, the same for every variable.

@@ -9,6 +9,7 @@ mod host;
 
 use candle_core::{Tensor, Var};
 use vdvae_model::ElboTerms;
+use vdvae_ops::OptimizerMemory;
 
 #[cfg(feature = "cuda")]
 use device::GpuOptimizer;
@@ -16,41 +17,10 @@ use host::HostOptimizer;
 #[cfg(test)]
 pub(crate) use host::{Moments, Update, apply, clip_factor};
 
-use crate::skip::Norms;
-use crate::{Result, TrainConfig};
+use crate::{Result, StepStats, TrainConfig};
 
 /// Added to the root of the second moment; PyTorch's default, as published.
 const EPSILON: f64 = 1e-8;
-
-/// Everything remembered between steps, for checkpoints. A vector a variable.
-#[derive(Debug, Clone)]
-pub(crate) struct Memory {
-    /// Moving average of the weights: what is evaluated and shared.
-    pub(crate) ema: Vec<Vec<f32>>,
-    /// Moving average of the gradient.
-    pub(crate) first: Vec<Vec<f32>>,
-    /// Moving average of the squared gradient.
-    pub(crate) second: Vec<Vec<f32>>,
-    /// Updates made.
-    pub(crate) updates: u64,
-    /// Gradient norms seen last.
-    pub(crate) norms: Norms,
-}
-
-/// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Outcome {
-    /// Mean negative log-likelihood, nats per dimension.
-    pub(crate) distortion: f64,
-    /// Mean KL, nats per dimension.
-    pub(crate) rate: f64,
-    /// Norm of the whole gradient before clipping.
-    pub(crate) grad_norm: f64,
-    /// The norm from which on updates were skipped; infinite where there was no limit.
-    pub(crate) skip_threshold: f64,
-    /// Whether the update was left out.
-    pub(crate) skipped: bool,
-}
 
 /// The optimizer, where the network is.
 #[derive(Debug)]
@@ -73,7 +43,7 @@ impl Optimizer {
     }
 
     /// Puts back what [`Self::memory`] gave.
-    pub(crate) fn restore(&mut self, memory: Memory) -> Result<()> {
+    pub(crate) fn restore(&mut self, memory: OptimizerMemory) -> Result<()> {
         match self {
             Self::Host(host) => host.restore(memory),
             #[cfg(feature = "cuda")]
@@ -83,7 +53,7 @@ impl Optimizer {
     }
 
     /// Everything remembered; waits for the steps that are queued.
-    pub(crate) fn memory(&self) -> Result<Memory> {
+    pub(crate) fn memory(&self) -> Result<OptimizerMemory> {
         match self {
             Self::Host(host) => Ok(host.memory()),
             #[cfg(feature = "cuda")]
@@ -123,11 +93,20 @@ impl Optimizer {
     }
 
     /// What the steps since the last call did, in order; waits for those that are queued.
-    pub(crate) fn collect(&mut self) -> Result<Vec<Outcome>> {
+    pub(crate) fn collect(&mut self) -> Result<Vec<StepStats>> {
         match self {
             Self::Host(host) => Ok(host.collect()),
             #[cfg(feature = "cuda")]
             Self::Device(device) => device.collect(),
+        }
+    }
+
+    /// Steps made or queued, skipped ones included.
+    pub(crate) fn steps(&self) -> u64 {
+        match self {
+            Self::Host(host) => host.steps,
+            #[cfg(feature = "cuda")]
+            Self::Device(device) => device.steps(),
         }
     }
 

@@ -1,98 +1,78 @@
 //! A run that has started: steps, and what is written down between them.
 
-use std::sync::mpsc::Receiver;
-use std::thread;
+use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use candle_core::Tensor;
 use serde_json::Value;
-use vdvae_datasets::Split;
+use vdvae_datasets::{AHEAD_OF_GPU, Split, read_ahead};
+use vdvae_model::Evaluation;
 
 use super::Run;
-use crate::Result;
 use crate::checkpoint::{write_model, write_state};
 use crate::error::io_error;
 use crate::evaluate::evaluate;
+use crate::event::Event;
 use crate::events::EventFile;
+use crate::fit::Observer;
 use crate::folder::Folder;
 use crate::loader::{Loader, Pixels};
 use crate::metrics::{Metrics, MetricsFile};
-use crate::observer::Event;
 use crate::samples::sample_grid;
 use crate::skip::SkipWatch;
-use crate::trainer::{Likelihood, StepStats, Trainer};
 use crate::upload::Upload;
+use crate::{Result, StepStats, Trainer};
 
 /// A run that has started.
-pub(super) struct Session<'a, 'b> {
-    pub(super) run: &'a Run<'a>,
-    pub(super) folder: Folder,
-    pub(super) identity: Value,
-    pub(super) trainer: Trainer,
-    pub(super) upload: Upload,
-    pub(super) metrics: MetricsFile,
-    pub(super) events: EventFile,
-    pub(super) watch: SkipWatch,
-    /// Pictures of the steps that were not collected.
-    pub(super) queued: usize,
-    pub(super) observer: &'b mut dyn FnMut(&Event),
+pub(super) struct Session<'a, 'b, 'c> {
+    run: &'a Run<'a>,
+    folder: Folder,
+    identity: Value,
+    metrics: MetricsFile,
+    events: EventFile,
+    watch: SkipWatch,
+    /// When the steps that were not written down yet began.
+    began: Instant,
+    /// The last line.
+    last: Option<Metrics>,
+    /// Told of steps, and of pictures that are read for the next ones meanwhile.
+    observer: &'b RefCell<&'c mut dyn FnMut(&Event)>,
 }
 
-/// Batches that are decoded before a GPU asks for them; a CPU is busy enough with one.
-const AHEAD_OF_GPU: usize = 4;
-/// Steps that a GPU is given at most before it is asked what they did.
-const MOST_QUEUED: u64 = 50;
+impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
+    pub(super) fn new(
+        run: &'a Run<'a>,
+        folder: Folder,
+        identity: Value,
+        metrics: MetricsFile,
+        events: EventFile,
+        observer: &'b RefCell<&'c mut dyn FnMut(&Event)>,
+    ) -> Self {
+        let watch = SkipWatch::default();
+        let began = Instant::now();
+        Self { run, folder, identity, metrics, events, watch, began, last: None, observer }
+    }
 
-impl Session<'_, '_> {
     /// Makes the steps that are left; the last line where there was one.
-    ///
-    /// On a GPU the next batch is decoded and uploaded while the step before it is computed, and
-    /// the host waits for the GPU only where something is due.
-    pub(super) fn all_steps(&mut self) -> Result<Option<Metrics>> {
-        let run = self.run;
-        thread::scope(|scope| {
-            let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
-            let ahead = if run.device.is_cpu() { 1 } else { AHEAD_OF_GPU };
-            let batches = loader.spawn(scope, run.config, self.trainer.steps(), ahead);
-            let (mut next, mut last) = (None, None);
-            let mut before = Instant::now();
-            while let Some(images) = next.take().or_else(|| self.upload(&batches)) {
-                let images = images?;
-                self.trainer.enqueue(&images)?;
-                self.queued += images.dim(0)?;
-                if !run.device.is_cpu() {
-                    next = self.upload(&batches);
+    pub(super) fn train(&mut self, trainer: &mut Trainer) -> Result<Option<Metrics>> {
+        let (run, observer) = (self.run, self.observer);
+        let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
+        // A CPU is busy enough with one.
+        let ahead = if run.device.is_cpu() { 1 } else { AHEAD_OF_GPU };
+        let mut upload = Upload::new(run.device)?;
+        read_ahead(ahead, loader.batches(run.config, trainer.steps()), |batches| {
+            let images = batches.map(|pixels| {
+                let Pixels { data, images, skipped } = pixels?;
+                for (key, reason) in skipped {
+                    observer.borrow_mut()(&Event::BadPicture { key, reason });
                 }
-                if self.is_due(self.trainer.steps()) {
-                    last = self.collect(before)?.or(last);
-                    before = Instant::now();
-                }
-            }
-            Ok(last)
-        })
-    }
-
-    /// The next batch, on the device; `None` after the last.
-    fn upload(&mut self, batches: &Receiver<Result<Pixels>>) -> Option<Result<Tensor>> {
-        let Pixels { data, images, skipped } = match batches.recv().ok()? {
-            Ok(pixels) => pixels,
-            Err(error) => return Some(Err(error)),
-        };
-        for (key, reason) in skipped {
-            (self.observer)(&Event::BadPicture { key, reason });
-        }
-        let size = self.run.network.image_size;
-        Some(self.upload.tensor(data, (images, size, size, 3)))
-    }
-
-    /// Whether the steps up to this one are to be written down before another is made.
-    fn is_due(&self, step: u64) -> bool {
-        let config = self.run.config;
-        let log_every = if config.log_every == 0 { MOST_QUEUED } else { config.log_every };
-        let others = [config.save_every, config.eval_every, config.sample_every];
-        self.run.device.is_cpu()
-            || self.after(log_every.min(MOST_QUEUED), step)
-            || others.iter().any(|&every| self.after(every, step))
+                let size = run.network.image_size;
+                upload.tensor(data, (images, size, size, 3))
+            });
+            self.began = Instant::now();
+            trainer.fit(images, self)
+        })?;
+        Ok(self.last.take())
     }
 
     /// Whether something is to be done after this step that is done after so many, and at the end.
@@ -100,84 +80,89 @@ impl Session<'_, '_> {
         every > 0 && (step == self.run.config.steps || step.is_multiple_of(every))
     }
 
-    /// Waits for the steps since `before` and writes them down; the last line.
-    fn collect(&mut self, before: Instant) -> Result<Option<Metrics>> {
-        let steps = self.trainer.collect()?;
-        let images = std::mem::take(&mut self.queued);
-        let images_per_second = images as f64 / before.elapsed().as_secs_f64();
-        let mut last = None;
-        for stats in steps {
-            if let Some((skipped, of)) = self.watch.note(stats.skipped) {
-                let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
-                (self.observer)(&Event::Stuck { skipped, of, grad_norm, threshold });
-            }
-            last = Some(self.record(stats, images_per_second)?);
-        }
-        Ok(last)
-    }
-
     /// Writes down a step, with whatever else is due after it.
-    fn record(&mut self, stats: StepStats, images_per_second: f64) -> Result<Metrics> {
+    fn record(
+        &mut self,
+        trainer: &Trainer,
+        stats: StepStats,
+        images_per_second: f64,
+    ) -> Result<Metrics> {
         let config = self.run.config;
         let due = |every| self.after(every, stats.step);
         let last = stats.step == config.steps;
         let evaluated = due(config.eval_every) && !self.run.dataset.is_empty(Split::Valid);
         let (logged, sampled) = (due(config.log_every), due(config.sample_every));
         let saved = due(config.save_every);
-        let valid = if evaluated { Some(self.evaluate()?) } else { None };
-        let metrics = self.line(stats, images_per_second, valid);
+        let valid = if evaluated { Some(self.evaluate(trainer)?) } else { None };
+        let seen = stats.step as f64 * config.batch_size as f64;
+        let epoch = seen / self.run.dataset.len(Split::Train) as f64;
+        let metrics = Metrics { stats, epoch, images_per_second, valid };
         self.metrics.write(&metrics)?;
         if logged || evaluated {
             self.events.scalars(stats.step, &metrics.curves())?;
         }
         if sampled {
             let path = self.folder.samples(stats.step);
-            let model = self.trainer.ema_model()?;
-            let grid = sample_grid(&model, 2 * config.batch_size, config.seed)?;
+            let grid = sample_grid(&trainer.ema_model()?, 2 * config.batch_size, config.seed)?;
             grid.save(&path, 1).map_err(io_error(&path, "write"))?;
-            (self.observer)(&Event::Wrote(path));
+            self.tell(&Event::Wrote(path));
         }
         // The end of the run saves on its own.
         if saved && !last {
-            self.save()?;
+            self.save(trainer)?;
         }
-        (self.observer)(&Event::Step(metrics));
+        self.tell(&Event::Step(metrics.clone()));
         Ok(metrics)
     }
 
-    fn evaluate(&self) -> Result<Likelihood> {
-        let Run { dataset, preparation, on_bad_image, config, .. } = *self.run;
-        evaluate(&self.trainer.ema_model()?, dataset, &preparation, on_bad_image, config)
+    fn tell(&self, event: &Event) {
+        self.observer.borrow_mut()(event);
     }
 
-    fn line(&self, stats: StepStats, images_per_second: f64, valid: Option<Likelihood>) -> Metrics {
-        let seen = stats.step as f64 * self.run.config.batch_size as f64;
-        Metrics {
-            step: stats.step,
-            epoch: seen / self.run.dataset.len(Split::Train) as f64,
-            nats_per_dim: stats.nats_per_dim,
-            distortion: stats.distortion,
-            rate: stats.rate,
-            grad_norm: stats.grad_norm,
-            skipped: stats.skipped,
-            learning_rate: stats.learning_rate,
-            images_per_second,
-            valid_nats_per_dim: valid.map(|valid| valid.nats_per_dim),
-            valid_distortion: valid.map(|valid| valid.distortion),
-            valid_rate: valid.map(|valid| valid.rate),
-        }
+    fn evaluate(&self, trainer: &Trainer) -> Result<Evaluation> {
+        let Run { dataset, preparation, on_bad_image, config, .. } = *self.run;
+        evaluate(&trainer.ema_model()?, dataset, preparation, on_bad_image, config)
     }
 
     /// Writes a checkpoint and the model, whose hash it returns.
-    pub(super) fn save(&mut self) -> Result<String> {
-        let step = self.trainer.steps();
+    pub(super) fn save(&mut self, trainer: &Trainer) -> Result<String> {
+        let step = trainer.steps();
         // First, so that a checkpoint never runs ahead of the lines it counts on.
         self.metrics.sync()?;
         let path = self.folder.checkpoint(step);
-        write_state(&self.trainer, &self.identity, &path)?;
-        let sha256 = write_model(&self.trainer, &self.identity, &self.folder.model())?;
+        write_state(trainer, &self.identity, &path)?;
+        let sha256 = write_model(trainer, &self.identity, &self.folder.model())?;
         self.folder.prune(step, self.run.config.keep_checkpoints)?;
-        (self.observer)(&Event::Wrote(path));
+        self.tell(&Event::Wrote(path));
         Ok(sha256)
+    }
+
+    /// The model's file.
+    pub(super) fn model(&self) -> PathBuf {
+        self.folder.model()
+    }
+}
+
+impl Observer for Session<'_, '_, '_> {
+    fn is_due(&self, step: u64) -> bool {
+        let config = self.run.config;
+        [config.log_every, config.save_every, config.eval_every, config.sample_every]
+            .into_iter()
+            .any(|every| self.after(every, step))
+    }
+
+    /// Writes the steps down.
+    fn steps(&mut self, trainer: &Trainer, steps: &[StepStats]) -> Result<()> {
+        let images: usize = steps.iter().map(|stats| stats.images).sum();
+        let images_per_second = images as f64 / self.began.elapsed().as_secs_f64();
+        for &stats in steps {
+            if let Some((skipped, of)) = self.watch.note(stats.skipped) {
+                let (grad_norm, threshold) = (stats.grad_norm, stats.skip_threshold);
+                self.tell(&Event::Stuck { skipped, of, grad_norm, threshold });
+            }
+            self.last = Some(self.record(trainer, stats, images_per_second)?);
+        }
+        self.began = Instant::now();
+        Ok(())
     }
 }

@@ -58,9 +58,9 @@ impl Event {
             Self::BadPicture { key, reason } => Some(format!("left out {key}: {reason}")),
             Self::Stuck { skipped, of, grad_norm, threshold } => {
                 let advice = if grad_norm < threshold || !grad_norm.is_finite() {
-                    "loss or gradient is not finite: a lower --learning-rate may help"
+                    "loss or gradient is not finite: a lower learning rate may help"
                 } else {
-                    "--skip adaptive takes the threshold from the norms seen"
+                    "the adaptive rule takes the threshold from the norms seen"
                 };
                 Some(format!(
                     "{skipped} of the last {of} updates were skipped (last gradient norm \

@@ -30,7 +30,7 @@ impl Gpu {
 
     /// A product by a kernel of ours, slowly: for what cuBLASLt has no algorithm for.
     fn plain_product(&self, product: &Product<'_>) -> Result<()> {
-        let Product { rows, columns, inner, a, b, add, bias, out } = *product;
+        let Product { rows, columns, inner, a, b, add, bias, out, .. } = *product;
         let name = match (a.view.kind, out.view.kind) {
             (Kind::F32, Kind::F32) => "plain_product_f32_f32",
             (Kind::Bf16, Kind::Bf16) => "plain_product_bf16_bf16",

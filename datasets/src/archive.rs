@@ -306,7 +306,7 @@ mod tests {
             let members: Vec<_> = spool.members.into_iter().collect();
             assert_eq!(members, [("a.txt".into(), (0, 3)), ("c/d.txt".into(), (3, 4))]);
             let mut data = [0; 7];
-            crate::store::read_exact_at(&spool.file, &mut data, 0).unwrap();
+            vdvae_io::read_exact_at(&spool.file, &mut data, 0).unwrap();
             assert_eq!(&data, b"onefour");
         }
     }

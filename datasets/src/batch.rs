@@ -77,7 +77,7 @@ impl Batch {
 ///
 /// # Errors
 /// [`Error::Picture`] with [`OnBadImage::Fail`]: the first bad picture in the order of `indices`.
-/// Always: [`Error::Size`], [`Error::Index`], [`Error::Io`].
+/// Always: [`Error::Preparation`], [`Error::Index`], [`Error::Io`].
 ///
 /// ```
 /// use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split, ToyFaces, load_batch};
@@ -134,7 +134,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::decode::tests::png;
+    use crate::fixture::png;
     use crate::{Folder, ToyFaces};
 
     #[test]

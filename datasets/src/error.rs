@@ -36,8 +36,8 @@ pub enum Error {
     },
     /// A data set needs a folder or an archive and none was given.
     #[error(
-        "{dataset}: no path given; write `{dataset}:PATH`, give --data-root PATH, or set VDVAE_DATA \
-         to a folder that holds `{dataset}`"
+        "{dataset}: no path given: write `{dataset}:PATH`, or set VDVAE_DATA to a folder that holds \
+         `{dataset}`"
     )]
     NoPath {
         /// Name of the data set.
@@ -45,9 +45,9 @@ pub enum Error {
     },
     /// A data set that could come from the hub is neither here nor to be had.
     #[error(
-        "{dataset}: no pictures: give --data-root PATH (or `{dataset}:PATH`), set VDVAE_DATA to a \
-         folder that holds `{dataset}`, or let it come from the Hugging Face hub ({repository}): \
-         {reason}; `toy-faces` needs none of them"
+        "{dataset}: no pictures: write `{dataset}:PATH`, set VDVAE_DATA to a folder that holds \
+         `{dataset}`, or let it come from the Hugging Face hub ({repository}): {reason}; `toy-faces` \
+         needs none of them"
     )]
     NoData {
         /// Name of the data set.
@@ -77,6 +77,18 @@ pub enum Error {
         dataset: &'static str,
         /// Folder, archive or file.
         path: PathBuf,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
+    /// Columns of a table cannot be predicted together, or as they are; others may be.
+    #[error("{file}, line {line}: expected {expected}, found {found}")]
+    Targets {
+        /// Name of the file.
+        file: String,
+        /// Line, counted from 1.
+        line: usize,
         /// What should have been there.
         expected: String,
         /// What was there.
@@ -152,18 +164,23 @@ pub enum Error {
         /// The index asked for.
         index: usize,
     },
-    /// A size of prepared pictures is out of range.
-    #[error("picture size: expected 1 to {max} pixels, found {found}")]
-    Size {
-        /// Largest size.
-        max: usize,
-        /// The size asked for.
-        found: usize,
-    },
+    /// A picture cannot be prepared as asked.
+    #[error(transparent)]
+    Preparation(vdvae_io::Error),
 }
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A bad picture is told apart, so that it can be left out.
+impl From<vdvae_io::Error> for Error {
+    fn from(error: vdvae_io::Error) -> Self {
+        match error {
+            vdvae_io::Error::Picture { key, reason } => Self::Picture { key, reason },
+            other => Self::Preparation(other),
+        }
+    }
+}
 
 impl Error {
     /// Wraps an I/O error with the path it happened at.

@@ -227,7 +227,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::decode::tests::png;
+    use crate::fixture::png;
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
@@ -262,7 +262,7 @@ mod tests {
         };
         assert_eq!(folder.labels(Split::Train), expected(vec![0, 1]));
         assert_eq!(folder.labels(Split::Test), expected(vec![2]));
-        assert_eq!(folder.image(Split::Train, 0).unwrap(), crate::decode::tests::picture());
+        assert_eq!(folder.image(Split::Train, 0).unwrap(), crate::fixture::picture());
     }
 
     #[test]

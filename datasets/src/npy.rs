@@ -7,10 +7,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use vdvae_io::{Fault, NpyHeader};
+use vdvae_io::{Fault, NpyHeader, read_exact_at};
 
 use crate::fingerprint::Fingerprint;
-use crate::store::read_exact_at;
 use crate::{Dataset, Error, Labels, Result, Split};
 
 const NAME: &str = "npy";

@@ -1,4 +1,12 @@
-//! Data sets by name: what `--data` and `--task` accept.
+//! The data sets: the one place that knows them by name.
+//!
+//! **To add a data set**, write its reader beside this file: a type that implements [`Dataset`],
+//! opened from a path. [`FileStore`](crate::store::FileStore) reads a folder or an archive of the
+//! published layout alike, [`Fingerprint`](crate::fingerprint::Fingerprint) identifies what was
+//! found, and `names` and `ranking` sort and split it; `mnist.rs` is a short example, with its
+//! tests at the foot. Then add one entry to [`DATASETS`]: its name, how it is written, a line about
+//! it, its folder's names in a collection, what can be asked of it, and how it is opened. Help,
+//! `--data`, `--task` and their messages read that table; nothing outside this crate changes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +16,215 @@ use crate::{
     Result, Split, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
 };
 
-/// The forms that [`open`] accepts, for help texts.
-pub const DATASETS: [&str; 12] = [
-    "toy-faces[:PEOPLE]",
-    "celeba[:PATH]",
-    "cifar10[:PATH]",
-    "mnist[:PATH]",
-    "lfw[:PATH]",
-    "omniglot[:PATH]",
-    "tiny-imagenet[:PATH]",
-    "tiny-imagenet-fewshot[:PATH]",
-    "folder:PATH",
-    "npy:FILE",
-    "csv:FILE",
-    "hf:OWNER/REPO",
+/// A data set of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetEntry {
+    /// Name, such as `celeba`.
+    pub name: &'static str,
+    /// How it is written: `celeba[:PATH]`. Where the path is not in brackets it must be given.
+    pub form: &'static str,
+    /// What it is, in a few words.
+    pub description: &'static str,
+    /// Names of its folder or archive in [`OpenOptions::collection`], the first preferred.
+    pub folders: &'static [&'static str],
+    /// What can be asked of it.
+    pub tasks: Tasks,
+    open: fn(&Request<'_>) -> Result<Box<dyn Dataset>>,
+}
+
+/// What can be asked of the pictures of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tasks {
+    /// Names of the task to predict its labels, the usual one first; none where it has no labels,
+    /// or tests on other classes than it trains on. A name that ends in `:` is followed by a path.
+    pub targets: &'static [&'static str],
+    /// The data set to draw few-shot episodes from: itself, or the same one split by classes.
+    pub episodes: Option<&'static str>,
+    /// Whether it says who is in a picture, for verification. Readers of files of any content
+    /// (`folder:PATH`) say so though a file may have none.
+    pub identities: bool,
+}
+
+const NO_TASKS: Tasks = Tasks { targets: &[], episodes: None, identities: false };
+
+/// All data sets, in the order in which help texts list them.
+pub static DATASETS: [DatasetEntry; 12] = [
+    DatasetEntry {
+        name: "toy-faces",
+        form: "toy-faces[:PEOPLE]",
+        description: "rendered faces with known attributes and identities, built in",
+        folders: &[],
+        tasks: Tasks {
+            targets: &["toy-faces", "toy-faces-attrs"],
+            episodes: Some("toy-faces"),
+            identities: true,
+        },
+        open: open_toy_faces,
+    },
+    DatasetEntry {
+        name: "celeba",
+        form: "celeba[:PATH]",
+        description: "CelebA: faces of celebrities, 40 attributes, 10,177 identities",
+        folders: &["celeba"],
+        tasks: Tasks {
+            targets: &["celeba-attrs", "celeba"],
+            episodes: Some("celeba"),
+            identities: true,
+        },
+        open: |request| match request.published() {
+            Ok(path) => Ok(Box::new(CelebA::open(&path, request.options.partition.as_deref())?)),
+            Err(_) => hub::open_celeba(
+                &request.options.hub,
+                &request.options.splits,
+                request.options.seed,
+            ),
+        },
+    },
+    DatasetEntry {
+        name: "cifar10",
+        form: "cifar10[:PATH]",
+        description: "CIFAR-10: 32×32 pictures of ten classes",
+        folders: &["cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py"],
+        tasks: Tasks { targets: &["cifar10"], episodes: Some("cifar10"), identities: false },
+        open: |request| Ok(Box::new(Cifar10::open(&request.published()?)?)),
+    },
+    DatasetEntry {
+        name: "mnist",
+        form: "mnist[:PATH]",
+        description: "MNIST: 28×28 handwritten digits",
+        folders: &["mnist"],
+        tasks: Tasks { targets: &["mnist"], episodes: Some("mnist"), identities: false },
+        open: |request| Ok(Box::new(Mnist::open(&request.published()?)?)),
+    },
+    DatasetEntry {
+        name: "lfw",
+        form: "lfw[:PATH]",
+        description: "Labeled Faces in the Wild, with the published pairs of its view 2",
+        folders: &["lfw", "lfw_home", "lfw-funneled", "lfw_funneled", "lfw-deepfunneled"],
+        tasks: Tasks { targets: &[], episodes: Some("lfw"), identities: true },
+        open: |request| Ok(Box::new(Lfw::open(&request.published()?)?)),
+    },
+    DatasetEntry {
+        name: "omniglot",
+        form: "omniglot[:PATH]",
+        description: "Omniglot: handwritten characters of 50 alphabets, and its one-shot runs",
+        folders: &["omniglot"],
+        tasks: Tasks { targets: &[], episodes: Some("omniglot"), identities: false },
+        open: |request| Ok(Box::new(Omniglot::open(&request.published()?)?)),
+    },
+    DatasetEntry {
+        name: "tiny-imagenet",
+        form: "tiny-imagenet[:PATH]",
+        description: "Tiny ImageNet: 64×64 pictures of 200 classes, official splits",
+        folders: TINY_IMAGENET,
+        tasks: Tasks {
+            targets: &["tiny-imagenet"],
+            // The official splits test on the classes they train on.
+            episodes: Some("tiny-imagenet-fewshot"),
+            identities: false,
+        },
+        open: |request| request.tiny_imagenet(TinyImageNetSplits::Official),
+    },
+    DatasetEntry {
+        name: "tiny-imagenet-fewshot",
+        form: "tiny-imagenet-fewshot[:PATH]",
+        description: "Tiny ImageNet, split by classes",
+        folders: TINY_IMAGENET,
+        tasks: NO_TASKS,
+        open: |request| request.tiny_imagenet(TinyImageNetSplits::FewShot),
+    },
+    DatasetEntry {
+        name: "folder",
+        form: "folder:PATH",
+        description: "pictures in folders named like their classes, or in one",
+        folders: &[],
+        tasks: Tasks { targets: &["folder:"], episodes: Some("folder"), identities: true },
+        open: |request| Ok(Box::new(Folder::open(&request.root()?, request.options.seed)?)),
+    },
+    DatasetEntry {
+        name: "npy",
+        form: "npy:FILE",
+        description: "pictures in one array, uint8 (N, H, W, 3)",
+        folders: &[],
+        tasks: NO_TASKS,
+        open: |request| Ok(Box::new(Npy::open(&request.root()?)?)),
+    },
+    DatasetEntry {
+        name: "csv",
+        form: "csv:FILE",
+        description: "a table of pictures' files and what is known about them",
+        folders: &[],
+        tasks: Tasks { targets: &["csv:"], episodes: Some("csv"), identities: true },
+        open: |request| {
+            let options = request.options;
+            Ok(Box::new(CsvTable::open(&request.root()?, options.seed, &options.targets)?))
+        },
+    },
+    DatasetEntry {
+        name: "hf",
+        form: "hf:OWNER/REPO",
+        description: "a data set of the Hugging Face hub, as Parquet",
+        folders: &[],
+        tasks: Tasks { targets: &["hf:"], episodes: Some("hf"), identities: true },
+        open: |request| {
+            let address = request.spec.split_once(':').map_or("", |(_, address)| address);
+            hub::open(address, &request.options.hub, &request.options.splits, request.options.seed)
+        },
+    },
 ];
+
+/// Of 64×64 pixels, as published, or scaled down.
+const TINY_IMAGENET: &[&str] =
+    &["tiny-imagenet", "tiny-imagenet-200", "tiny-imagenet-32", "tinyimagenet", "tinyimagenet32"];
+
+impl DatasetEntry {
+    /// The entry of what [`open`] would open: `celeba` of `celeba:/data/celeba`.
+    pub fn of(spec: &str) -> Option<&'static Self> {
+        let (name, _) = parse(spec);
+        DATASETS.iter().find(|entry| entry.name == name)
+    }
+
+    /// Whether its name alone does not say what it is: a path must follow.
+    pub fn needs_path(&self) -> bool {
+        !self.form.contains("[:")
+    }
+}
+
+/// What an entry opens: a name as it was given, taken apart, and the options.
+struct Request<'a> {
+    spec: &'a str,
+    name: &'a str,
+    given: Option<PathBuf>,
+    options: &'a OpenOptions,
+}
+
+impl Request<'_> {
+    /// The path of a data set that is not looked for in the collection.
+    fn root(&self) -> Result<PathBuf> {
+        let root = self.given.clone().or_else(|| self.options.data_root.clone());
+        root.ok_or_else(|| Error::NoPath { dataset: self.name.to_owned() })
+    }
+
+    fn published(&self) -> Result<PathBuf> {
+        locate(self.spec, self.options)
+    }
+
+    fn tiny_imagenet(&self, splits: TinyImageNetSplits) -> Result<Box<dyn Dataset>> {
+        Ok(Box::new(TinyImageNet::open(&self.published()?, splits, self.options.seed)?))
+    }
+
+    fn unknown(&self) -> Error {
+        let forms: Vec<&str> = DATASETS.iter().map(|entry| entry.form).collect();
+        Error::UnknownDataset { found: self.spec.to_owned(), expected: forms.join(", ") }
+    }
+}
+
+fn open_toy_faces(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
+    let [usual, valid, test] = ToyFaces::PEOPLE;
+    let people = request.given.as_deref().map_or(Some(usual), number_of_people);
+    let people = people.ok_or_else(|| request.unknown())?;
+    Ok(Box::new(ToyFaces::with_people(request.options.seed, [people, valid, test])))
+}
 
 /// What decides how a data set is opened, beside its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,9 +257,8 @@ impl OpenOptions {
     }
 }
 
-/// Opens a data set: `toy-faces`, or `celeba`, `cifar10`, `mnist`, `lfw`, `omniglot`,
-/// `tiny-imagenet` or `tiny-imagenet-fewshot` with or without `:PATH`, or `folder:PATH`, `npy:FILE`,
-/// `csv:FILE` or `hf:OWNER/REPO[@REVISION][/CONFIG]`.
+/// Opens a data set by its name in one of the forms of [`DATASETS`], such as `celeba:PATH` or
+/// `hf:OWNER/REPO[@REVISION][/CONFIG]`.
 ///
 /// `toy-faces:PEOPLE` has as many people to train on as it says, 20 pictures of each; the first of
 /// them are those of `toy-faces`, and the other splits are the same.
@@ -80,39 +281,9 @@ impl OpenOptions {
 /// ```
 pub fn open(spec: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let (name, given) = parse(spec);
-    let unknown = || Error::UnknownDataset { found: spec.into(), expected: DATASETS.join(", ") };
-    let no_path = || Error::NoPath { dataset: name.to_owned() };
-    let root = || given.clone().or_else(|| options.data_root.clone()).ok_or_else(no_path);
-    let published = || locate(spec, options);
-    let tiny = |splits: TinyImageNetSplits| -> Result<Box<dyn Dataset>> {
-        Ok(Box::new(TinyImageNet::open(&published()?, splits, options.seed)?))
-    };
-    Ok(match name {
-        "toy-faces" => {
-            let people = given.as_deref().map_or(Some(ToyFaces::PEOPLE[0]), number_of_people);
-            let [_, valid, test] = ToyFaces::PEOPLE;
-            let people = [people.ok_or_else(unknown)?, valid, test];
-            Box::new(ToyFaces::with_people(options.seed, people))
-        }
-        "celeba" => match published() {
-            Ok(path) => Box::new(CelebA::open(&path, options.partition.as_deref())?),
-            Err(_) => hub::open_celeba(&options.hub, &options.splits, options.seed)?,
-        },
-        "cifar10" => Box::new(Cifar10::open(&published()?)?),
-        "mnist" => Box::new(Mnist::open(&published()?)?),
-        "lfw" => Box::new(Lfw::open(&published()?)?),
-        "omniglot" => Box::new(Omniglot::open(&published()?)?),
-        "tiny-imagenet" => tiny(TinyImageNetSplits::Official)?,
-        "tiny-imagenet-fewshot" => tiny(TinyImageNetSplits::FewShot)?,
-        "folder" => Box::new(Folder::open(&root()?, options.seed)?),
-        "npy" => Box::new(Npy::open(&root()?)?),
-        "csv" => Box::new(CsvTable::open(&root()?, options.seed, &options.targets)?),
-        "hf" => {
-            let address = spec.split_once(':').map_or("", |(_, address)| address);
-            hub::open(address, &options.hub, &options.splits, options.seed)?
-        }
-        _ => return Err(unknown()),
-    })
+    let request = Request { spec, name, given, options };
+    let entry = DatasetEntry::of(spec).ok_or_else(|| request.unknown())?;
+    (entry.open)(&request)
 }
 
 /// Where a data set lies, for readers that give more than a [`Dataset`] does, as [`Lfw::pairs`].
@@ -150,29 +321,10 @@ fn parse(spec: &str) -> (&str, Option<PathBuf>) {
     (name, Some(path).filter(|path| !path.is_empty()).map(PathBuf::from))
 }
 
-/// Names of a data set's folder or archive in a collection, the first preferred.
-fn names(name: &str) -> &[&str] {
-    match name {
-        "cifar10" => &["cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py"],
-        "lfw" => &["lfw", "lfw_home", "lfw-funneled", "lfw_funneled", "lfw-deepfunneled"],
-        // Of 64×64 pixels, as published, or scaled down.
-        "tiny-imagenet" | "tiny-imagenet-fewshot" => &[
-            "tiny-imagenet",
-            "tiny-imagenet-200",
-            "tiny-imagenet-32",
-            "tinyimagenet",
-            "tinyimagenet32",
-        ],
-        _ => &[],
-    }
-}
-
 /// The folder or archive of a data set in the collection, where it exists.
 fn in_collection(options: &OpenOptions, name: &str) -> Option<PathBuf> {
     let collection: &Path = options.collection.as_deref()?;
-    let own = [name];
-    let names = names(name);
-    let stems = if names.is_empty() { &own[..] } else { names };
+    let stems = DatasetEntry::of(name)?.folders;
     let endings = || std::iter::once("").chain(ENDINGS);
     let named = stems.iter().flat_map(|stem| endings().map(move |end| format!("{stem}{end}")));
     named.map(|file| collection.join(file)).find(|path| path.exists())
@@ -200,7 +352,7 @@ mod tests {
     #[test]
     fn a_missing_path_names_every_way_to_give_one() {
         let text = message("celeba:", &OpenOptions::default());
-        assert!(text.contains("celeba:PATH") && text.contains("--data-root"), "{text}");
+        assert!(text.contains("celeba:PATH"), "{text}");
         assert!(text.contains("VDVAE_DATA") && text.contains("hub"), "{text}");
         assert!(text.contains("toy-faces") && !text.contains('\n'), "{text}");
         assert!(message("cifar10", &OpenOptions::default()).contains("cifar10:PATH"));
@@ -248,17 +400,31 @@ mod tests {
     }
 
     #[test]
+    fn entries_agree_with_each_other() {
+        for entry in &DATASETS {
+            assert!(entry.form.starts_with(entry.name) && !entry.description.is_empty());
+            assert!(std::ptr::eq(DatasetEntry::of(entry.form).unwrap(), entry), "{}", entry.name);
+            let episodes = entry.tasks.episodes.and_then(DatasetEntry::of);
+            assert_eq!(episodes.is_some(), entry.tasks.episodes.is_some(), "{}", entry.name);
+            let with_path = entry.tasks.targets.iter().all(|name| name.ends_with(':'));
+            assert!(entry.tasks.targets.is_empty() || with_path == entry.needs_path());
+        }
+        assert_eq!(DatasetEntry::of("csv:a/b.csv").unwrap().name, "csv");
+        assert!(DatasetEntry::of("celebb").is_none());
+    }
+
+    #[test]
     fn targets_reach_the_csv_reader() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("a.png"), crate::decode::tests::png()).unwrap();
-        std::fs::write(directory.path().join("b.png"), crate::decode::tests::png()).unwrap();
+        std::fs::write(directory.path().join("a.png"), crate::fixture::png()).unwrap();
+        std::fs::write(directory.path().join("b.png"), crate::fixture::png()).unwrap();
         let path = directory.path().join("x.csv");
         std::fs::write(&path, "path,split,a,b\na.png,test,1,2\nb.png,test,0,3\n").unwrap();
         let options = OpenOptions { targets: vec!["b".parse().unwrap()], ..Default::default() };
         let dataset = open(&format!("csv:{}", path.display()), &options).unwrap();
         let crate::Labels::Classes { names, .. } = dataset.labels(Split::Test) else { panic!() };
         assert_eq!(names, ["2", "3"]);
-        assert!(message("csv", &options).contains("--data-root"));
+        assert!(message("csv", &options).contains("csv:PATH"));
     }
 
     #[test]

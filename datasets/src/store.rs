@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use vdvae_io::{MAX_PICTURE_BYTES, decode_picture, read_exact_at};
 
 use crate::archive::{Spool, archive_stem, is_archive, spool};
-use crate::decode::{MAX_FILE_BYTES, decode};
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Result};
 
@@ -154,11 +154,11 @@ impl FileStore {
     /// Reads and decodes one picture; `key` names it in errors.
     pub(crate) fn picture(&self, name: &str, key: &str) -> Result<RgbImage> {
         let length = self.length(name)?;
-        if length > MAX_FILE_BYTES {
-            let reason = format!("expected at most {MAX_FILE_BYTES} bytes, found {length}");
+        if length > MAX_PICTURE_BYTES {
+            let reason = format!("expected at most {MAX_PICTURE_BYTES} bytes, found {length}");
             return Err(Error::Picture { key: key.to_owned(), reason });
         }
-        decode(key, &self.read_at(name, 0, length as usize)?)
+        Ok(decode_picture(key, &self.read_at(name, 0, length as usize)?)?)
     }
 
     /// Length of one file in bytes.
@@ -229,28 +229,6 @@ fn walk(
             walk(&path, &name, depth + 1, visit)?;
         } else if metadata.is_file() {
             visit(name, &path, metadata);
-        }
-    }
-    Ok(())
-}
-
-/// Reads at an offset without moving a shared cursor, so that threads do not disturb each other.
-#[cfg(unix)]
-pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-/// Reads at an offset; each call gives its own, so the cursor that Windows moves does not matter.
-#[cfg(windows)]
-pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut offset = offset;
-    while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                buffer = &mut buffer[count..];
-                offset += count as u64;
-            }
         }
     }
     Ok(())

@@ -60,12 +60,14 @@ impl DataArgs {
 }
 
 /// A name or a path that was not given right is a mistake in what was asked for.
-fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
+pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
+    use vdvae_datasets::Error;
     match error {
-        vdvae_datasets::Error::UnknownDataset { .. }
-        | vdvae_datasets::Error::NoPath { .. }
-        | vdvae_datasets::Error::NoData { .. }
-        | vdvae_datasets::Error::Address(_) => usage(error),
+        Error::NoPath { .. } | Error::NoData { .. } => {
+            usage(format!("{error}; --data-root PATH says where it is, too"))
+        }
+        Error::UnknownDataset { .. } | Error::Address(_) => usage(error),
+        Error::Targets { .. } => anyhow::anyhow!("{error}; choose with --targets"),
         other => other.into(),
     }
 }

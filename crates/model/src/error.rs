@@ -153,6 +153,10 @@ pub enum Error {
         found: usize,
     },
 
+    /// A picture that cannot be prepared.
+    #[error(transparent)]
+    Preparation(#[from] vdvae_io::Error),
+
     /// A picture without pixels.
     #[error("picture {index}: expected at least one pixel, found none")]
     EmptyPicture {
@@ -231,7 +235,7 @@ impl WeightProblem {
             Self::Extra { found, .. } => ("nothing".to_owned(), shape_text(found)),
             Self::Shape { expected, found, .. } => (shape_text(expected), shape_text(found)),
         };
-        format!("{}: expected {expected}, found {found}", quote(self.name()))
+        format!("{}: expected {expected}, found {found}", vdvae_io::quote(self.name()))
     }
 }
 
@@ -267,31 +271,9 @@ pub(crate) fn shape_text(shape: &[usize]) -> String {
     format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// Text from a file, fit for a one-line message: plain names as they are, anything else quoted and
-/// escaped, and cut where it is long.
-pub(crate) fn quote(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:,".contains(c);
-    if !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    let cut: String = text.chars().take(LONGEST).collect();
-    let dots = if cut.len() < text.len() { "…" } else { "" };
-    format!("\"{}{dots}\"", cut.escape_debug())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quoted_text_is_short_and_on_one_line() {
-        assert_eq!(quote("decoder.gain"), "decoder.gain");
-        assert_eq!(quote("a\nb\u{1b}"), "\"a\\nb\\u{1b}\"");
-        assert_eq!(quote(""), "\"\"");
-        let long = quote(&"é".repeat(1000));
-        assert!(long.chars().count() < 100 && long.ends_with("…\""), "{long}");
-    }
 
     #[test]
     fn problems_beyond_the_listed_ones_are_counted() {

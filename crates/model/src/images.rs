@@ -1,36 +1,27 @@
 //! Pictures as callers have them, made into the (N, H, W, 3) bytes the network reads.
 
 use candle_core::{DType, Device, Tensor};
-use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, RgbImage};
+use vdvae_io::{Preparation, to_rgb};
 
 use crate::{Error, Result};
 
 /// One picture or a batch.
 ///
-/// Pictures of another size are cut to their central square and resized with an antialiased
-/// triangle (bilinear) filter; tensors must have the network's size already.
+/// Pictures of another size are prepared as data sets are: cut to their central square and resized
+/// with an antialiased triangle (bilinear) filter. Grey is repeated, alpha dropped. Tensors must
+/// have the network's size already.
 pub trait Images {
-    /// The pictures on a device, at the network's size.
+    /// The pixels that the network reads.
     ///
     /// # Shapes
     /// - result: (N, `size`, `size`, 3) u8
     ///
     /// # Errors
-    /// [`Error::EmptyPicture`], [`Error::PixelTensor`] for a tensor of another shape or type, and
-    /// [`Error::Candle`] where they do not fit the device's memory.
+    /// [`Error::EmptyPicture`] for a picture without pixels, [`Error::PixelTensor`] for a tensor of
+    /// another shape or type, [`Error::Preparation`] for a size beyond reason, [`Error::Candle`] where they do not fit the
+    /// device's memory.
     fn to_pixels(&self, size: usize, device: &Device) -> Result<Tensor>;
-}
-
-/// The central square of a picture, resized to `size × size` where it differs.
-fn central_square(picture: &RgbImage, size: u32) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    if (width, height) == (size, size) {
-        return picture.clone();
-    }
-    let side = width.min(height);
-    let square = crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image();
-    if side == size { square } else { resize(&square, size, size, FilterType::Triangle) }
 }
 
 fn pixels_of<'a>(
@@ -43,7 +34,7 @@ fn pixels_of<'a>(
         if picture.width() == 0 || picture.height() == 0 {
             return Err(Error::EmptyPicture { index });
         }
-        bytes.extend_from_slice(central_square(&picture, size as u32).as_raw());
+        bytes.extend(Preparation::new(size).apply(&picture)?.into_raw());
     }
     let n = bytes.len() / (size * size * 3);
     Ok(Tensor::from_vec(bytes, (n, size, size, 3), device)?)
@@ -71,7 +62,7 @@ impl Images for [DynamicImage] {
     fn to_pixels(&self, size: usize, device: &Device) -> Result<Tensor> {
         let rgb = self.iter().map(|picture| match picture {
             DynamicImage::ImageRgb8(picture) => std::borrow::Cow::Borrowed(picture),
-            other => std::borrow::Cow::Owned(other.to_rgb8()),
+            other => std::borrow::Cow::Owned(to_rgb(other.clone())),
         });
         pixels_of(rgb, size, device)
     }

@@ -19,6 +19,7 @@ mod latents;
 mod noise;
 mod params;
 mod precision;
+mod published;
 mod vdvae;
 
 pub use builtin::builtin_checkpoint;
@@ -38,6 +39,7 @@ pub use latents::{LatentLayer, LatentMode, Latents, LayerView};
 pub use noise::Noise;
 pub use params::{Parameters, Slot, Unit, units};
 pub use precision::Precision;
+pub use published::{PUBLISHED, Published};
 pub use vdvae::{ElboTerms, Vdvae};
 #[cfg(feature = "cuda")]
 pub use vdvae_ops::cuda::device as cuda_device;

@@ -64,7 +64,7 @@ impl FromStr for Precision {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|precision| precision.to_string() == name).ok_or_else(|| {
             Error::UnknownPrecision {
-                found: crate::error::quote(name),
+                found: vdvae_io::quote(name),
                 expected: Self::ALL.map(|precision| precision.to_string()).join(", "),
             }
         })

@@ -380,7 +380,9 @@ fn a_decompression_bomb_is_refused() {
 fn pickles_that_grow_without_end_are_refused() {
     let nested =
         |opcode: u8| [b"\x80\x02)".to_vec(), vec![opcode; 10_000_000], b".".to_vec()].concat();
-    for (opcode, expected) in [(0x85, "at most 1048576 values"), (b')', "at most 1048576 values")] {
+    for (opcode, expected) in
+        [(0x85, "at most 1048576 instructions"), (b')', "at most 1048576 instructions")]
+    {
         let file = torch_zip(Deflated, &[("data.pkl", &nested(opcode))]);
         assert!(refusal(&file).contains(expected));
     }
@@ -402,7 +404,7 @@ fn state_dicts_that_are_none_are_refused() {
     assert!(twice.contains("entry a: expected one tensor of this name, found two"), "{twice}");
     assert!(refusal(&file(b"\x80\x02K\x07.")).contains("a dict of tensors by name, found 7"));
     assert!(refusal(&file(b"\x80\x02}K\x01K\x02s.")).contains("names as keys, found 1"));
-    assert!(refusal(&file(b"\x80\x04N.")).contains("pickle protocol 2, found protocol 4"));
+    assert!(refusal(&file(b"\x80\x04N.")).contains("pickle protocol 2 to 3, found protocol 4"));
     assert!(refusal(&file(b"\x80\x02o.")).contains("found opcode 0x6f"));
     // The prefix goes only where every name has it: anything else is for the name check to report.
     let mixed = read(&file(&state_dict(&[("module.a", tensor.clone()), ("b", tensor)]))).unwrap();

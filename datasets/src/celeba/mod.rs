@@ -216,6 +216,6 @@ impl Dataset for CelebA {
     }
 
     fn split_hint(&self) -> String {
-        format!("under {}; use --partition FILE", self.partition_name)
+        format!("under {}; another partition may have some", self.partition_name)
     }
 }

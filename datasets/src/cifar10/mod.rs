@@ -6,13 +6,14 @@
 //! the reference does: scikit-learn's `train_test_split(test_size=5000, random_state=11172018)`,
 //! a tenth of what is there where files are cut short.
 
-mod pickle;
+mod arrays;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
 use image::RgbImage;
+use vdvae_io::pickle::Pickle;
 
 use crate::fingerprint::Fingerprint;
 use crate::names::base;
@@ -56,13 +57,13 @@ struct RecordFile {
 enum Pixels {
     /// Of the first picture, and from one to the next.
     Plain { first: usize, stride: usize },
-    /// Of every picture and of the end: bytes written as text, see [`pickle::ByteArray`].
+    /// Of every picture and of the end: bytes written as text, see [`arrays::ByteArray`].
     AsText { starts: Vec<usize> },
 }
 
 impl Pixels {
     /// Of an array of a pickle.
-    fn of_array(array: &pickle::ByteArray, file: &[u8]) -> Self {
+    fn of_array(array: &arrays::ByteArray, file: &[u8]) -> Self {
         if !array.as_text {
             return Self::Plain { first: array.data.start, stride: PIXELS };
         }
@@ -189,15 +190,20 @@ fn read_pickle(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
         header_error(store, name, expected.to_owned(), found.to_owned())
     };
     let bytes = store.read(name, MAX_PICKLE_BYTES)?;
-    let pickle =
-        pickle::Pickle::read(&bytes).map_err(|found| error("a pickle of plain data", &found))?;
-    let data = pickle.get("data").and_then(|data| pickle.byte_array(data));
+    let pickle = Pickle::read(&bytes, 0, "pickle", arrays::RULES).map_err(|fault| {
+        error(
+            &format!("a pickle of plain data: {}: {}", fault.position, fault.expected),
+            &fault.found,
+        )
+    })?;
+    let data = arrays::get(&pickle, "data").and_then(|data| arrays::byte_array(&pickle, data));
     let data = data.filter(|data| matches!(data.shape[..], [n, PIXELS] if n > 0));
     let Some(data) = data else {
         let expected = format!("a numpy array `data` of N x {PIXELS} unsigned bytes");
         return Err(error(&expected, "none"));
     };
-    let labels = pickle.get("labels").and_then(|labels| pickle.integers(labels));
+    let labels = arrays::get(&pickle, "labels");
+    let labels = labels.and_then(|labels| arrays::integers(&pickle, labels));
     let labels = labels.ok_or_else(|| error("a list `labels` of integers", "none"))?;
     if labels.len() != data.shape[0] {
         let expected = format!("{} labels, one for each picture", data.shape[0]);

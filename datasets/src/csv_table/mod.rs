@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use rayon::prelude::*;
+use vdvae_io::{MAX_PICTURE_BYTES, decode_picture};
 
 #[cfg(feature = "hub")]
 pub(crate) use splits::draw;
 pub use targets::{TargetColumn, TargetKind};
 
-use crate::decode::{MAX_FILE_BYTES, decode};
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Error, Labels, Result, Split};
 use read::{Table, quoted};
@@ -212,12 +212,12 @@ impl Dataset for CsvTable {
         let Picture { key, file } = self.picture(split, index);
         let opened = File::open(file).map_err(Error::io(file))?;
         let mut bytes = Vec::new();
-        opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(file))?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let reason = format!("expected at most {MAX_FILE_BYTES} bytes, found more");
+        opened.take(MAX_PICTURE_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(file))?;
+        if bytes.len() as u64 > MAX_PICTURE_BYTES {
+            let reason = format!("expected at most {MAX_PICTURE_BYTES} bytes, found more");
             return Err(Error::Picture { key: key.clone(), reason });
         }
-        decode(key, &bytes)
+        Ok(decode_picture(key, &bytes)?)
     }
 
     /// Covers the bytes of the CSV file and the lengths of the pictures.

@@ -127,11 +127,8 @@ pub(super) fn labels(table: &Table, chosen: &[TargetColumn]) -> Result<Labels> {
     let Some(&first) = kinds.first() else { return Ok(Labels::None) };
     if let Some(other) = kinds.iter().position(|&kind| kind != first) {
         let names = [&columns[0].0, &columns[other].0].map(Column::name);
-        let found = format!(
-            "{} ({first}) and {} ({}); choose with --targets",
-            names[0], names[1], kinds[other]
-        );
-        return Err(table.error(1, "targets of one kind", found));
+        let found = format!("{} ({first}) and {} ({})", names[0], names[1], kinds[other]);
+        return Err(of_targets(table.error(1, "targets of one kind", found)));
     }
     let names = columns.iter().map(|(column, _)| table.header[column.index].clone()).collect();
     match first {
@@ -139,8 +136,8 @@ pub(super) fn labels(table: &Table, chosen: &[TargetColumn]) -> Result<Labels> {
         TargetKind::Real => Ok(Labels::Real { names, values: side_by_side(&columns, real)? }),
         TargetKind::Class if alone => classes(&columns[0].0),
         TargetKind::Class => {
-            let found = format!("{} of them; choose one with --targets", columns.len());
-            Err(table.error(1, "one column of classes", found))
+            let found = columns.len().to_string();
+            Err(of_targets(table.error(1, "one column of classes", found)))
         }
     }
 }
@@ -196,7 +193,17 @@ fn find_kind(column: &Column<'_>, alone: bool) -> Result<TargetKind> {
         None if alone && whole && different <= MAX_NUMBERS => Ok(TargetKind::Class),
         None => Ok(TargetKind::Real),
         Some(_) if alone && different <= MAX_WORDS => Ok(TargetKind::Class),
-        Some(row) => Err(column.error(row, "a number, yes or no (or choose with --targets)")),
+        Some(row) => Err(of_targets(column.error(row, "a number, yes or no"))),
+    }
+}
+
+/// An error that a choice of other targets may mend.
+fn of_targets(error: Error) -> Error {
+    match error {
+        Error::Table { file, line, expected, found } => {
+            Error::Targets { file, line, expected, found }
+        }
+        other => other,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::decode::tests::{picture, png};
+use crate::fixture::{picture, png};
 
 /// A folder with `labels.csv` of this text and the pictures that it may name.
 fn folder(text: impl AsRef<[u8]>, files: &[&str]) -> tempfile::TempDir {

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
+use vdvae_io::decode_picture;
 
 use super::client::{Listing, Repository};
 use super::shards::Shards;
 use super::table::{Block, Columns, Table, TableLabels, Targets, columns};
 use crate::csv_table::draw;
-use crate::decode::decode;
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Error, Labels, Result, Split};
 
@@ -276,7 +276,7 @@ impl Dataset for HubDataset {
         let block =
             self.blocks.get((table_number, group, block), || table.block((group, block)))?;
         let picture = |block: &Block| match block.get(row) {
-            Some(Ok(bytes)) => Some(decode(&key, bytes)),
+            Some(Ok(bytes)) => Some(decode_picture(&key, bytes).map_err(Error::from)),
             Some(Err(reason)) => Some(Err(Error::Picture { key: key.clone(), reason })),
             None => None,
         };

@@ -252,6 +252,6 @@ mod without_the_hub {
         assert!(text.starts_with("hf:a/b: this build cannot download"), "{text}");
         assert!(hub_checkpoint("a/b", &options).unwrap_err().to_string().contains("feature `hub`"));
         let text = open_celeba(&options, &[], 0).err().unwrap().to_string();
-        assert!(text.contains("feature `hub`") && text.contains("--data-root"), "{text}");
+        assert!(text.contains("feature `hub`") && text.contains("celeba:PATH"), "{text}");
     }
 }

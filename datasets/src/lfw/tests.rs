@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::decode::tests::jpeg;
+use crate::fixture::jpeg;
 
 const PEOPLE: [(&str, &[u32]); 4] =
     [("Ann_Lee", &[1, 2, 4]), ("Bo", &[1, 3]), ("Bo_Li", &[1, 2]), ("Cy", &[1, 2])];

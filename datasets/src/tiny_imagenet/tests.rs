@@ -3,7 +3,7 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
-use crate::decode::tests::jpeg;
+use crate::fixture::jpeg;
 
 type Files = Vec<(String, Vec<u8>)>;
 

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use image::RgbImage;
 use ndarray::Array2;
 use serde_json::json;
-use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split, read_picture};
+use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split};
 use vdvae_features::{Extraction, FeatureSource};
 use vdvae_probes::{Prediction, SavedProbe};
 use vdvae_report::{predictions_csv, predictions_table};
@@ -128,7 +128,7 @@ impl Dataset for Pictures {
 
     fn image(&self, split: Split, index: usize) -> vdvae_datasets::Result<RgbImage> {
         self.check_index(split, index)?;
-        read_picture(&self.paths[index])
+        Ok(vdvae_io::read_picture(&self.paths[index])?)
     }
 
     fn fingerprint(&self) -> String {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use vdvae_datasets::{Batches, Preparation, Split};
 use vdvae_features::LayerSelection;
-use vdvae_io::Grid;
+use vdvae_io::{Grid, read_picture};
 use vdvae_model::{Images, Vdvae};
 
 use super::args::{ZoomArg, temperature};
@@ -79,12 +79,8 @@ fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usiz
 fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
     let size = model.config().image_size;
     if !args.images.is_empty() {
-        let open = |path: &PathBuf| {
-            let context = || format!("{}: not a picture", path.display());
-            let reader = image::ImageReader::open(path).with_context(context)?;
-            reader.with_guessed_format().with_context(context)?.decode().with_context(context)
-        };
-        let pictures = args.images.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let pictures = args.images.iter().map(|path| read_picture(path));
+        let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
         return Ok(pictures.to_pixels(size, model.device())?);
     }
     let on_bad = args.source.on_bad_image;

@@ -8,7 +8,6 @@ mod dtype;
 mod fault;
 mod initialise;
 mod objects;
-mod pickle;
 mod recognise;
 mod safetensors;
 mod torch;
@@ -24,11 +23,13 @@ use std::{
     path::Path,
 };
 
+use vdvae_io::{Fault, quote};
+
 pub use safetensors::write_safetensors;
 pub use weights::{Array, MAX_LISTED_PROBLEMS, Weights};
 
-use crate::{Error, Result, VdvaeConfig, error::quote};
-use fault::Fault;
+use crate::{Error, Result, VdvaeConfig};
+use fault::{Parse, in_file};
 
 /// Larger files are not read at all: weights, average and moments of the largest configuration
 /// that [`VdvaeConfig::validate`] accepts.
@@ -104,17 +105,17 @@ impl Checkpoint {
         let details = fs::metadata(path).map_err(io)?;
         if !details.is_file() {
             let found = if details.is_dir() { "a folder" } else { "something else" };
-            return Err(Fault::new("file", "a checkpoint file", found).in_file(&file));
+            return Err(in_file(Fault::new("file", "a checkpoint file", found), &file));
         }
         if details.len() > MAX_FILE_BYTES {
             let found = format!("{} bytes", details.len());
             let expected = format!("at most {MAX_FILE_BYTES} bytes");
-            return Err(Fault::new("file", expected, found).in_file(&file));
+            return Err(in_file(Fault::new("file", expected, found), &file));
         }
         let mut reader = File::open(path).map_err(io)?;
         let mut bytes = Vec::new();
         reader.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
-        detect(&bytes, details.len()).map_err(|fault| fault.in_file(&file))?;
+        detect(&bytes, details.len()).map_err(|fault| in_file(fault, &file))?;
         bytes
             .try_reserve_exact(details.len().saturating_sub(bytes.len() as u64) as usize)
             .map_err(|error| io(io::Error::other(error)))?;
@@ -136,7 +137,7 @@ impl Checkpoint {
             };
             Ok((kind, weights, metadata))
         };
-        let (kind, weights, mut metadata) = parse().map_err(|fault: Fault| fault.in_file(file))?;
+        let (kind, weights, mut metadata) = parse().map_err(|fault: Fault| in_file(fault, file))?;
         let config = metadata.get("config").map(|json| config_from(json, file)).transpose()?;
         metadata.retain(|key, _| !safetensors::RESERVED.contains(&key.as_str()));
         let sha256 = vdvae_io::sha256(bytes);
@@ -183,7 +184,7 @@ impl Checkpoint {
     }
 }
 
-fn detect(start: &[u8], length: u64) -> fault::Parse<CheckpointKind> {
+fn detect(start: &[u8], length: u64) -> Parse<CheckpointKind> {
     CheckpointKind::detect(start).ok_or_else(|| {
         let found = if start.is_empty() {
             "an empty file".to_owned()
@@ -196,12 +197,13 @@ fn detect(start: &[u8], length: u64) -> fault::Parse<CheckpointKind> {
 }
 
 fn config_from(json: &str, file: &str) -> Result<VdvaeConfig> {
-    VdvaeConfig::from_json(json).map_err(|error| match error {
-        Error::Config { field, expected, found } => {
-            Fault::new(format!("config: {field}"), expected, found).in_file(file)
-        }
-        other => {
-            Fault::new("metadata config", "a model configuration", other.to_string()).in_file(file)
-        }
+    VdvaeConfig::from_json(json).map_err(|error| {
+        let fault = match error {
+            Error::Config { field, expected, found } => {
+                Fault::new(format!("config: {field}"), expected, found)
+            }
+            other => Fault::new("metadata config", "a model configuration", other.to_string()),
+        };
+        in_file(fault, file)
     })
 }

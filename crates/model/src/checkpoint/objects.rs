@@ -1,48 +1,42 @@
-//! The values a pickled state dict may consist of, and the few names it may call.
+//! What a pickled state dict consists of: storages, and tensors that are views of them.
 
 use std::collections::HashMap;
 
-use super::dtype::Dtype;
-use crate::error::quote;
+use vdvae_io::pickle::{Call, Pickle, PickleRules, Value};
+use vdvae_io::{Fault, quote};
 
-/// A value; everything larger than a number is an index into a [`Heap`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(usize),
-    Tuple(usize),
-    List(usize),
-    Dict(usize),
-    Global(Global),
-    Storage(usize),
-    Tensor(usize),
-}
+use super::dtype::Dtype;
+use super::fault::Parse;
+
+const REBUILD_TENSOR: usize = 0;
+const REBUILD_PARAMETER: usize = 1;
 
 /// The names a pickle may mention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(Dtype),
-}
+const NAMES: [(&str, &str); 10] = [
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch", "DoubleStorage"),
+    ("torch", "FloatStorage"),
+    ("torch", "HalfStorage"),
+    ("torch", "BFloat16Storage"),
+    ("torch.cuda", "DoubleStorage"),
+    ("torch.cuda", "FloatStorage"),
+    ("torch.cuda", "HalfStorage"),
+    ("torch.cuda", "BFloat16Storage"),
+];
 
-impl Global {
-    pub(super) fn find(module: &str, name: &str) -> Option<Self> {
-        Some(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch" | "torch.cuda", "DoubleStorage") => Self::Storage(Dtype::F64),
-            ("torch" | "torch.cuda", "FloatStorage") => Self::Storage(Dtype::F32),
-            ("torch" | "torch.cuda", "HalfStorage") => Self::Storage(Dtype::F16),
-            ("torch" | "torch.cuda", "BFloat16Storage") => Self::Storage(Dtype::Bf16),
-            _ => return None,
-        })
-    }
+/// PyTorch writes protocol 2.
+pub(super) const RULES: PickleRules<'_> = PickleRules {
+    names: &NAMES,
+    nothing_but: "nothing but tensors (code in a checkpoint is never run)",
+    protocol: 3,
+};
+
+/// Elements of the storages that a name stands for.
+fn dtype(name: usize) -> Option<Dtype> {
+    const DTYPES: [Dtype; 4] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16];
+    let storage = name.checked_sub(REBUILD_PARAMETER + 1)?;
+    Some(DTYPES[storage % DTYPES.len()])
 }
 
 /// A block of numbers in the file, which tensors are views of.
@@ -72,158 +66,92 @@ pub(super) struct View {
     pub(super) len: usize,
 }
 
-/// Every value of a pickle that is more than a number.
-#[derive(Debug, Default)]
-pub(super) struct Heap<'a> {
-    strings: Vec<&'a str>,
-    /// Tuples and lists.
-    sequences: Vec<Vec<Value>>,
-    dicts: Vec<Vec<[Value; 2]>>,
+/// The storages and tensors of a pickle.
+pub(super) struct Objects<'a> {
     pub(super) storages: Vec<Storage<'a>>,
-    storage_by_key: HashMap<&'a str, usize>,
-    pub(super) tensors: Vec<View>,
-    /// Values inside sequences and dicts.
-    items: usize,
+    /// One for every call of the pickle: a state dict calls nothing else.
+    tensors: Vec<View>,
 }
 
-impl<'a> Heap<'a> {
-    /// A measure of the memory in use: all values, inside containers or not.
-    pub(super) fn len(&self) -> usize {
-        let objects = self.strings.len() + self.sequences.len() + self.dicts.len();
-        objects + self.storages.len() + self.tensors.len() + self.items
-    }
-
-    pub(super) fn string(&mut self, text: &'a str) -> Value {
-        self.strings.push(text);
-        Value::Str(self.strings.len() - 1)
-    }
-
-    pub(super) fn tuple(&mut self, items: Vec<Value>) -> Value {
-        Value::Tuple(self.sequence(items))
-    }
-
-    pub(super) fn list(&mut self, items: Vec<Value>) -> Value {
-        Value::List(self.sequence(items))
-    }
-
-    fn sequence(&mut self, items: Vec<Value>) -> usize {
-        self.items += items.len();
-        self.sequences.push(items);
-        self.sequences.len() - 1
-    }
-
-    pub(super) fn dict(&mut self) -> Value {
-        self.dicts.push(Vec::new());
-        Value::Dict(self.dicts.len() - 1)
-    }
-
-    pub(super) fn extend_list(&mut self, list: usize, items: Vec<Value>) {
-        self.items += items.len();
-        self.sequences[list].extend(items);
-    }
-
-    pub(super) fn extend_dict(&mut self, dict: usize, pairs: &[[Value; 2]]) {
-        self.items += 2 * pairs.len();
-        self.dicts[dict].extend_from_slice(pairs);
-    }
-
-    pub(super) fn as_str(&self, value: Value) -> Option<&'a str> {
-        if let Value::Str(index) = value { Some(self.strings[index]) } else { None }
-    }
-
-    pub(super) fn as_sequence(&self, value: Value) -> Option<&[Value]> {
-        match value {
-            Value::Tuple(index) | Value::List(index) => Some(&self.sequences[index]),
-            _ => None,
+impl<'a> Objects<'a> {
+    /// Reads every persistent id as a storage and every call as a tensor.
+    pub(super) fn of(pickle: &Pickle<'a>) -> Parse<Self> {
+        let mut storages: Vec<Storage> = Vec::new();
+        let mut by_key = HashMap::new();
+        let mut of_id = Vec::with_capacity(pickle.persistent.len());
+        for id in &pickle.persistent {
+            let storage = storage(pickle, *id)?;
+            let index = *by_key.entry(storage.key).or_insert(storages.len());
+            if index == storages.len() {
+                storages.push(storage);
+            } else if storages[index] != storage {
+                let position = format!("storage {}", quote(storage.key));
+                let found = format!("{:?} of {} elements", storage.dtype, storage.len);
+                return Err(Fault::new(position, "what was described before", found));
+            }
+            of_id.push(index);
         }
+        let mut objects = Self { storages, tensors: Vec::with_capacity(pickle.calls.len()) };
+        for call in &pickle.calls {
+            let tensor = objects.build(pickle, &of_id, *call)?;
+            objects.tensors.push(tensor);
+        }
+        Ok(objects)
     }
 
-    /// Keys and values in the order they were set.
-    pub(super) fn as_dict(&self, value: Value) -> Option<&[[Value; 2]]> {
-        if let Value::Dict(index) = value { Some(&self.dicts[index]) } else { None }
+    /// The tensor that a value is.
+    pub(super) fn tensor(&self, value: Value<'_>) -> Option<&View> {
+        if let Value::Call(call) = value { self.tensors.get(call) } else { None }
     }
 
-    /// The value under a text key.
-    pub(super) fn lookup(&self, dict: Value, key: &str) -> Option<Value> {
-        let pairs = self.as_dict(dict)?;
-        pairs.iter().find(|[k, _]| self.as_str(*k) == Some(key)).map(|[_, value]| *value)
-    }
-
-    /// What a value is, for messages.
-    pub(super) fn describe(&self, value: Value) -> String {
-        match value {
-            Value::None => "None".into(),
-            Value::Bool(value) => format!("{value}"),
-            Value::Int(value) => format!("{value}"),
-            Value::Float(value) => format!("{value}"),
-            Value::Str(index) => format!("the text {}", quote(self.strings[index])),
-            Value::Tuple(index) => format!("a tuple of {}", self.sequences[index].len()),
-            Value::List(index) => format!("a list of {}", self.sequences[index].len()),
-            Value::Dict(index) => format!("a dict of {}", self.dicts[index].len()),
-            Value::Global(_) => "a class or function".into(),
-            Value::Storage(_) => "a storage".into(),
-            Value::Tensor(_) => "a tensor".into(),
+    fn build(&self, pickle: &Pickle<'a>, of_id: &[usize], call: Call<'a>) -> Parse<View> {
+        let items = pickle.sequence(call.arguments).unwrap_or_default();
+        match (call.callee, items) {
+            // Storage, offset, size, stride, requires_grad, hooks, and from PyTorch 1.13 metadata.
+            (Value::Name(REBUILD_TENSOR), [storage, offset, size, stride, _, _, ..])
+                if items.len() <= 7 =>
+            {
+                let Value::Persistent(id) = *storage else {
+                    let found = pickle.describe(*storage);
+                    return Err(refused("a storage under the tensor", found));
+                };
+                let index = of_id[id];
+                view(pickle, (index, self.storages[index].len), *offset, *size, *stride)
+            }
+            (Value::Name(REBUILD_PARAMETER), [tensor, _, _]) if self.tensor(*tensor).is_some() => {
+                Ok(self.tensor(*tensor).expect("there is one").clone())
+            }
+            _ => {
+                let found = format!("others ({})", pickle.describe(call.arguments));
+                Err(refused("the arguments PyTorch writes", found))
+            }
         }
     }
 }
 
-/// Why an object cannot be built.
-pub(super) struct Refused {
-    pub(super) expected: String,
-    pub(super) found: String,
+fn refused(expected: &str, found: impl Into<String>) -> Fault {
+    Fault::new("a tensor of the state dict", expected, found)
 }
 
-fn refused(expected: &str, found: impl Into<String>) -> Refused {
-    Refused { expected: expected.into(), found: found.into() }
-}
-
-/// `callee(*arguments)` for the callees in [`Global`], as data.
-pub(super) fn construct(
-    heap: &mut Heap,
-    callee: Value,
-    arguments: Value,
-) -> Result<Value, Refused> {
-    let items = heap.as_sequence(arguments).unwrap_or_default();
-    match (callee, items) {
-        (Value::Global(Global::OrderedDict), []) => Ok(heap.dict()),
-        // Storage, offset, size, stride, requires_grad, hooks, and from PyTorch 1.13 metadata.
-        (Value::Global(Global::RebuildTensor), [storage, offset, size, stride, _, _, ..])
-            if items.len() <= 7 =>
-        {
-            let tensor = view(heap, *storage, *offset, *size, *stride)?;
-            heap.tensors.push(tensor);
-            Ok(Value::Tensor(heap.tensors.len() - 1))
-        }
-        (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), _, _]) => Ok(*tensor),
-        (Value::Global(global), _) => {
-            Err(refused("the arguments PyTorch writes", format!("others, for {global:?}")))
-        }
-        (other, _) => Err(refused("a name to call", heap.describe(other))),
-    }
-}
-
+/// A view of the storage of this index and so many elements.
 fn view(
-    heap: &Heap,
-    storage: Value,
-    offset: Value,
-    size: Value,
-    stride: Value,
-) -> Result<View, Refused> {
+    pickle: &Pickle<'_>,
+    (storage, available): (usize, usize),
+    offset: Value<'_>,
+    size: Value<'_>,
+    stride: Value<'_>,
+) -> Parse<View> {
     /// No parameter has more dimensions than a convolution's weight, by far.
     const MAX_RANK: usize = 8;
-    let Value::Storage(index) = storage else {
-        return Err(refused("a storage under the tensor", heap.describe(storage)));
-    };
     let sizes = |value, what: &str| {
-        let numbers = heap.as_sequence(value).filter(|items| items.len() <= MAX_RANK);
+        let numbers = pickle.sequence(value).filter(|items| items.len() <= MAX_RANK);
         let numbers = numbers.and_then(|items| items.iter().map(|item| natural(*item)).collect());
-        numbers.ok_or_else(|| refused(what, heap.describe(value)))
+        numbers.ok_or_else(|| refused(what, pickle.describe(value)))
     };
     let shape: Vec<usize> = sizes(size, "a tensor's size")?;
     let strides: Vec<usize> = sizes(stride, "a tensor's stride")?;
     let offset =
-        natural(offset).ok_or_else(|| refused("a tensor's offset", heap.describe(offset)))?;
-    let available = heap.storages[index].len;
+        natural(offset).ok_or_else(|| refused("a tensor's offset", pickle.describe(offset)))?;
     let outside = || {
         let found = format!("size {shape:?}, stride {strides:?}, offset {offset}");
         refused(&format!("a tensor inside its storage of {available} elements"), found)
@@ -239,36 +167,29 @@ fn view(
     if len > 0 && last.is_none_or(|last| last >= available) {
         return Err(outside());
     }
-    Ok(View { storage: index, offset, shape, strides, len })
+    Ok(View { storage, offset, shape, strides, len })
 }
 
 /// The storage that a persistent id names: `('storage', type, key, device, elements[, None])`.
-pub(super) fn storage(heap: &mut Heap, id: Value) -> Result<Value, Refused> {
-    let refuse = |heap: &Heap| refused("the id of a storage", heap.describe(id));
-    let (kind, dtype, key, len) = match heap.as_sequence(id) {
-        Some(
-            [kind, Value::Global(Global::Storage(dtype)), key, _device, len]
-            | [kind, Value::Global(Global::Storage(dtype)), key, _device, len, Value::None],
-        ) => (*kind, *dtype, *key, *len),
-        _ => return Err(refuse(heap)),
-    };
-    let (Some("storage"), Some(key), Some(len)) =
-        (heap.as_str(kind), heap.as_str(key), natural(len))
-    else {
-        return Err(refuse(heap));
-    };
-    let storage = Storage { key, dtype, len };
-    let next = heap.storages.len();
-    let index = *heap.storage_by_key.entry(key).or_insert(next);
-    if index == next {
-        heap.storages.push(storage);
-    } else if heap.storages[index] != storage {
-        let expected = format!("storage {} as described before", quote(key));
-        return Err(refused(&expected, format!("{dtype:?} of {len} elements")));
+fn storage<'a>(pickle: &Pickle<'a>, id: Value<'a>) -> Parse<Storage<'a>> {
+    if let Some(
+        [Value::Text("storage"), Value::Name(name), Value::Text(key), _device, len]
+        | [Value::Text("storage"), Value::Name(name), Value::Text(key), _device, len, Value::None],
+    ) = pickle.sequence(id)
+        && let (Some(dtype), Some(len)) = (dtype(*name), natural(*len))
+    {
+        return Ok(Storage { key, dtype, len });
     }
-    Ok(Value::Storage(index))
+    let found = match pickle.sequence(id) {
+        Some(items) => {
+            let items: Vec<String> = items.iter().take(6).map(|i| pickle.describe(*i)).collect();
+            items.join(", ")
+        }
+        None => pickle.describe(id),
+    };
+    Err(refused("the id of a storage", found))
 }
 
-fn natural(value: Value) -> Option<usize> {
+fn natural(value: Value<'_>) -> Option<usize> {
     if let Value::Int(number) = value { number.try_into().ok() } else { None }
 }

@@ -16,14 +16,14 @@ use std::{
 use ::safetensors::{Dtype as FileDtype, SafeTensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use vdvae_io::hex;
+use vdvae_io::{Fault, hex, quote};
 
 use super::{
     dtype::Dtype,
-    fault::{Fault, Parse},
+    fault::{Parse, in_file},
     weights::{Array, Weights, little_endian},
 };
-use crate::{Error, Result, VdvaeConfig, error::quote};
+use crate::{Error, Result, VdvaeConfig};
 
 const FORMAT: &str = "vdvae";
 const VERSION: &str = "1";
@@ -129,7 +129,7 @@ pub fn write_safetensors(
 ) -> Result<String> {
     let path = path.as_ref();
     let header = header(weights, config, extra)
-        .map_err(|fault| fault.in_file(&path.display().to_string()))?;
+        .map_err(|fault| in_file(fault, &path.display().to_string()))?;
     vdvae_io::replace(path, |file| write_hashed(file, &header, weights))
         .map_err(|source| Error::Io { path: path.to_owned(), action: "write", source })
 }

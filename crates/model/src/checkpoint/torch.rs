@@ -1,12 +1,12 @@
 //! From a pickled state dict to weights: names, prefixes, strides, and a bound on the memory.
 
 use super::{
-    fault::{Fault, Parse},
-    objects::{Storage, Value, View},
-    pickle::Unpickled,
+    fault::Parse,
+    objects::{Objects, Storage, View},
     weights::{Array, Weights},
 };
-use crate::error::quote;
+use vdvae_io::pickle::{Pickle, Value};
+use vdvae_io::{Fault, quote};
 
 /// Saved from a data-parallel wrapper, every name starts with this.
 const DATA_PARALLEL_PREFIX: &str = "module.";
@@ -15,23 +15,25 @@ const DATA_PARALLEL_PREFIX: &str = "module.";
 const NESTED: [&str; 2] = ["state_dict", "model"];
 
 /// The tensors of a state dict in its order, without the data-parallel prefix.
-pub(super) fn named_tensors<'a>(pickle: &Unpickled<'a>) -> Parse<Vec<(&'a str, usize)>> {
-    let heap = &pickle.heap;
-    let nested = NESTED.iter().filter_map(|key| heap.lookup(pickle.root, key));
-    let root = nested.into_iter().find(|value| heap.as_dict(*value).is_some());
+fn named_tensors<'a, 'o>(
+    pickle: &Pickle<'a>,
+    objects: &'o Objects<'a>,
+) -> Parse<Vec<(&'a str, &'o View)>> {
+    let nested = NESTED.iter().filter_map(|key| pickle.lookup(pickle.root, key));
+    let root = nested.into_iter().find(|value| pickle.dict(*value).is_some());
     let root = root.unwrap_or(pickle.root);
-    let Some(pairs) = heap.as_dict(root) else {
-        let found = heap.describe(root);
+    let Some(pairs) = pickle.dict(root) else {
+        let found = pickle.describe(root);
         return Err(Fault::new("pickle", "a dict of tensors by name", found));
     };
     let mut named = Vec::with_capacity(pairs.len());
     for [key, value] in pairs {
-        let name = heap
-            .as_str(*key)
-            .ok_or_else(|| Fault::new("state dict", "names as keys", heap.describe(*key)))?;
-        let Value::Tensor(tensor) = *value else {
+        let Value::Text(name) = *key else {
+            return Err(Fault::new("state dict", "names as keys", pickle.describe(*key)));
+        };
+        let Some(tensor) = objects.tensor(*value) else {
             let position = format!("state dict entry {}", quote(name));
-            return Err(Fault::new(position, "a tensor", heap.describe(*value)));
+            return Err(Fault::new(position, "a tensor", pickle.describe(*value)));
         };
         named.push((name, tensor));
     }
@@ -48,26 +50,27 @@ pub(super) fn named_tensors<'a>(pickle: &Unpickled<'a>) -> Parse<Vec<(&'a str, u
 ///
 /// `file_len` bounds the memory: see [`check_size`].
 pub(super) fn assemble<'a>(
-    pickle: &Unpickled<'a>,
+    pickle: &Pickle<'a>,
+    objects: &Objects<'a>,
     file_len: usize,
     mut read: impl FnMut(&Storage<'a>) -> Parse<Vec<f32>>,
 ) -> Parse<Weights> {
-    let named = named_tensors(pickle)?;
-    let (storages, views) = (&pickle.heap.storages, &pickle.heap.tensors);
-    check_size(file_len, storages, named.iter().map(|(_, tensor)| &views[*tensor]))?;
+    let named = named_tensors(pickle, objects)?;
+    let storages = &objects.storages;
+    check_size(file_len, storages, named.iter().map(|(_, view)| *view))?;
 
     let mut users = vec![Vec::new(); storages.len()];
-    for (position, (_, tensor)) in named.iter().enumerate() {
-        users[views[*tensor].storage].push(position);
+    for (position, (_, view)) in named.iter().enumerate() {
+        users[view.storage].push(position);
     }
     let mut arrays: Vec<Option<Array>> = vec![None; named.len()];
     for (storage, users) in storages.iter().zip(&users) {
         let Some((last, others)) = users.split_last() else { continue };
         let elements = read(storage)?;
         for user in others {
-            arrays[*user] = Some(cut_out(&elements, &views[named[*user].1]));
+            arrays[*user] = Some(cut_out(&elements, named[*user].1));
         }
-        arrays[*last] = Some(cut_out_last(elements, &views[named[*last].1]));
+        arrays[*last] = Some(cut_out_last(elements, named[*last].1));
     }
     let mut weights = Weights::new();
     for ((name, _), array) in named.iter().zip(arrays) {

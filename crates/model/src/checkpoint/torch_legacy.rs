@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 
 use super::{
-    fault::{Fault, Parse},
-    objects::{Storage, Value},
-    pickle::{Unpickled, unpickle},
+    fault::Parse,
+    objects::{Objects, RULES, Storage},
     torch,
     weights::Weights,
 };
-use crate::error::quote;
+use vdvae_io::pickle::{Pickle, Value};
+use vdvae_io::{Fault, quote};
 
 /// The pickled magic number 0x1950a86a20f9469cfc6c, after the two bytes that state the protocol.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -24,17 +24,19 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
-    let protocol = unpickle(bytes, 2 + MAGIC.len(), "protocol")?;
+    let unpickle = |start, label| Pickle::read(bytes, start, label, RULES);
+    let protocol = unpickle(2 + MAGIC.len(), "protocol")?;
     if protocol.root != Value::Int(PROTOCOL) {
-        let found = protocol.heap.describe(protocol.root);
+        let found = protocol.describe(protocol.root);
         return Err(Fault::new("protocol", PROTOCOL.to_string(), found));
     }
-    let system = unpickle(bytes, protocol.end, "system")?;
+    let system = unpickle(protocol.end, "system")?;
     check_byte_order(&system)?;
-    let state = unpickle(bytes, system.end, "state dict")?;
-    let keys = unpickle(bytes, state.end, "storage keys")?;
-    let data = locate(bytes, &state.heap.storages, &keys)?;
-    torch::assemble(&state, bytes.len(), |storage| {
+    let state = unpickle(system.end, "state dict")?;
+    let keys = unpickle(state.end, "storage keys")?;
+    let objects = Objects::of(&state)?;
+    let data = locate(bytes, &objects.storages, &keys)?;
+    torch::assemble(&state, &objects, bytes.len(), |storage| {
         let start = data.get(storage.key).copied().ok_or_else(|| {
             let position = format!("storage {}", quote(storage.key));
             Fault::new(position, "its data in the file", "none")
@@ -46,8 +48,8 @@ pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
     })
 }
 
-fn check_byte_order(system: &Unpickled) -> Parse<()> {
-    match system.heap.lookup(system.root, "little_endian") {
+fn check_byte_order(system: &Pickle<'_>) -> Parse<()> {
+    match system.lookup(system.root, "little_endian") {
         Some(Value::Bool(true)) => Ok(()),
         Some(Value::Bool(false)) => {
             Err(Fault::new("system", "little-endian data", "big-endian data"))
@@ -60,19 +62,22 @@ fn check_byte_order(system: &Unpickled) -> Parse<()> {
 fn locate<'a>(
     bytes: &[u8],
     storages: &[Storage<'a>],
-    keys: &Unpickled<'a>,
+    keys: &Pickle<'a>,
 ) -> Parse<HashMap<&'a str, usize>> {
     let described: HashMap<&str, &Storage> =
         storages.iter().map(|storage| (storage.key, storage)).collect();
-    let list = keys.heap.as_sequence(keys.root).ok_or_else(|| {
-        Fault::new("storage keys", "a list of keys", keys.heap.describe(keys.root))
-    })?;
+    let list = keys
+        .sequence(keys.root)
+        .ok_or_else(|| Fault::new("storage keys", "a list of keys", keys.describe(keys.root)))?;
     let mut found = HashMap::new();
     let mut at = keys.end;
     for key in list {
-        let storage = keys.heap.as_str(*key).and_then(|key| described.get(key));
+        let storage = match *key {
+            Value::Text(key) => described.get(key),
+            _ => None,
+        };
         let storage = storage.ok_or_else(|| {
-            let found = keys.heap.describe(*key);
+            let found = keys.describe(*key);
             Fault::new("storage keys", "keys of storages in the state dict", found)
         })?;
         let fault = |expected: String, found: String| {

@@ -7,12 +7,13 @@ use std::io::{Cursor, Read};
 use zip::{ZipArchive, result::ZipError};
 
 use super::{
-    fault::{Fault, Parse},
-    objects::Storage,
-    pickle, torch,
+    fault::Parse,
+    objects::{Objects, RULES, Storage},
+    torch,
     weights::Weights,
 };
-use crate::error::quote;
+use vdvae_io::pickle::Pickle;
+use vdvae_io::{Fault, quote};
 
 /// The largest published one is 250 kB.
 const MAX_PICKLE_BYTES: u64 = 64 << 20;
@@ -26,8 +27,8 @@ pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
     check_byte_order(&mut archive, &folder)?;
     let name = format!("{folder}data.pkl");
     let pickled = read_entry(&mut archive, &name)?;
-    let unpickled = pickle::unpickle(&pickled, 0, &name)?;
-    torch::assemble(&unpickled, bytes.len(), |storage| {
+    let pickle = Pickle::read(&pickled, 0, &name, RULES)?;
+    torch::assemble(&pickle, &Objects::of(&pickle)?, bytes.len(), |storage| {
         read_storage(&mut archive, &format!("{folder}data/{}", storage.key), storage)
     })
 }

@@ -8,7 +8,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, error::quote};
+use vdvae_io::quote;
+
+use crate::{Error, Result};
 
 /// More blocks than this in one string are refused; the deepest published network has 79.
 pub const MAX_BLOCKS: usize = 10_000;

@@ -307,7 +307,7 @@ impl FromStr for Preset {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| {
             Error::UnknownPreset {
-                found: crate::error::quote(name),
+                found: vdvae_io::quote(name),
                 expected: Self::ALL.map(Self::name).join(", "),
             }
         })

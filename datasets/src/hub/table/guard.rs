@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::store::read_exact_at;
+use vdvae_io::read_exact_at;
 
 /// Largest page, in bytes: a page ends with the value that fills it, and a picture of 64 MiB is
 /// the largest that is decoded.

@@ -15,8 +15,8 @@ use parquet::data_type::{
 };
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use vdvae_io::MAX_PICTURE_BYTES;
 
-use crate::decode::MAX_FILE_BYTES;
 use crate::{Error, Result};
 pub(super) use columns::{Columns, Targets};
 use guard::Guard;
@@ -322,7 +322,7 @@ impl Table {
                     return Err(ParquetError::EOF(format!("no picture in row {row}")));
                 }
                 let picture = values.first().map(ByteArray::data);
-                block.push(picture.filter(|picture| picture.len() as u64 <= MAX_FILE_BYTES));
+                block.push(picture.filter(|picture| picture.len() as u64 <= MAX_PICTURE_BYTES));
             }
             Ok(block)
         })

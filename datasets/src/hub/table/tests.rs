@@ -12,7 +12,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::*;
-use crate::decode::tests::png;
+use crate::fixture::png;
 
 /// A column of a test file.
 pub(in crate::hub) enum Column {
@@ -182,7 +182,7 @@ fn attributes_groups_and_pictures_of_every_layout() {
 }
 
 fn decode_row(block: &Block, row: usize) -> image::RgbImage {
-    crate::decode::decode("x", block.get(row).unwrap().unwrap()).unwrap()
+    vdvae_io::decode_picture("x", block.get(row).unwrap().unwrap()).unwrap()
 }
 
 #[test]

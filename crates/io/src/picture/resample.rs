@@ -8,16 +8,16 @@ use image::RgbImage;
 
 /// A filter: half its width at ratio 1, and its value at a distance.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Filter {
-    pub(crate) support: f32,
-    pub(crate) value: fn(f32) -> f32,
+pub(super) struct Filter {
+    pub(super) support: f32,
+    pub(super) value: fn(f32) -> f32,
 }
 
 /// Linear interpolation.
-pub(crate) const TRIANGLE: Filter = Filter { support: 1.0, value: |x| (1.0 - x.abs()).max(0.0) };
+pub(super) const TRIANGLE: Filter = Filter { support: 1.0, value: |x| (1.0 - x.abs()).max(0.0) };
 
 /// Keys' cubic convolution with a = -0.5.
-pub(crate) const CUBIC: Filter = Filter {
+pub(super) const CUBIC: Filter = Filter {
     support: 2.0,
     value: |x| match x.abs() {
         x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
@@ -27,13 +27,13 @@ pub(crate) const CUBIC: Filter = Filter {
 };
 
 /// Left, top, width, height of a part of a picture, in pixels.
-pub(crate) type Part = [usize; 4];
+pub(super) type Part = [usize; 4];
 
 /// Brings a part of a picture to `size`×`size`.
 ///
 /// # Panics
 /// If the part is empty or not inside the picture.
-pub(crate) fn resample(picture: &RgbImage, part: Part, size: usize, filter: Filter) -> RgbImage {
+pub(super) fn resample(picture: &RgbImage, part: Part, size: usize, filter: Filter) -> RgbImage {
     let [left, top, width, height] = part;
     let stride = 3 * picture.width() as usize;
     let rows = Taps::new(height, size, filter);

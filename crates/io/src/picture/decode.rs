@@ -16,14 +16,18 @@ use zune_jpeg::JpegDecoder;
 use crate::{Error, Result};
 
 /// Largest file of one picture, in bytes.
-pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_PICTURE_BYTES: u64 = 64 << 20;
 /// Largest side of a picture, in pixels.
 const MAX_SIDE: usize = 16_384;
 /// Largest picture, in pixels: a 10-byte header must not cost gigabytes.
 const MAX_PIXELS: usize = 64 << 20;
 
 /// Decodes one picture; `key` names it in errors.
-pub(crate) fn decode(key: &str, bytes: &[u8]) -> Result<RgbImage> {
+///
+/// # Errors
+/// [`Error::Picture`] where the bytes are no JPEG or PNG file, or not the whole of one, or where
+/// the picture has more than 16,384 pixels on a side or 67 million in all.
+pub fn decode_picture(key: &str, bytes: &[u8]) -> Result<RgbImage> {
     let decoded = match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
         Ok(ImageFormat::Png) => decode_png(bytes),
@@ -100,13 +104,13 @@ fn decode_png(bytes: &[u8]) -> Result<RgbImage, String> {
     let mut reader = reader();
     reader.limits(limits);
     let picture = reader.decode().map_err(|error| error.to_string())?;
-    Ok(drop_alpha(picture))
+    Ok(to_rgb(picture))
 }
 
 /// Colours as stored; an alpha channel is dropped, as Pillow's `convert("RGB")` does.
 ///
 /// Grey of 8 bits and less is repeated here: the `image` crate converts it through float32.
-fn drop_alpha(picture: DynamicImage) -> RgbImage {
+pub fn to_rgb(picture: DynamicImage) -> RgbImage {
     let (width, height) = (picture.width(), picture.height());
     let grey = match &picture {
         DynamicImage::ImageLuma8(grey) => grey.as_raw().iter().flat_map(|&v| [v; 3]).collect(),
@@ -119,39 +123,39 @@ fn drop_alpha(picture: DynamicImage) -> RgbImage {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use image::codecs::jpeg::JpegEncoder;
 
     use super::*;
 
     /// 24×16, a different colour in every corner.
-    pub(crate) fn picture() -> RgbImage {
+    fn picture() -> RgbImage {
         RgbImage::from_fn(24, 16, |x, y| {
             image::Rgb([(x * 10) as u8, (y * 15) as u8, if x < 12 { 30 } else { 220 }])
         })
     }
 
-    pub(crate) fn jpeg() -> Vec<u8> {
+    fn jpeg() -> Vec<u8> {
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, 95).encode_image(&picture()).unwrap();
         bytes
     }
 
-    pub(crate) fn png() -> Vec<u8> {
+    fn png() -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         picture().write_to(&mut bytes, ImageFormat::Png).unwrap();
         bytes.into_inner()
     }
 
     fn reason(bytes: &[u8]) -> String {
-        let text = decode("a/b.jpg", bytes).unwrap_err().to_string();
+        let text = decode_picture("a/b.jpg", bytes).unwrap_err().to_string();
         assert!(text.starts_with("picture a/b.jpg: ") && !text.contains('\n'), "{text}");
         text
     }
 
     #[test]
     fn png_is_read_exactly_and_upright() {
-        let found = decode("a.png", &png()).unwrap();
+        let found = decode_picture("a.png", &png()).unwrap();
         assert_eq!(found, picture());
     }
 
@@ -163,7 +167,7 @@ pub(crate) mod tests {
         for picture in [DynamicImage::from(with_alpha), DynamicImage::from(without)] {
             let mut bytes = Cursor::new(Vec::new());
             picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
-            let found = decode("a.png", bytes.get_ref()).unwrap();
+            let found = decode_picture("a.png", bytes.get_ref()).unwrap();
             assert_eq!(found.dimensions(), (6, 4));
             assert!(found.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [grey(x, y); 3]));
         }
@@ -171,7 +175,7 @@ pub(crate) mod tests {
 
     #[test]
     fn jpeg_is_read_closely_and_upright() {
-        let found = decode("a.jpg", &jpeg()).unwrap();
+        let found = decode_picture("a.jpg", &jpeg()).unwrap();
         assert_eq!(found.dimensions(), (24, 16));
         let differences = found.as_raw().iter().zip(picture().into_raw());
         let total: u32 = differences.map(|(&a, b)| u32::from(a.abs_diff(b))).sum();
@@ -183,7 +187,11 @@ pub(crate) mod tests {
     fn every_truncated_jpeg_is_an_error() {
         let bytes = jpeg();
         for length in 0..bytes.len() {
-            assert!(decode("a.jpg", &bytes[..length]).is_err(), "{length} of {}", bytes.len());
+            assert!(
+                decode_picture("a.jpg", &bytes[..length]).is_err(),
+                "{length} of {}",
+                bytes.len()
+            );
         }
         assert!(reason(&bytes[..bytes.len() - 1]).contains("truncated JPEG"));
     }
@@ -194,8 +202,8 @@ pub(crate) mod tests {
         // An application segment that holds an end-of-image marker, as EXIF thumbnails do.
         let mut with_thumbnail = vec![0xff, 0xd8, 0xff, 0xe5, 0, 4, 0xff, 0xd9];
         with_thumbnail.extend_from_slice(&bytes[2..]);
-        assert!(decode("a.jpg", &with_thumbnail).is_ok());
-        assert!(decode("a.jpg", &with_thumbnail[..with_thumbnail.len() - 2]).is_err());
+        assert!(decode_picture("a.jpg", &with_thumbnail).is_ok());
+        assert!(decode_picture("a.jpg", &with_thumbnail[..with_thumbnail.len() - 2]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-use crate::resample::{CUBIC, TRIANGLE, resample};
+use super::resample::{CUBIC, TRIANGLE, resample};
 use crate::{Error, Result};
 
 /// Largest side of a prepared picture, in pixels.

@@ -1,0 +1,12 @@
+//! Pictures: decoded strictly, prepared for the network, laid out in grids.
+
+mod decode;
+mod grid;
+mod prepare;
+mod read;
+mod resample;
+
+pub use decode::{MAX_PICTURE_BYTES, decode_picture, to_rgb};
+pub use grid::{Grid, write_png};
+pub use prepare::{Crop, MAX_SIZE, Preparation, Resize};
+pub use read::read_picture;

@@ -1,0 +1,74 @@
+//! The weights that were published with the paper: their names, files and configurations.
+//!
+//! Addresses as in the section "Restoring saved models" of <https://github.com/openai/vdvae>. They
+//! are the averaged (EMA) weights; sizes and checksums are not published.
+
+use std::path::PathBuf;
+
+use crate::Preset;
+
+/// Weights that are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Name, such as `imagenet64`.
+    pub name: &'static str,
+    /// The configuration that they belong to.
+    pub preset: Preset,
+    /// Path below the address of the reference's assets; the last part is the file's name.
+    pub address: &'static str,
+}
+
+const fn weights(name: &'static str, preset: Preset, address: &'static str) -> Published {
+    Published { name, preset, address }
+}
+
+/// All that are published, by name.
+#[rustfmt::skip]
+pub const PUBLISHED: [Published; 8] = [
+    weights("imagenet32", Preset::Imagenet32, "vdvae-assets/imagenet32-iter-1700000-model-ema.th"),
+    weights("imagenet64", Preset::Imagenet64, "vdvae-assets-2/imagenet64-iter-1600000-model-ema.th"),
+    weights("ffhq256", Preset::Ffhq256, "vdvae-assets/ffhq256-iter-1700000-model-ema.th"),
+    weights("ffhq1024", Preset::Ffhq1024, "vdvae-assets/ffhq1024-iter-1700000-model-ema.th"),
+    weights("cifar10-seed0", Preset::Cifar10, "vdvae-assets-2/cifar10-seed0-iter-900000-model-ema.th"),
+    weights("cifar10-seed1", Preset::Cifar10, "vdvae-assets-2/cifar10-seed1-iter-1050000-model-ema.th"),
+    weights("cifar10-seed2", Preset::Cifar10, "vdvae-assets-2/cifar10-seed2-iter-650000-model-ema.th"),
+    weights("cifar10-seed3", Preset::Cifar10, "vdvae-assets-2/cifar10-seed3-iter-1050000-model-ema.th"),
+];
+
+impl Published {
+    /// The weights of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PUBLISHED.iter().find(|weights| weights.name == name)
+    }
+
+    /// Name of the file, as published.
+    pub fn file_name(&self) -> &'static str {
+        self.address.rsplit('/').next().unwrap_or(self.address)
+    }
+
+    /// Where `vdvae fetch` keeps the file, whether or not it is there: `weights` in
+    /// [`vdvae_io::cache_folder`]. `None` where no such folder is known.
+    pub fn path(&self) -> Option<PathBuf> {
+        Some(vdvae_io::cache_folder()?.join("weights").join(self.file_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_published_name_has_a_file_of_its_own() {
+        let names: BTreeSet<_> = PUBLISHED.iter().map(|weights| weights.name).collect();
+        let files: BTreeSet<_> = PUBLISHED.iter().map(Published::file_name).collect();
+        assert_eq!((names.len(), files.len()), (PUBLISHED.len(), PUBLISHED.len()));
+        for weights in &PUBLISHED {
+            assert_eq!(Published::named(weights.name), Some(weights));
+            assert!(weights.file_name().ends_with("-model-ema.th"));
+            assert!(weights.name.starts_with(weights.preset.name()));
+        }
+        assert_eq!(Published::named("imagenet"), None);
+    }
+}

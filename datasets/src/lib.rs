@@ -33,6 +33,7 @@ mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod folder;
+#[cfg_attr(not(feature = "hub"), path = "without_hub.rs")]
 mod hub;
 mod lfw;
 mod mnist;
@@ -54,10 +55,9 @@ pub use csv_table::{CsvTable, TargetColumn, TargetKind};
 pub use dataset::{Dataset, Labels, Split};
 pub use error::{Error, Result};
 pub use folder::Folder;
-pub use hub::{
-    CELEBA_REPOSITORY, DownloadProgress, Fetched, HubOptions, PUBLISHED_WEIGHTS, Progress,
-    PublishedWeights, fetch, hub_checkpoint,
-};
+pub use hub::HubOptions;
+#[cfg(feature = "hub")]
+pub use hub::{Fetched, fetch};
 pub use lfw::{Lfw, Pair, VerificationPairs};
 pub use mnist::Mnist;
 pub use npy::Npy;

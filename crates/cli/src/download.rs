@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use vdvae_datasets::{
-    DownloadProgress, Error, HubOptions, Progress, PublishedWeights, hub_checkpoint,
-};
-use vdvae_model::Preset;
+use vdvae_hub::{DownloadProgress, Error, HubOptions, Progress, hub_checkpoint};
+use vdvae_model::{Preset, Published};
 
 use crate::exit::usage;
 
@@ -23,24 +21,29 @@ pub(crate) struct Found {
 pub(crate) fn find_checkpoint(given: &Path) -> Result<Found> {
     let here = || Found { path: given.to_owned(), preset: None };
     let Some(text) = given.to_str().filter(|_| !given.exists()) else { return Ok(here()) };
-    let options = hub_options();
     if let Some(address) = text.strip_prefix("hf:") {
-        let path = hub_checkpoint(address, &options).map_err(|error| match error {
+        let path = hub_checkpoint(address, &hub_options()).map_err(|error| match error {
             Error::Address(_) => usage(error),
             other => other.into(),
         })?;
         return Ok(Found { path, preset: None });
     }
-    let Some(weights) = PublishedWeights::named(text) else { return Ok(here()) };
-    let path = weights.path(&options)?;
+    let Some(weights) = Published::named(text) else { return Ok(here()) };
+    let path = weights_path(weights)?;
     if !path.is_file() {
         let place = path.display();
         return Err(usage(format!(
             "--checkpoint {text}: {place} is absent; `vdvae fetch {text}` downloads it"
         )));
     }
-    let preset = weights.preset.parse().expect("published weights have published presets");
-    Ok(Found { path, preset: Some(preset) })
+    Ok(Found { path, preset: Some(weights.preset) })
+}
+
+/// Where published weights are kept.
+pub(crate) fn weights_path(weights: &Published) -> Result<PathBuf> {
+    weights.path().with_context(|| {
+        format!("{}: no folder for weights is known; set VDVAE_CACHE", weights.name)
+    })
 }
 
 /// The hub as the environment says, with downloads shown on stderr.

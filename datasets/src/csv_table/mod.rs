@@ -23,8 +23,6 @@ use image::RgbImage;
 use rayon::prelude::*;
 use vdvae_io::{MAX_PICTURE_BYTES, decode_picture};
 
-#[cfg(feature = "hub")]
-pub(crate) use splits::draw;
 pub use targets::{TargetColumn, TargetKind};
 
 use crate::fingerprint::Fingerprint;

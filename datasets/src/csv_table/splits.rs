@@ -1,15 +1,9 @@
 //! Which row belongs to which split: by a column, or drawn.
 
-use std::collections::BTreeMap;
-
-use sha2::{Digest, Sha256};
-
 use super::read::{Table, quoted};
 use super::{Picture, SPLIT};
+use crate::ranking::draw;
 use crate::{Result, Split};
-
-/// One row in this many goes to `valid`, and one to `test`.
-const HELD_OUT: usize = 10;
 
 /// Rows of train, valid and test, in the order of the file.
 pub(super) fn assign(
@@ -44,33 +38,4 @@ fn split_named(name: &str) -> Option<Split> {
         "test" => Some(Split::Test),
         _ => None,
     }
-}
-
-/// Deals rows out to parts: a tenth of them each, and what remains to the last.
-///
-/// Rows of one unit stay together. Units come in the order of SHA-256(seed, name), so that a row
-/// more changes little.
-pub(crate) fn draw<'a, const PARTS: usize>(
-    rows: Vec<usize>,
-    unit: impl Fn(usize) -> &'a str,
-    seed: u64,
-) -> [Vec<usize>; PARTS] {
-    let mut units: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for &row in &rows {
-        units.entry(unit(row)).or_default().push(row);
-    }
-    let mut units: Vec<_> = units.into_iter().collect();
-    units.sort_by_cached_key(|(name, _)| {
-        let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name);
-        <[u8; 32]>::from(hash.finalize())
-    });
-    // At least one of three or more.
-    let enough = if rows.len() < 3 { 0 } else { (rows.len() / HELD_OUT).max(1) };
-    let mut parts = [const { Vec::new() }; PARTS];
-    for (_, unit) in units {
-        let open = parts[..PARTS - 1].iter().position(|part: &Vec<usize>| part.len() < enough);
-        parts[open.unwrap_or(PARTS - 1)].extend(unit);
-    }
-    parts.iter_mut().for_each(|part| part.sort_unstable());
-    parts
 }

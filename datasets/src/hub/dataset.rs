@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
+use vdvae_hub::{
+    Block, Columns, Listing, Repository, Table, TableLabels, Targets, columns,
+};
 use vdvae_io::decode_picture;
 
-use super::client::{Listing, Repository};
 use super::shards::Shards;
-use super::table::{Block, Columns, Table, TableLabels, Targets, columns};
-use crate::csv_table::draw;
+use crate::ranking::draw;
 use crate::fingerprint::Fingerprint;
 use crate::{Dataset, Error, Labels, Result, Split};
 
@@ -93,7 +94,7 @@ impl HubDataset {
         let paths: Vec<PathBuf> = files
             .iter()
             .map(|(_, file)| repository.file(listing, file, &announce))
-            .collect::<Result<_>>()?;
+            .collect::<vdvae_hub::Result<_>>()?;
         repository.remember(listing)?;
         let first = paths.first().ok_or_else(|| {
             repository.reason("expected Parquet files of a split, found none".into(), false)
@@ -274,7 +275,7 @@ impl Dataset for HubDataset {
         let table = &self.tables[table];
         let (group, block) = table.place(row);
         let block =
-            self.blocks.get((table_number, group, block), || table.block((group, block)))?;
+            self.blocks.get((table_number, group, block), || Ok(table.block((group, block))?))?;
         let picture = |block: &Block| match block.get(row) {
             Some(Ok(bytes)) => Some(decode_picture(&key, bytes).map_err(Error::from)),
             Some(Err(reason)) => Some(Err(Error::Picture { key: key.clone(), reason })),

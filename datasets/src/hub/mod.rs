@@ -1,42 +1,26 @@
-//! Data sets and weights from the Hugging Face hub, and the published weights.
+//! Data sets of the Hugging Face hub.
 //!
 //! Only Parquet files are read: a column of pictures (a struct with `bytes`, or binary), a class
 //! (`label`, or a `ClassLabel` of the library `datasets`), boolean attributes or floating-point
-//! targets, and a group (`celeb_id`, `identity`). The files are kept where hf-hub and
-//! huggingface_hub keep theirs, and read from there.
+//! targets, and a group (`celeb_id`, `identity`). A build without the feature `hub` has
+//! `without_hub.rs` in place of this file: nothing else knows of the feature.
 
-mod address;
-#[cfg(feature = "hub")]
-mod client;
-#[cfg(feature = "hub")]
 mod dataset;
-#[cfg(feature = "hub")]
-mod download;
-#[cfg(feature = "hub")]
-mod http;
-mod options;
-#[cfg(feature = "hub")]
 mod shards;
-#[cfg(feature = "hub")]
-mod table;
-#[cfg(all(test, feature = "hub"))]
+#[cfg(test)]
 mod tests;
-#[cfg(feature = "hub")]
-mod wait;
-mod weights;
 
 use std::path::PathBuf;
 
+pub use vdvae_hub::HubOptions;
+use vdvae_hub::{Address, Kind, NO_SUCH_REPOSITORY, Repository, hub_checkpoint};
+
 use crate::{Dataset, Error, Result, Split};
-use address::Address;
-pub use options::{DownloadProgress, HubOptions, Progress};
-pub use weights::{PUBLISHED_WEIGHTS, PublishedWeights};
+use shards::Shards;
 
 /// The repository that has CelebA: the aligned pictures, 178×218, with identities and attributes.
-pub const CELEBA_REPOSITORY: &str = "flwrlabs/celeba";
-#[cfg(feature = "hub")]
+const CELEBA_REPOSITORY: &str = "flwrlabs/celeba";
 const CELEBA_CONFIG: &str = "img_align+identity+attr";
-#[cfg(feature = "hub")]
 const CELEBA_TERMS: &str = "CelebA is available for non-commercial research purposes only; see \
                             https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html";
 
@@ -49,7 +33,7 @@ pub(crate) fn open(
     splits: &[Split],
     seed: u64,
 ) -> Result<Box<dyn Dataset>> {
-    let address = parse(address)?;
+    let address = Address::parse(address)?;
     open_as(address.to_string(), &address, options, splits, seed)
 }
 
@@ -62,7 +46,7 @@ pub(crate) fn open_celeba(
     splits: &[Split],
     seed: u64,
 ) -> Result<Box<dyn Dataset>> {
-    let address = parse(CELEBA_REPOSITORY)?;
+    let address = Address::parse(CELEBA_REPOSITORY)?;
     open_as("celeba".into(), &address, options, splits, seed).map_err(|error| match error {
         Error::Hub { reason, absent: true, .. } => {
             Error::NoData { dataset: "celeba".into(), repository: CELEBA_REPOSITORY.into(), reason }
@@ -71,11 +55,6 @@ pub(crate) fn open_celeba(
     })
 }
 
-fn parse(address: &str) -> Result<Address> {
-    Address::parse(address).map_err(Error::Address)
-}
-
-#[cfg(feature = "hub")]
 fn open_as(
     name: String,
     address: &Address,
@@ -83,9 +62,6 @@ fn open_as(
     splits: &[Split],
     seed: u64,
 ) -> Result<Box<dyn Dataset>> {
-    use client::{Kind, Repository};
-    use shards::Shards;
-
     /// The branch where the hub keeps every data set as Parquet, whatever it is on `main`.
     const CONVERTED: &str = "refs/convert/parquet";
     let celeba = address.id() == CELEBA_REPOSITORY;
@@ -112,7 +88,7 @@ fn open_as(
             "{missing} is not in the {}",
             if listing.cached { "cache" } else { "repository" }
         );
-        return Err(repository.reason(text, listing.cached));
+        return Err(repository.reason(text, listing.cached).into());
     }
     let told = std::cell::Cell::new(!celeba);
     let announce = || {
@@ -126,72 +102,6 @@ fn open_as(
     Ok(Box::new(dataset))
 }
 
-#[cfg(not(feature = "hub"))]
-fn open_as(
-    _: String,
-    address: &Address,
-    _: &HubOptions,
-    _: &[Split],
-    _: u64,
-) -> Result<Box<dyn Dataset>> {
-    Err(Error::Hub {
-        name: address.to_string(),
-        reason: "this build cannot download; build it with the feature `hub`".into(),
-        absent: true,
-    })
-}
-
-/// Path of a checkpoint of the hub, downloaded where the cache lacks it; `address` is
-/// `owner/repo[@revision][/file]`, without `hf:`.
-///
-/// Without a file, `model.safetensors`, or the only file that ends in `.safetensors` or `.th`.
-///
-/// # Errors
-/// [`Error::Address`], and [`Error::Hub`] where there is no such repository or file, where several
-/// files could be meant, or where the hub cannot be reached.
-#[cfg(feature = "hub")]
-pub fn hub_checkpoint(address: &str, options: &HubOptions) -> Result<PathBuf> {
-    use client::{Kind, Repository};
-
-    let address = parse(address)?;
-    let repository = Repository::new(&address, Kind::Model, options)?;
-    let listing = repository.list()?;
-    let wrong = |text: String| repository.reason(text, false);
-    let name = match &address.path {
-        Some(path) if listing.files.contains(path) => path.clone(),
-        Some(path) => {
-            let found = listing.files.join(", ");
-            return Err(wrong(format!("expected the file {path}, found {found}")));
-        }
-        None => {
-            let is_model = |file: &&String| file.ends_with(".safetensors") || file.ends_with(".th");
-            let models: Vec<&String> = listing.files.iter().filter(is_model).collect();
-            let usual = models.iter().find(|file| **file == "model.safetensors");
-            match (usual, &models[..]) {
-                (Some(file), _) | (None, [file]) => (*file).clone(),
-                (None, []) => return Err(wrong("expected a .safetensors or .th file".into())),
-                (None, several) => {
-                    let several: Vec<&str> = several.iter().map(|file| file.as_str()).collect();
-                    return Err(wrong(format!("add one of /{}", several.join(", /"))));
-                }
-            }
-        }
-    };
-    let path = repository.file(&listing, &name, || {})?;
-    repository.remember(&listing)?;
-    Ok(path)
-}
-
-/// Path of a checkpoint of the hub.
-///
-/// # Errors
-/// Always: this build has no feature `hub`.
-#[cfg(not(feature = "hub"))]
-pub fn hub_checkpoint(address: &str, options: &HubOptions) -> Result<PathBuf> {
-    open(address, options, &[], 0)?;
-    unreachable!("a build without the hub opens nothing")
-}
-
 /// What [`fetch`] has brought.
 pub enum Fetched {
     /// A data set; all its splits are in the hub's cache.
@@ -200,29 +110,25 @@ pub enum Fetched {
     Weights(PathBuf),
 }
 
-/// Downloads what a name stands for: published weights (`imagenet64`), `celeba`, or a data set or
-/// a model of the hub (`hf:owner/repo`). What is there already is not downloaded again.
+/// Downloads what a name stands for: `celeba`, or a data set or a model of the hub
+/// (`hf:owner/repo`). What is there already is not downloaded again.
 ///
 /// # Errors
 /// [`Error::UnknownDataset`] lists the names; [`Error::Hub`]; the errors of the readers.
 pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
-    if let Some(weights) = PublishedWeights::named(name) {
-        return weights.fetch(options).map(Fetched::Weights);
-    }
     if name == "celeba" {
         return open_celeba(options, &[], 0).map(Fetched::Dataset);
     }
     let Some(address) = name.strip_prefix("hf:") else {
-        let weights = PUBLISHED_WEIGHTS.iter().map(|weights| weights.name);
-        let names: Vec<&str> = weights.chain(["celeba", "hf:OWNER/REPO"]).collect();
-        return Err(Error::UnknownDataset { found: name.into(), expected: names.join(", ") });
+        let expected = "celeba, hf:OWNER/REPO".to_owned();
+        return Err(Error::UnknownDataset { found: name.into(), expected });
     };
     if address.ends_with(".safetensors") || address.ends_with(".th") {
-        return hub_checkpoint(address, options).map(Fetched::Weights);
+        return Ok(Fetched::Weights(hub_checkpoint(address, options)?));
     }
     match open(address, options, &[], 0) {
         Ok(dataset) => Ok(Fetched::Dataset(dataset)),
-        Err(error) if is_missing(&error) => match hub_checkpoint(address, options) {
+        Err(error) if is_missing(&error) => match hub_checkpoint(address, options).map_err(Error::from) {
             Ok(path) => Ok(Fetched::Weights(path)),
             // Of two that are missing, the data set is named.
             Err(other) if is_missing(&other) => Err(error),
@@ -235,23 +141,18 @@ pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
 /// Whether there may be a repository of another kind with this name: the hub answers 401 for what
 /// does not exist, so as not to tell what does.
 fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Hub { reason, .. } if reason.starts_with(MISSING))
+    matches!(error, Error::Hub { reason, .. } if reason.starts_with(NO_SUCH_REPOSITORY))
 }
 
-/// How every message begins that says that a repository is not to be found.
-const MISSING: &str = "no such repository";
-
-#[cfg(all(test, not(feature = "hub")))]
-mod without_the_hub {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_downloaded_says_how_to_build() {
-        let options = HubOptions::from_env();
-        let text = open("a/b", &options, &[], 0).err().unwrap().to_string();
-        assert!(text.starts_with("hf:a/b: this build cannot download"), "{text}");
-        assert!(hub_checkpoint("a/b", &options).unwrap_err().to_string().contains("feature `hub`"));
-        let text = open_celeba(&options, &[], 0).err().unwrap().to_string();
-        assert!(text.contains("feature `hub`") && text.contains("celeba:PATH"), "{text}");
+impl From<vdvae_hub::Error> for Error {
+    fn from(error: vdvae_hub::Error) -> Self {
+        match error {
+            vdvae_hub::Error::Io { path, source } => Self::Io { path, source },
+            vdvae_hub::Error::Hub { name, reason, absent } => Self::Hub { name, reason, absent },
+            vdvae_hub::Error::Table { path, expected, found } => {
+                Self::Header { path, expected, found }
+            }
+            other => Self::Address(other.to_string()),
+        }
     }
 }

@@ -3,9 +3,16 @@
 use anyhow::Result;
 use serde_json::json;
 use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
+use vdvae_hub::{HubOptions, fetch_weights};
+use vdvae_model::{PUBLISHED, Published};
+
+use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
+use vdvae_hub::{HubOptions, fetch_weights};
+use vdvae_model::{PUBLISHED, Published};
 
 use crate::common::Common;
-use crate::download::hub_options;
+use crate::data::not_found;
+use crate::download::{hub_options, weights_path};
 use crate::exit::usage;
 use crate::output::print;
 
@@ -18,14 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    let fetched = fetch(&args.name, &hub_options()).map_err(|error| match error {
-        Error::UnknownDataset { found, expected } => {
-            usage(format!("expected one of {expected}, found `{found}`"))
-        }
-        Error::Address(_) | Error::NoData { .. } => usage(error),
-        other => other.into(),
-    })?;
-    match fetched {
+    match fetch_any(&args.name, &hub_options())? {
         Fetched::Weights(path) if common.json => {
             print(&json!({"name": args.name, "path": path}).to_string())
         }
@@ -36,6 +36,22 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
             print(&format!("{}: {} pictures", args.name, counts.join(", ")))
         }
     }
+}
+
+fn fetch_any(name: &str, options: &HubOptions) -> Result<Fetched> {
+    if let Some(weights) = Published::named(name) {
+        let path = weights_path(weights)?;
+        fetch_weights(name, weights.address, &path, options)?;
+        return Ok(Fetched::Weights(path));
+    }
+    fetch(name, options).map_err(|error| match error {
+        Error::UnknownDataset { found, expected } => {
+            let weights: Vec<&str> = PUBLISHED.iter().map(|weights| weights.name).collect();
+            let weights = weights.join(", ");
+            usage(format!("expected one of {weights}, {expected}, found `{found}`"))
+        }
+        other => not_found(other),
+    })
 }
 
 fn as_json(name: &str, dataset: &dyn Dataset) -> String {

@@ -8,29 +8,29 @@ use std::time::Duration;
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, StatusCode};
 
-use super::http::{Failure, Http, is_passing, refusal, retry_after, text_of};
-use super::options::HubOptions;
-use super::wait::{TRIES, Wait};
+use crate::http::{Failure, Http, is_passing, refusal, retry_after, text_of};
+use crate::options::HubOptions;
+use crate::wait::{TRIES, Wait};
 use crate::{Error, Result};
 
 /// Largest file in bytes; published weights have half a gigabyte, shards of data sets the same.
 const MAX_BYTES: u64 = 64 << 30;
 
 /// What to download, and to where.
-pub(super) struct Request<'a> {
-    pub(super) url: String,
+pub(crate) struct Request<'a> {
+    pub(crate) url: String,
     /// What it is called to the user.
-    pub(super) name: &'a str,
-    pub(super) path: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) path: &'a Path,
     /// Bytes that it must have, where that is known.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Whether the path stands for one content, so that any two parts of it fit together.
-    pub(super) pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 /// Downloads a file to its place: written beside it (`.part`), flushed and renamed. The outer error
 /// is the server's, the inner one the disk's.
-pub(super) fn download(
+pub(crate) fn download(
     http: &Http,
     request: &Request<'_>,
     options: &HubOptions,

@@ -4,7 +4,7 @@ mod columns;
 mod guard;
 mod pages;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use vdvae_io::MAX_PICTURE_BYTES;
 
 use crate::{Error, Result};
-pub(super) use columns::{Columns, Targets};
+pub use columns::{Columns, Targets};
 use guard::Guard;
 use pages::Pages;
 
@@ -35,7 +35,7 @@ const BLOCK_ROWS: usize = 1024;
 
 /// One open Parquet file: its metadata, not its pages.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     path: PathBuf,
     metadata: ParquetMetaData,
     /// Number of the column of pictures.
@@ -54,19 +54,20 @@ struct RowGroup {
 
 /// Labels of every row.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct TableLabels {
+pub struct TableLabels {
     /// `None` where the label is missing, or negative.
-    pub(super) classes: Vec<Option<u32>>,
-    /// `(rows, attributes)`, as in [`crate::Labels::Binary`].
-    pub(super) binary: Vec<i8>,
-    /// `(rows, targets)`, as in [`crate::Labels::Real`].
-    pub(super) real: Vec<f32>,
-    pub(super) groups: Vec<u64>,
+    pub classes: Vec<Option<u32>>,
+    /// `(rows, attributes)`: 1 present, 0 absent, -1 missing.
+    pub binary: Vec<i8>,
+    /// `(rows, targets)`; NaN is missing, and nothing is infinite.
+    pub real: Vec<f32>,
+    /// Person, or other unit, of every row; empty where the file does not say.
+    pub groups: Vec<u64>,
 }
 
 /// Some consecutive pictures, encoded.
 #[derive(Debug, Default)]
-pub(super) struct Block {
+pub struct Block {
     first: usize,
     bytes: Vec<u8>,
     /// Where each ends in `bytes`; `None` where the row has no picture.
@@ -74,8 +75,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// The picture of a row: `None` where the block ends before it.
-    pub(super) fn get(&self, row: usize) -> Option<Result<&[u8], String>> {
+    /// The encoded picture of a row, or why it has none; `None` where the block ends before it.
+    pub fn get(&self, row: usize) -> Option<Result<&[u8], String>> {
         let at = row.checked_sub(self.first)?;
         let &(present, end) = self.ends.get(at)?;
         let start = if at == 0 { 0 } else { self.ends[at - 1].1 };
@@ -93,9 +94,12 @@ impl Block {
 }
 
 /// Finds what the columns of a file hold.
-pub(super) fn columns(path: &Path) -> Result<Columns> {
+///
+/// # Errors
+/// [`Error::Table`] where it is no Parquet file or has no column of pictures; [`Error::Io`].
+pub fn columns(path: &Path) -> Result<Columns> {
     let metadata = metadata(path)?;
-    Columns::find(metadata.file_metadata()).map_err(|found| Error::Header {
+    Columns::find(metadata.file_metadata()).map_err(|found| Error::Table {
         path: path.to_owned(),
         expected: "a column of pictures (a struct with `bytes`, or binary)".into(),
         found,
@@ -112,7 +116,7 @@ fn careful<T>(path: &Path, run: impl FnOnce() -> ParquetResult<T>) -> Result<T> 
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         Err(ParquetError::General("a structure that the reader cannot follow".into()))
     });
-    result.map_err(|error| Error::Header {
+    result.map_err(|error| Error::Table {
         path: path.to_owned(),
         expected: "a whole Parquet file".into(),
         found: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
@@ -121,13 +125,17 @@ fn careful<T>(path: &Path, run: impl FnOnce() -> ParquetResult<T>) -> Result<T> 
 
 impl Table {
     /// Opens a file that has these columns, and reads its labels.
-    pub(super) fn open(path: &Path, columns: &Columns) -> Result<(Self, TableLabels)> {
+    ///
+    /// # Errors
+    /// [`Error::Table`] where it is no whole Parquet file, lacks a column, or claims too much;
+    /// [`Error::Io`].
+    pub fn open(path: &Path, columns: &Columns) -> Result<(Self, TableLabels)> {
         let metadata = metadata(path)?;
         let find = |name: &str| {
             let all = metadata.file_metadata().schema_descr().columns();
             all.iter().position(|column| column.path().string() == name).ok_or_else(|| {
                 let all: Vec<String> = all.iter().map(|column| column.path().string()).collect();
-                Error::Header {
+                Error::Table {
                     path: path.to_owned(),
                     expected: format!("a column {name}, as in the first file"),
                     found: format!("the columns {}", all.join(", ")),
@@ -147,16 +155,18 @@ impl Table {
         Ok((table, labels))
     }
 
-    pub(super) fn rows(&self) -> usize {
+    /// Rows of the file.
+    pub fn rows(&self) -> usize {
         self.groups.last().map_or(0, |group| group.first + group.rows)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The file.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     fn error(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
-        Error::Header { path: self.path.clone(), expected: expected.into(), found: found.into() }
+        Error::Table { path: self.path.clone(), expected: expected.into(), found: found.into() }
     }
 
     fn row_groups(&self, width: usize) -> Result<Vec<RowGroup>> {
@@ -288,21 +298,30 @@ impl Table {
         Ok(Reader { reader: ColumnReaderImpl::new(descriptor, Box::new(pages)), level })
     }
 
-    /// Which block of which row group a row belongs to.
-    pub(super) fn place(&self, row: usize) -> (usize, usize) {
+    /// Row group and block that a row belongs to.
+    ///
+    /// # Panics
+    /// If the row is not below [`Table::rows`].
+    pub fn place(&self, row: usize) -> (usize, usize) {
         let group = self.groups.partition_point(|group| group.first + group.rows <= row);
         (group, (row - self.groups[group].first) / self.groups[group].block)
     }
 
     /// Reads a block of pictures; it ends early where they are large.
-    pub(super) fn block(&self, (group, block): (usize, usize)) -> Result<Block> {
+    ///
+    /// # Errors
+    /// [`Error::Table`] where its pages are damaged, [`Error::Io`].
+    pub fn block(&self, (group, block): (usize, usize)) -> Result<Block> {
         let RowGroup { first, rows, block: size } = self.groups[group];
         let start = block * size;
         self.pictures(group, first + start, size.min(rows - start))
     }
 
     /// Reads one picture that its block does not reach.
-    pub(super) fn single(&self, row: usize) -> Result<Block> {
+    ///
+    /// # Errors
+    /// As for [`Table::block`].
+    pub fn single(&self, row: usize) -> Result<Block> {
         self.pictures(self.place(row).0, row, 1)
     }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The Hugging Face hub.
-pub(super) const ENDPOINT: &str = "https://huggingface.co";
+pub(crate) const ENDPOINT: &str = "https://huggingface.co";
 /// Where the published weights lie: <https://github.com/openai/vdvae>, section "Restoring saved
 /// models".
-pub(super) const WEIGHTS_URL: &str =
+pub(crate) const WEIGHTS_URL: &str =
     "https://openaipublic.blob.core.windows.net/very-deep-vaes-assets";
 
 /// How the hub is reached. The default is offline and has no cache; [`HubOptions::from_env`] is
@@ -27,8 +27,6 @@ pub struct HubOptions {
     pub offline: bool,
     /// Base URL of the published weights.
     pub weights_url: String,
-    /// Folder of downloaded weights.
-    pub weights: Option<PathBuf>,
     /// Wait before the second try of a request; every further wait is twice as long.
     pub retry_delay: Duration,
     /// Who is told what is being downloaded.
@@ -43,7 +41,6 @@ impl Default for HubOptions {
             cache: None,
             offline: true,
             weights_url: WEIGHTS_URL.to_owned(),
-            weights: None,
             retry_delay: Duration::from_millis(500),
             progress: Progress::default(),
         }
@@ -58,7 +55,6 @@ impl fmt::Debug for HubOptions {
             .field("cache", &self.cache)
             .field("offline", &self.offline)
             .field("weights_url", &self.weights_url)
-            .field("weights", &self.weights)
             .finish_non_exhaustive()
     }
 }
@@ -66,11 +62,9 @@ impl fmt::Debug for HubOptions {
 impl HubOptions {
     /// What the environment says.
     ///
-    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token of `hf auth login`), `HF_HUB_OFFLINE` and the folder of the cache (`HF_HUB_CACHE`,
-    /// `HF_HOME`, `XDG_CACHE_HOME`) mean what they mean to huggingface_hub. `VDVAE_WEIGHTS_URL`
-    /// replaces the address of the published weights, which are kept in `weights` in the folder
-    /// that `VDVAE_CACHE` names, or in `vdvae` in the platform's folder for caches.
-    #[cfg(feature = "hub")]
+    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token of `hf auth login`), `HF_HUB_OFFLINE` and the folder
+    /// of the cache (`HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME`) mean what they mean to
+    /// huggingface_hub. `VDVAE_WEIGHTS_URL` replaces the address of the published weights.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
@@ -94,20 +88,12 @@ impl HubOptions {
             cache,
             offline: text("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
             weights_url: text("VDVAE_WEIGHTS_URL").unwrap_or(defaults.weights_url),
-            weights: vdvae_io::cache_folder().map(|folder| folder.join("weights")),
             ..Self::default()
         }
-    }
-
-    /// What the environment says; nothing, in a build without the feature `hub`.
-    #[cfg(not(feature = "hub"))]
-    pub fn from_env() -> Self {
-        Self::default()
     }
 }
 
 /// The values that huggingface_hub takes for true.
-#[cfg(feature = "hub")]
 fn is_true(value: &str) -> bool {
     ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
 }
@@ -134,8 +120,8 @@ impl Progress {
         Self(Some(progress))
     }
 
-    #[cfg(feature = "hub")]
-    pub(super) fn tell(&self, tell: impl FnOnce(&dyn DownloadProgress)) {
+    /// Tells it something, where somebody listens.
+    pub fn tell(&self, tell: impl FnOnce(&dyn DownloadProgress)) {
         if let Some(progress) = &self.0 {
             tell(&**progress);
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
-use super::options::HubOptions;
-use super::wait::Wait;
+use crate::options::HubOptions;
+use crate::wait::Wait;
 
 /// Silence after which a connection is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const REDIRECTS: usize = 8;
 
 /// Why there is no answer, or not the one hoped for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No connection, with the cause.
     Unreachable(String),
     /// A status that no patience changes.
@@ -42,7 +42,7 @@ impl fmt::Display for Failure {
 }
 
 /// `404 Not Found`.
-pub(super) fn reason(status: u16) -> String {
+pub(crate) fn reason(status: u16) -> String {
     StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
@@ -57,21 +57,21 @@ impl From<ureq::Error> for Failure {
 }
 
 /// What the hub says about a file without sending it.
-pub(super) struct About {
+pub(crate) struct About {
     /// Entity tag, without quotes.
-    pub(super) tag: String,
-    pub(super) size: Option<u64>,
+    pub(crate) tag: String,
+    pub(crate) size: Option<u64>,
 }
 
 /// A client for one server and where it redirects to.
-pub(super) struct Http {
+pub(crate) struct Http {
     follow: Agent,
     stay: Agent,
-    pub(super) options: HubOptions,
+    pub(crate) options: HubOptions,
 }
 
 impl Http {
-    pub(super) fn new(options: &HubOptions) -> Self {
+    pub(crate) fn new(options: &HubOptions) -> Self {
         let config = || {
             Agent::config_builder()
                 .user_agent(concat!("vdvae/", env!("CARGO_PKG_VERSION")))
@@ -87,7 +87,7 @@ impl Http {
     }
 
     /// One `GET`, to the end of its redirects. The token goes to `url` only.
-    pub(super) fn get(
+    pub(crate) fn get(
         &self,
         url: &str,
         headers: &[(&str, String)],
@@ -111,7 +111,7 @@ impl Http {
     }
 
     /// Reads a text of at most `limit` bytes.
-    pub(super) fn text(&self, url: &str, limit: u64) -> Result<String, Failure> {
+    pub(crate) fn text(&self, url: &str, limit: u64) -> Result<String, Failure> {
         let mut response = self.patiently(|| self.get(url, &[]))?;
         let text = response.body_mut().with_config().limit(limit).read_to_string();
         text.map_err(|error| Failure::Other(format!("cannot read {url}: {error}")))
@@ -119,7 +119,7 @@ impl Http {
 
     /// Asks about a file; only redirects within the hub are followed, since storage behind it does
     /// not know the tag.
-    pub(super) fn about(&self, url: &str) -> Result<About, Failure> {
+    pub(crate) fn about(&self, url: &str) -> Result<About, Failure> {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
             let response = self.patiently(|| {
@@ -169,11 +169,11 @@ impl Http {
 }
 
 /// Whether another try may get another answer.
-pub(super) fn is_passing(status: StatusCode) -> bool {
+pub(crate) fn is_passing(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
-pub(super) fn refusal(status: StatusCode, asked: Option<Duration>) -> Failure {
+pub(crate) fn refusal(status: StatusCode, asked: Option<Duration>) -> Failure {
     match asked.filter(|_| is_passing(status)) {
         Some(wait) if wait > Duration::ZERO => Failure::Busy(status.as_u16(), wait),
         _ => Failure::Status(status.as_u16()),
@@ -181,10 +181,10 @@ pub(super) fn refusal(status: StatusCode, asked: Option<Duration>) -> Failure {
 }
 
 /// Seconds of `Retry-After`; a date is taken for no answer.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     text_of(headers, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
-pub(super) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

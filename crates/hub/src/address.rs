@@ -2,20 +2,29 @@
 
 use std::fmt;
 
+use crate::{Error, Result};
+
 /// A repository of the hub, perhaps at a revision, perhaps with something inside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) owner: String,
-    pub(crate) repo: String,
-    pub(crate) revision: Option<String>,
+pub struct Address {
+    /// Who published it.
+    pub owner: String,
+    /// Its name.
+    pub repo: String,
+    /// A branch, tag or commit; `main` where there is none.
+    pub revision: Option<String>,
     /// A file, or the folder of a configuration.
-    pub(crate) path: Option<String>,
+    pub path: Option<String>,
 }
 
 impl Address {
-    /// Reads what follows `hf:`; the error says what was expected.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`");
+    /// Reads what follows `hf:`.
+    ///
+    /// # Errors
+    /// [`Error::Address`] where it is no `owner/repo[@revision][/path]`, or could lead out of the
+    /// cache.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = || Error::Address(format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`"));
         let mut parts = text.splitn(3, '/');
         let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(wrong()) };
         let (repo, revision) = match repo.split_once('@') {
@@ -39,8 +48,7 @@ impl Address {
     }
 
     /// `owner/repo`.
-    #[cfg(feature = "hub")]
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         format!("{}/{}", self.owner, self.repo)
     }
 }
@@ -91,7 +99,7 @@ mod tests {
     #[test]
     fn what_could_leave_the_cache_is_refused() {
         for text in ["", "a", "a/", "/b", "../b", "a/..", "a/b@", "a/b/", "a/b//c", "a/b/../../c"] {
-            let found = Address::parse(text).unwrap_err();
+            let found = Address::parse(text).unwrap_err().to_string();
             assert!(found.contains("OWNER/REPO") && found.contains(&format!("`hf:{text}`")));
         }
         for path in ["a\\b", "C:/x", "a/./b", "a\nb"] {

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use serde_json::Value;
 
-use super::MISSING;
-use super::address::{Address, is_relative};
-use super::download::{Request, download};
-use super::http::{Failure, Http};
-use super::options::HubOptions;
+use crate::address::{Address, is_relative};
+use crate::download::{Request, download};
+use crate::http::{Failure, Http};
+use crate::options::HubOptions;
 use crate::{Error, Result};
 
 /// Deepest folder of a snapshot that is looked into.
@@ -22,10 +21,15 @@ const MAX_DEPTH: usize = 8;
 /// Longest description of a repository, in bytes; one of a hundred thousand files has 10 MB.
 const MAX_LISTING: u64 = 64 << 20;
 
+/// How every message begins that says that a repository is not to be found.
+pub const NO_SUCH_REPOSITORY: &str = "no such repository";
+
 /// What a repository is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A data set.
     Dataset,
+    /// A model.
     Model,
 }
 
@@ -41,16 +45,17 @@ impl Kind {
 
 /// Files of a repository at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listing {
-    pub(super) commit: String,
+pub struct Listing {
+    /// The commit, a SHA-1.
+    pub commit: String,
     /// Paths relative to the repository.
-    pub(super) files: Vec<String>,
+    pub files: Vec<String>,
     /// Whether the cache said so, rather than the hub.
-    pub(super) cached: bool,
+    pub cached: bool,
 }
 
-/// One repository.
-pub(super) struct Repository<'a> {
+/// One repository, at one revision.
+pub struct Repository<'a> {
     address: &'a Address,
     kind: Kind,
     revision: String,
@@ -60,7 +65,11 @@ pub(super) struct Repository<'a> {
 }
 
 impl<'a> Repository<'a> {
-    pub(super) fn new(address: &'a Address, kind: Kind, options: &'a HubOptions) -> Result<Self> {
+    /// A repository by its address.
+    ///
+    /// # Errors
+    /// [`Error::Hub`] where no folder for the cache is known.
+    pub fn new(address: &'a Address, kind: Kind, options: &'a HubOptions) -> Result<Self> {
         let cache = options.cache.clone().ok_or_else(|| Error::Hub {
             name: address.to_string(),
             reason: "no folder for the hub's cache is known; set HF_HOME".into(),
@@ -71,18 +80,23 @@ impl<'a> Repository<'a> {
     }
 
     /// `owner/repo`.
-    pub(super) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.address.id()
     }
 
     /// The same repository at another revision.
-    pub(super) fn at(self, revision: &str) -> Self {
+    #[must_use]
+    pub fn at(self, revision: &str) -> Self {
         Self { revision: revision.into(), ..self }
     }
 
     /// The commit of the revision, and its files. Where the hub cannot be reached, those that the
     /// cache has.
-    pub(super) fn list(&self) -> Result<Listing> {
+    ///
+    /// # Errors
+    /// [`Error::Hub`] where there is no such repository, it may not be read, or neither the hub nor
+    /// the cache has it.
+    pub fn list(&self) -> Result<Listing> {
         if self.options.offline {
             let why = "offline (HF_HUB_OFFLINE is set)";
             return self.cached().ok_or_else(|| self.not_cached(why));
@@ -133,7 +147,10 @@ impl<'a> Repository<'a> {
     }
 
     /// Path of a file, downloaded where the cache lacks it; `announce` is called before.
-    pub(super) fn file(
+    ///
+    /// # Errors
+    /// [`Error::Hub`] where it cannot be had, [`Error::Io`].
+    pub fn file(
         &self,
         listing: &Listing,
         name: &str,
@@ -177,7 +194,10 @@ impl<'a> Repository<'a> {
 
     /// Notes which commit the revision was at, and which files that has: without the hub, the cache
     /// does not say whether a split that it lacks is published.
-    pub(super) fn remember(&self, listing: &Listing) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remember(&self, listing: &Listing) -> Result<()> {
         let path = self.folder().join("refs").join(&self.revision);
         if listing.cached {
             return Ok(());
@@ -258,7 +278,8 @@ impl<'a> Repository<'a> {
         self.reason(format!("{why}, and not complete in the cache, {}", folder.display()), true)
     }
 
-    pub(super) fn reason(&self, reason: String, absent: bool) -> Error {
+    /// An [`Error::Hub`] about this repository.
+    pub fn reason(&self, reason: String, absent: bool) -> Error {
         Error::Hub { name: self.address.to_string(), reason, absent }
     }
 
@@ -266,16 +287,16 @@ impl<'a> Repository<'a> {
     fn failed(&self, failure: &Failure, file: Option<&str>) -> Error {
         let reason = match (failure, file) {
             (Failure::Status(401), _) => {
-                format!("{MISSING}, or one that needs a token: set HF_TOKEN (401)")
+                format!("{NO_SUCH_REPOSITORY}, or one that needs a token: set HF_TOKEN (401)")
             }
             (Failure::Status(403), _) => {
                 let page = format!("{}/{}{}", self.endpoint(), self.kind.prefix(), self.id());
                 format!("access denied (403): accept its terms at {page} and set HF_TOKEN")
             }
             (Failure::Status(404), Some(file)) => format!("no such file: {file} (404)"),
-            (Failure::Status(404), None) if self.revision == "main" => format!("{MISSING} (404)"),
+            (Failure::Status(404), None) if self.revision == "main" => format!("{NO_SUCH_REPOSITORY} (404)"),
             (Failure::Status(404), None) => {
-                format!("{MISSING} or revision `{}` (404)", self.revision)
+                format!("{NO_SUCH_REPOSITORY} or revision `{}` (404)", self.revision)
             }
             (Failure::Unreachable(cause), _) => {
                 format!("cannot reach {} ({cause})", self.endpoint())

@@ -1,4 +1,5 @@
 //! A server on this machine that behaves like the hub, and like storage behind it.
+#![allow(dead_code, reason = "each crate's tests use some of these")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,26 +7,26 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// Names and contents.
-pub(super) type Files = Vec<(String, Vec<u8>)>;
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
 /// What the server holds and how it behaves.
 #[derive(Default, Clone)]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// Repository (`datasets/owner/name`, or `owner/name` for models) and revision → files.
-    pub(super) repositories: HashMap<(String, String), Files>,
+    pub(crate) repositories: HashMap<(String, String), Files>,
     /// Plain files by path.
-    pub(super) plain: HashMap<String, Vec<u8>>,
+    pub(crate) plain: HashMap<String, Vec<u8>>,
     /// Asked for in `Authorization`; anything else is 401.
-    pub(super) token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Answers for paths that begin so, in this order, before the normal ones.
-    pub(super) script: Vec<(&'static str, Answer)>,
+    pub(crate) script: Vec<(&'static str, Answer)>,
     /// Whether listings are refused as those of a gated repository.
-    pub(super) gated: bool,
+    pub(crate) gated: bool,
 }
 
 /// An answer that is out of the ordinary.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// 429 with `Retry-After`.
     Busy(u64),
     /// A status and an empty body.
@@ -38,17 +39,17 @@ pub(super) enum Answer {
     Whole,
 }
 
-pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A running server; it stops with the test.
-pub(super) struct Server {
-    pub(super) url: String,
-    pub(super) site: Arc<Mutex<Site>>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) site: Arc<Mutex<Site>>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    pub(super) fn start(site: Site) -> Self {
+    pub(crate) fn start(site: Site) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (site, log) = (Arc::new(Mutex::new(site)), Arc::<Mutex<Vec<String>>>::default());
@@ -67,12 +68,12 @@ impl Server {
     }
 
     /// Requests so far: `GET /path` and, where there was one, the range.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
     /// Bodies sent: of `GET`, below this path.
-    pub(super) fn downloads(&self, path: &str) -> usize {
+    pub(crate) fn downloads(&self, path: &str) -> usize {
         let prefix = format!("GET {path}");
         self.requests().iter().filter(|request| request.starts_with(&prefix)).count()
     }

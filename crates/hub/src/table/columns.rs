@@ -15,20 +15,25 @@ const MAX_CLASSES: usize = 1 << 16;
 
 /// The columns that are read, by name: their numbers are those of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) struct Columns {
+pub struct Columns {
     /// Path of the leaf that holds the bytes of the picture, such as `image.bytes`.
-    pub(in crate::hub) picture: String,
-    pub(in crate::hub) targets: Targets,
-    pub(in crate::hub) group: Option<String>,
+    pub picture: String,
+    /// What is predicted.
+    pub targets: Targets,
+    /// Path of the column that says who or what is in the picture.
+    pub group: Option<String>,
 }
 
 /// What is to be predicted. One kind a data set: classes before attributes before numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) enum Targets {
+pub enum Targets {
+    /// Nothing.
     None,
     /// An integer column, and the names of its classes where the file has them.
     Classes {
+        /// Name of the column.
         column: String,
+        /// Names of the classes.
         names: Option<Vec<String>>,
     },
     /// Boolean columns.
@@ -39,7 +44,7 @@ pub(in crate::hub) enum Targets {
 
 impl Columns {
     /// Finds the columns; the error lists those that there are.
-    pub(in crate::hub) fn find(file: &FileMetaData) -> Result<Self, String> {
+    pub(super) fn find(file: &FileMetaData) -> Result<Self, String> {
         let flat: Vec<&ColumnDescriptor> = file
             .schema_descr()
             .columns()

@@ -1,5 +1,7 @@
 //! Published weights from a server on this machine.
 
+use std::path::PathBuf;
+
 use super::*;
 
 const PATH: &str = "/vdvae-assets-2/imagenet64-iter-1600000-model-ema.th";
@@ -15,10 +17,14 @@ fn weights_server(script: Vec<(&'static str, Answer)>) -> Server {
     Server::start(site)
 }
 
-fn bring(options: &HubOptions) -> Result<Vec<u8>, String> {
-    match fetch("imagenet64", options) {
-        Ok(Fetched::Weights(path)) => Ok(fs::read(path).unwrap()),
-        Ok(Fetched::Dataset(_)) => panic!("weights are no data set"),
+fn place(folder: &Path) -> PathBuf {
+    folder.join("weights").join(FILE)
+}
+
+fn bring(folder: &Path, options: &HubOptions) -> Result<Vec<u8>, String> {
+    let path = place(folder);
+    match fetch_weights("imagenet64", &PATH[1..], &path, options) {
+        Ok(()) => Ok(fs::read(path).unwrap()),
         Err(error) => {
             let text = error.to_string();
             assert!(!text.contains('\n'), "{text}");
@@ -42,17 +48,15 @@ fn weights_are_brought_once() {
     let heard = Arc::new(Heard::default());
     let progress = Progress::new(heard.clone());
     let hub = HubOptions { progress, ..options(&server, folder.path()) };
-    let weights = PublishedWeights::named("imagenet64").unwrap();
-    assert!(!weights.path(&hub).unwrap().exists());
-    assert_eq!(bring(&hub).unwrap(), content());
+    assert_eq!(bring(folder.path(), &hub).unwrap(), content());
     assert_eq!(left(folder.path()), [FILE]);
     assert_eq!(heard.all(), ["start imagenet64 0 Some(300000)".to_owned(), "finish".into()]);
-    assert_eq!(bring(&hub).unwrap(), content());
+    assert_eq!(bring(folder.path(), &hub).unwrap(), content());
     assert_eq!(server.requests().len(), 1);
     let offline = HubOptions { offline: true, ..hub };
-    assert_eq!(bring(&offline).unwrap(), content());
-    let empty = HubOptions { weights: Some(folder.path().join("empty")), ..offline };
-    assert!(bring(&empty).unwrap_err().contains("HF_HUB_OFFLINE"));
+    assert_eq!(bring(folder.path(), &offline).unwrap(), content());
+    let text = bring(&folder.path().join("empty"), &offline).unwrap_err();
+    assert!(text.contains("HF_HUB_OFFLINE"), "{text}");
 }
 
 #[test]
@@ -60,7 +64,7 @@ fn a_download_goes_on_where_it_broke_off() {
     let folder = tempfile::tempdir().unwrap();
     let server = weights_server(vec![("/", Answer::Cut(100_000)), ("/", Answer::Cut(50_000))]);
     let hub = options(&server, folder.path());
-    assert_eq!(bring(&hub).unwrap(), content());
+    assert_eq!(bring(folder.path(), &hub).unwrap(), content());
     let ranges: Vec<String> = server.requests();
     assert_eq!(ranges[0], format!("GET {PATH}"));
     assert!(ranges[1].ends_with(" bytes=100000-") && ranges[2].ends_with(" bytes=150000-"));
@@ -73,11 +77,11 @@ fn a_later_run_goes_on_too() {
     let server = weights_server(vec![("/", Answer::Cut(1000)); 1]);
     server.site.lock().unwrap().script.extend(vec![("/", Answer::Cut(0)); 10]);
     let hub = options(&server, folder.path());
-    let text = bring(&hub).unwrap_err();
+    let text = bring(folder.path(), &hub).unwrap_err();
     assert!(text.contains(PATH) && text.contains("broke off after 1000 of 300000 bytes"), "{text}");
     assert_eq!(left(folder.path()), [format!("{FILE}.part"), format!("{FILE}.part.etag")]);
     server.site.lock().unwrap().script.clear();
-    assert_eq!(bring(&hub).unwrap(), content());
+    assert_eq!(bring(folder.path(), &hub).unwrap(), content());
     assert!(server.requests().last().unwrap().ends_with(" bytes=1000-"));
     assert_eq!(left(folder.path()), [FILE]);
 }
@@ -88,21 +92,21 @@ fn parts_of_another_version_are_not_put_together() {
     let server = weights_server(vec![("/", Answer::Cut(1000))]);
     server.site.lock().unwrap().script.extend(vec![("/", Answer::Cut(0)); 10]);
     let hub = options(&server, folder.path());
-    bring(&hub).unwrap_err();
+    bring(folder.path(), &hub).unwrap_err();
     let other = vec![9; 5000];
     {
         let mut site = server.site.lock().unwrap();
         site.script.clear();
         site.plain.insert(PATH.into(), other.clone());
     }
-    assert_eq!(bring(&hub).unwrap(), other);
+    assert_eq!(bring(folder.path(), &hub).unwrap(), other);
     // Nor where the server takes no ranges, or the part is longer than the file.
     for (part, answer) in [(vec![1; 100], Answer::Whole), (vec![1; 9000], Answer::Claim(5000))] {
         fs::remove_file(folder.path().join("weights").join(FILE)).unwrap();
         fs::write(folder.path().join(format!("weights/{FILE}.part")), part).unwrap();
         fs::write(folder.path().join(format!("weights/{FILE}.part.etag")), "\"5000\"").unwrap();
         server.site.lock().unwrap().script = vec![("/", answer)];
-        assert_eq!(bring(&hub).unwrap(), other);
+        assert_eq!(bring(folder.path(), &hub).unwrap(), other);
         assert_eq!(left(folder.path()), [FILE]);
     }
 }
@@ -113,12 +117,12 @@ fn refusals_of_the_storage_are_one_line() {
     let server = weights_server(vec![("/", Answer::Busy(0)), ("/", Answer::Status(500))]);
     let hub = options(&server, folder.path());
     // Patience first.
-    assert_eq!(bring(&hub).unwrap(), content());
+    assert_eq!(bring(folder.path(), &hub).unwrap(), content());
     fs::remove_file(folder.path().join("weights").join(FILE)).unwrap();
     let cases = |answer: Answer, expected: &str, most: usize| {
         server.site.lock().unwrap().script = vec![("/", answer); 50];
         let before = server.requests().len();
-        let text = bring(&hub).unwrap_err();
+        let text = bring(folder.path(), &hub).unwrap_err();
         assert!(text.contains(expected) && text.contains(PATH), "{text}");
         assert!(server.requests().len() - before <= most);
     };
@@ -129,19 +133,5 @@ fn refusals_of_the_storage_are_one_line() {
     cases(Answer::Status(500), "500 Internal Server Error, 4 times in a row", 4);
     cases(Answer::Claim(1 << 40), "expected a file of at most", 1);
     let gone = HubOptions { weights_url: "http://127.0.0.1:1".into(), ..hub };
-    assert!(bring(&gone).unwrap_err().contains("cannot be reached"));
-}
-
-#[test]
-fn every_published_name_has_a_preset_and_a_file_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let hub = HubOptions { weights: Some(folder.path().into()), ..HubOptions::default() };
-    let paths: std::collections::BTreeSet<_> =
-        PUBLISHED_WEIGHTS.iter().map(|weights| weights.path(&hub).unwrap()).collect();
-    assert_eq!(paths.len(), PUBLISHED_WEIGHTS.len());
-    for path in paths {
-        assert!(path.to_string_lossy().ends_with("-model-ema.th"));
-    }
-    let nowhere = PUBLISHED_WEIGHTS[0].path(&HubOptions::default());
-    assert!(nowhere.unwrap_err().to_string().contains("VDVAE_CACHE"));
+    assert!(bring(folder.path(), &gone).unwrap_err().contains("cannot be reached"));
 }

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-use super::options::HubOptions;
+use crate::options::HubOptions;
 
 /// Most further tries of one request.
-pub(super) const TRIES: usize = 3;
+pub(crate) const TRIES: usize = 3;
 /// Longest wait that is sat out; a server that asks for more is left alone.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Counts the tries of one request.
-pub(super) struct Wait<'a> {
+pub(crate) struct Wait<'a> {
     options: &'a HubOptions,
     tries: usize,
 }
 
 impl<'a> Wait<'a> {
-    pub(super) fn new(options: &'a HubOptions) -> Self {
+    pub(crate) fn new(options: &'a HubOptions) -> Self {
         Self { options, tries: 0 }
     }
 
     /// Waits as long as the server asks, or twice as long as the last time; `false` where there
     /// have been enough tries, or the wait would be too long.
-    pub(super) fn again(&mut self, asked: Option<Duration>) -> bool {
+    pub(crate) fn again(&mut self, asked: Option<Duration>) -> bool {
         let wait = asked.unwrap_or(self.options.retry_delay * (1 << self.tries.min(10)));
         if self.tries == TRIES || wait > LONGEST {
             return false;
@@ -37,7 +37,7 @@ impl<'a> Wait<'a> {
     }
 
     /// Starts to count anew: something has arrived.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.tries = 0;
     }
 }

@@ -1,17 +1,21 @@
 //! The hub, end to end, against a server on this machine.
 
+#[path = "../../../crates/hub/tests/support/server.rs"]
 mod server;
-mod weights;
+#[path = "../../../crates/hub/tests/support/tables.rs"]
+mod tables;
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::table::tests::{Column, Layout, PICTURE, Packing, numbered, write};
+use vdvae_hub::{DownloadProgress, Progress};
+
 use super::*;
 use crate::{Labels, OnBadImage, OpenOptions, Preparation, load_batch};
 use server::{Answer, COMMIT, Server, Site};
+use tables::{Column, Layout, PICTURE, Packing, numbered, write};
 
 /// Remembers what it is told.
 #[derive(Default)]
@@ -47,8 +51,6 @@ fn options(server: &Server, folder: &Path) -> HubOptions {
     HubOptions {
         endpoint: server.url.clone(),
         cache: Some(folder.join("hub")),
-        weights: Some(folder.join("weights")),
-        weights_url: server.url.clone(),
         offline: false,
         retry_delay: Duration::ZERO,
         // Not what a login on this machine has stored.
@@ -391,26 +393,14 @@ fn models_and_data_sets_are_fetched_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let files = vec![("model.safetensors".to_owned(), vec![7; 300]), ("x.th".into(), vec![8; 3])];
     let mut site = site("a/m", files);
-    let two = vec![("one.th".to_owned(), vec![1]), ("two.th".into(), vec![2])];
-    site.repositories.insert(("a/two".into(), "main".into()), two);
     let faces = vec![("train.parquet".to_owned(), parquet(folder.path(), 0..20))];
     site.repositories.insert(("datasets/a/d".into(), "main".into()), faces);
     let server = Server::start(site);
     let hub = options(&server, folder.path());
-    let path = hub_checkpoint("a/m", &hub).unwrap();
-    assert!(path.ends_with("model.safetensors") && fs::read(path).unwrap() == [7; 300]);
-    assert_eq!(fs::read(hub_checkpoint("a/m/x.th", &hub).unwrap()).unwrap(), [8; 3]);
-    let text = hub_checkpoint("a/two", &hub).unwrap_err().to_string();
-    assert_eq!(text, "hf:a/two: add one of /one.th, /two.th");
-    let text = hub_checkpoint("a/m/y.th", &hub).unwrap_err().to_string();
-    assert!(text.contains("expected the file y.th, found model.safetensors, x.th"), "{text}");
-    let offline = HubOptions { offline: true, ..hub.clone() };
-    assert!(hub_checkpoint("a/m", &offline).unwrap().ends_with("model.safetensors"));
-
     assert!(matches!(fetch("hf:a/d", &hub).unwrap(), Fetched::Dataset(_)));
     assert!(matches!(fetch("hf:a/m", &hub).unwrap(), Fetched::Weights(_)));
     assert!(matches!(fetch("hf:a/m/x.th", &hub).unwrap(), Fetched::Weights(_)));
     let text = |name: &str| fetch(name, &hub).err().unwrap().to_string();
     assert!(text("hf:a/none").contains("no such repository"));
-    assert!(text("imagenet65").contains("imagenet64") && text("imagenet65").contains("celeba"));
+    assert!(text("imagenet65").contains("celeba, hf:OWNER/REPO"));
 }

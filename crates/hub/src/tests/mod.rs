@@ -1,0 +1,79 @@
+//! Downloads from a server on this machine.
+
+#[path = "../../tests/support/server.rs"]
+mod server;
+#[path = "../../tests/support/tables.rs"]
+pub(crate) mod tables;
+mod weights;
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::{DownloadProgress, HubOptions, Progress, fetch_weights, hub_checkpoint};
+use server::{Answer, Server, Site};
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn say(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl DownloadProgress for Heard {
+    fn start(&self, file: &str, done: u64, total: Option<u64>) {
+        self.say(format!("start {file} {done} {total:?}"));
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn finish(&self) {
+        self.say("finish".into());
+    }
+
+    fn notice(&self, text: &str) {
+        self.say(format!("notice {text}"));
+    }
+}
+
+fn options(server: &Server, folder: &Path) -> HubOptions {
+    HubOptions {
+        endpoint: server.url.clone(),
+        cache: Some(folder.join("hub")),
+        weights_url: server.url.clone(),
+        offline: false,
+        retry_delay: Duration::ZERO,
+        // Not what a login on this machine has stored.
+        token: Some("test".into()),
+        ..HubOptions::default()
+    }
+}
+
+#[test]
+fn checkpoints_are_found_by_their_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = Site::default();
+    let files = vec![("model.safetensors".to_owned(), vec![7; 300]), ("x.th".into(), vec![8; 3])];
+    let two = vec![("one.th".to_owned(), vec![1]), ("two.th".into(), vec![2])];
+    site.repositories.insert(("a/m".into(), "main".into()), files);
+    site.repositories.insert(("a/two".into(), "main".into()), two);
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    let path = hub_checkpoint("a/m", &hub).unwrap();
+    assert!(path.ends_with("model.safetensors") && fs::read(path).unwrap() == [7; 300]);
+    assert_eq!(fs::read(hub_checkpoint("a/m/x.th", &hub).unwrap()).unwrap(), [8; 3]);
+    let text = hub_checkpoint("a/two", &hub).unwrap_err().to_string();
+    assert_eq!(text, "hf:a/two: add one of /one.th, /two.th");
+    let text = hub_checkpoint("a/m/y.th", &hub).unwrap_err().to_string();
+    assert!(text.contains("expected the file y.th, found model.safetensors, x.th"), "{text}");
+    let offline = HubOptions { offline: true, ..hub.clone() };
+    assert!(hub_checkpoint("a/m", &offline).unwrap().ends_with("model.safetensors"));
+}

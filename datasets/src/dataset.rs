@@ -101,7 +101,9 @@ pub trait Dataset: Send + Sync {
     fn labels(&self, split: Split) -> Labels;
 
     /// Group (identity) of every picture of a split, where the data set knows it.
-    fn groups(&self, split: Split) -> Option<Vec<u64>>;
+    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
+        None
+    }
 
     /// One picture at its own size.
     ///

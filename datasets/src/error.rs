@@ -188,6 +188,15 @@ impl Error {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// A header error.
+    pub(crate) fn header(
+        path: &Path,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Header { path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+
     /// A layout error.
     pub(crate) fn layout(
         dataset: &'static str,

@@ -7,12 +7,10 @@
 
 use std::path::Path;
 
-use image::RgbImage;
-
-use crate::fingerprint::Fingerprint;
 use crate::names::is_picture;
+use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::store::FileStore;
-use crate::{Dataset, Error, Labels, Result, Split, ranking};
+use crate::{Error, Result, Split, ranking};
 
 const NAME: &str = "folder";
 /// One picture in this many goes to `valid`, and one to `test`.
@@ -22,19 +20,16 @@ const HELD_OUT: usize = 10;
 #[derive(Debug)]
 pub struct Folder {
     name: String,
-    store: FileStore,
-    classes: Option<Vec<String>>,
-    splits: [Vec<Picture>; 3],
-    fingerprint: String,
+    pictures: Pictures,
 }
 
+/// A picture whose class is not known yet.
 #[derive(Debug, Clone)]
-struct Picture {
+struct Found {
     /// Name in the store, relative to the root: the key.
     file: String,
     /// The part of `file` below its split.
     inner: usize,
-    label: u32,
 }
 
 impl Folder {
@@ -56,7 +51,7 @@ impl Folder {
                 Error::layout(NAME, store.root(), "every picture in train, valid or test", found)
             })?,
             None => {
-                let pictures = files.iter().map(|file| picture(file, prefix)).collect();
+                let pictures = files.iter().map(|file| found(file, prefix)).collect();
                 by_hash(pictures, seed)
             }
         };
@@ -64,20 +59,23 @@ impl Folder {
             let train = std::mem::take(&mut splits[0]);
             (splits[0], splits[1]) = hold_out(train, seed);
         }
-        let classes = label(&mut splits).map_err(|found| {
+        let classes = classes(&splits).map_err(|found| {
             Error::layout(NAME, store.root(), "every picture in a class folder, or none", found)
         })?;
+        let picture = |found: &Found| {
+            let rank = found.class().and_then(|class| classes.as_ref()?.binary_search(&class).ok());
+            Picture::new(&found.file, &found.file, rank.unwrap_or_default() as u32)
+        };
+        let splits = splits.map(|split| split.iter().map(picture).collect());
         let name = format!("{NAME}:{}", store.root().display());
-        let mut folder = Self { name, store, classes, splits, fingerprint: String::new() };
-        let hash = Fingerprint::new(NAME).dataset(&folder);
-        let lengths = folder.store.files().into_iter().map(|(_, length)| length);
-        folder.fingerprint = lengths.fold(hash, Fingerprint::number).hex();
-        Ok(folder)
+        let lengths: Vec<u64> = store.files().into_iter().map(|(_, length)| length).collect();
+        let pictures = Pictures::new(store, splits, classes);
+        Ok(Self { name, pictures }.identified(NAME, lengths))
     }
 }
 
-fn picture(file: &str, inner: usize) -> Picture {
-    Picture { file: file.to_owned(), inner, label: 0 }
+fn found(file: &str, inner: usize) -> Found {
+    Found { file: file.to_owned(), inner }
 }
 
 /// Length of the single folder that archives usually put around everything, `0` without one.
@@ -103,17 +101,17 @@ fn split_named(folder: &str) -> Option<Split> {
 }
 
 /// Splits by top-level folder, `None` where there is no `train` folder.
-fn by_folder(files: &[String], prefix: usize) -> Option<Result<[Vec<Picture>; 3], String>> {
+fn by_folder(files: &[String], prefix: usize) -> Option<Result<[Vec<Found>; 3], String>> {
     let top = |file: &str| file[prefix..].split_once('/').map(|(top, _)| top.to_owned());
     if !files.iter().any(|file| top(file).as_deref() == Some("train")) {
         return None;
     }
-    let mut splits: [Vec<Picture>; 3] = Default::default();
+    let mut splits: [Vec<Found>; 3] = Default::default();
     for file in files {
         let top = top(file).unwrap_or_default();
         match split_named(&top) {
             Some(split) => {
-                splits[split.position()].push(picture(file, prefix + top.len() + 1));
+                splits[split.position()].push(found(file, prefix + top.len() + 1));
             }
             None => return Some(Err(format!("{file} beside them"))),
         }
@@ -121,16 +119,16 @@ fn by_folder(files: &[String], prefix: usize) -> Option<Result<[Vec<Picture>; 3]
     Some(Ok(splits))
 }
 
-fn ranked(pictures: Vec<Picture>, seed: u64) -> Vec<Picture> {
+fn ranked(pictures: Vec<Found>, seed: u64) -> Vec<Found> {
     ranking::ranked(pictures, seed, |picture| &picture.file)
 }
 
-fn sorted(mut pictures: Vec<Picture>) -> Vec<Picture> {
+fn sorted(mut pictures: Vec<Found>) -> Vec<Found> {
     pictures.sort_by(|a, b| a.file.cmp(&b.file));
     pictures
 }
 
-fn by_hash(pictures: Vec<Picture>, seed: u64) -> [Vec<Picture>; 3] {
+fn by_hash(pictures: Vec<Found>, seed: u64) -> [Vec<Found>; 3] {
     let mut test = ranked(pictures, seed);
     let held = held_out(test.len());
     let mut valid = test.split_off(held);
@@ -138,7 +136,7 @@ fn by_hash(pictures: Vec<Picture>, seed: u64) -> [Vec<Picture>; 3] {
     [sorted(train), sorted(valid), sorted(test)]
 }
 
-fn hold_out(pictures: Vec<Picture>, seed: u64) -> (Vec<Picture>, Vec<Picture>) {
+fn hold_out(pictures: Vec<Found>, seed: u64) -> (Vec<Found>, Vec<Found>) {
     let mut valid = ranked(pictures, seed);
     let train = valid.split_off(held_out(valid.len()));
     (sorted(train), sorted(valid))
@@ -149,14 +147,17 @@ fn held_out(pictures: usize) -> usize {
     if pictures < 3 { 0 } else { (pictures / HELD_OUT).max(1) }
 }
 
-/// Sets every picture's label to the rank of its class folder; `None` for flat folders.
-fn label(splits: &mut [Vec<Picture>; 3]) -> Result<Option<Vec<String>>, String> {
-    let class = |picture: &Picture| {
-        picture.file[picture.inner..].split_once('/').map(|(class, _)| class.to_owned())
-    };
+impl Found {
+    fn class(&self) -> Option<String> {
+        self.file[self.inner..].split_once('/').map(|(class, _)| class.to_owned())
+    }
+}
+
+/// Names of the class folders in sorted order; `None` for flat folders.
+fn classes(splits: &[Vec<Found>; 3]) -> Result<Option<Vec<String>>, String> {
     let all = || splits.iter().flatten();
-    let flat = all().find(|picture| class(picture).is_none());
-    let nested = all().find(|picture| class(picture).is_some());
+    let flat = all().find(|found| found.class().is_none());
+    let nested = all().find(|found| found.class().is_some());
     match (flat, nested) {
         (_, None) => return Ok(None),
         (Some(flat), Some(nested)) => {
@@ -164,59 +165,27 @@ fn label(splits: &mut [Vec<Picture>; 3]) -> Result<Option<Vec<String>>, String> 
         }
         (None, Some(_)) => {}
     }
-    let mut names: Vec<String> = all().filter_map(class).collect();
+    let mut names: Vec<String> = all().filter_map(Found::class).collect();
     names.sort();
     names.dedup();
-    for picture in splits.iter_mut().flatten() {
-        let rank = class(picture).and_then(|class| names.binary_search(&class).ok());
-        picture.label = rank.expect("every class was collected above") as u32;
-    }
     Ok(Some(names))
 }
 
-impl Dataset for Folder {
-    fn name(&self) -> &str {
+impl FileDataset for Folder {
+    fn title(&self) -> &str {
         &self.name
     }
 
-    fn len(&self, split: Split) -> usize {
-        self.splits[split.position()].len()
+    fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
-    fn key(&self, split: Split, index: usize) -> String {
-        self.splits[split.position()][index].file.clone()
+    fn pictures_mut(&mut self) -> &mut Pictures {
+        &mut self.pictures
     }
 
-    fn labels(&self, split: Split) -> Labels {
-        match &self.classes {
-            None => Labels::None,
-            Some(names) => Labels::Classes {
-                names: names.clone(),
-                labels: self.splits[split.position()].iter().map(|picture| picture.label).collect(),
-            },
-        }
-    }
-
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
-    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
-        self.check_index(split, index)?;
-        let file = &self.splits[split.position()][index].file;
-        self.store.picture(file, file)
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-
-    fn stamp(&self) -> String {
-        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
-    }
-
-    fn split_hint(&self) -> String {
-        let root = self.store.root().display();
+    fn hint(&self) -> String {
+        let root = self.pictures.store.root().display();
         format!("in {root}; add pictures, or folders named train, valid and test")
     }
 }
@@ -228,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::png;
+    use crate::{Dataset, Labels};
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();

@@ -41,9 +41,11 @@ mod names;
 mod npy;
 mod numpy_rng;
 mod omniglot;
+mod pictures;
 mod ranking;
 mod registry;
 mod store;
+mod text;
 mod tiny_imagenet;
 mod toy_faces;
 
@@ -58,7 +60,7 @@ pub use folder::Folder;
 pub use hub::HubOptions;
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, fetch};
-pub use lfw::{Lfw, Pair, VerificationPairs};
+pub use lfw::{Lfw, PicturePair, VerificationPairs};
 pub use mnist::Mnist;
 pub use npy::Npy;
 pub use numpy_rng::numpy_permutation;

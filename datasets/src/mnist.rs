@@ -160,10 +160,6 @@ impl Dataset for Mnist {
         }
     }
 
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let (part, rows) = self.part(split);

@@ -42,7 +42,7 @@ impl Npy {
         let NpyHeader { shape, data, .. } = read_header(path, &file, length)?;
         let data = data as u64;
         let [n, h, w] = checked_shape(&shape, length - data)
-            .map_err(|(expected, found)| header_error(path, expected, found))?;
+            .map_err(|(expected, found)| Error::header(path, expected, found))?;
         let name = format!("{NAME}:{}", path.display());
         let fingerprint = fingerprint(&file, [n, h, w], data).map_err(Error::io(path))?;
         let stamp = Fingerprint::new(&fingerprint).file(&metadata).hex();
@@ -68,19 +68,15 @@ fn fingerprint(file: &File, shape: [usize; 3], data: u64) -> std::io::Result<Str
     Ok(hash.hex())
 }
 
-fn header_error(path: &Path, expected: String, found: String) -> Error {
-    Error::Header { path: path.to_owned(), expected, found }
-}
-
 /// Reads the header of a file of so many bytes.
 fn read_header(path: &Path, file: &File, length: u64) -> Result<NpyHeader> {
     let mut start = vec![0; length.min(NpyHeader::MAX_BYTES as u64) as usize];
     read_exact_at(file, &mut start, 0).map_err(Error::io(path))?;
-    let fail = |fault: Fault| header_error(path, fault.expected, fault.found);
+    let fail = |fault: Fault| Error::header(path, fault.expected, fault.found);
     let header = NpyHeader::parse(&start).map_err(fail)?;
     match header.descr.as_str() {
         "|u1" | "<u1" | ">u1" | "u1" => Ok(header),
-        _ => Err(header_error(path, "descr '|u1' (uint8)".to_owned(), header.descr)),
+        _ => Err(Error::header(path, "descr '|u1' (uint8)", header.descr)),
     }
 }
 
@@ -119,10 +115,6 @@ impl Dataset for Npy {
 
     fn labels(&self, _split: Split) -> Labels {
         Labels::None
-    }
-
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
     }
 
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {

@@ -4,57 +4,18 @@
 //! `train_test_split`). Generator: Matsumoto and Nishimura, Mersenne Twister, ACM TOMACS 8(1),
 //! 1998; bounded numbers by masked rejection, as numpy's legacy `random_interval`.
 
-const N: usize = 624;
-const M: usize = 397;
+use rand_mt::Mt;
 
-/// The 32-bit Mersenne Twister, seeded as `numpy.random.RandomState(seed)`.
-struct Mt19937 {
-    state: [u32; N],
-    next: usize,
-}
-
-impl Mt19937 {
-    fn new(seed: u32) -> Self {
-        let mut state = [seed; N];
-        for i in 1..N {
-            let last = state[i - 1];
-            state[i] = 1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(i as u32);
-        }
-        Self { state, next: N }
+/// Uniform in `0..=max`.
+fn below_or_equal(rng: &mut Mt, max: u32) -> u32 {
+    if max == 0 {
+        return 0;
     }
-
-    fn refill(&mut self) {
-        for i in 0..N {
-            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % N] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + M) % N] ^ (y >> 1) ^ odd;
-        }
-        self.next = 0;
-    }
-
-    fn next_u32(&mut self) -> u32 {
-        if self.next == N {
-            self.refill();
-        }
-        let mut y = self.state[self.next];
-        self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
-    }
-
-    /// Uniform in `0..=max`.
-    fn below_or_equal(&mut self, max: u32) -> u32 {
-        if max == 0 {
-            return 0;
-        }
-        let mask = u32::MAX >> max.leading_zeros();
-        loop {
-            let value = self.next_u32() & mask;
-            if value <= max {
-                return value;
-            }
+    let mask = u32::MAX >> max.leading_zeros();
+    loop {
+        let value = rng.next_u32() & mask;
+        if value <= max {
+            return value;
         }
     }
 }
@@ -65,10 +26,10 @@ impl Mt19937 {
 /// If `n` does not fit in 32 bits.
 pub fn numpy_permutation(seed: u32, n: usize) -> Vec<usize> {
     assert!(u32::try_from(n).is_ok(), "a permutation of {n} numbers needs 64-bit draws");
-    let mut rng = Mt19937::new(seed);
+    let mut rng = Mt::new(seed);
     let mut order: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
-        order.swap(i, rng.below_or_equal(i as u32) as usize);
+        order.swap(i, below_or_equal(&mut rng, i as u32) as usize);
     }
     order
 }

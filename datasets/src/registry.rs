@@ -36,7 +36,7 @@ pub struct DatasetEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tasks {
     /// Names of the task to predict its labels, the usual one first; none where it has no labels,
-    /// or tests on other classes than it trains on. A name that ends in `:` is followed by a path.
+    /// or tests on other classes than it trains on. Where a path must be given, how it is written.
     pub targets: &'static [&'static str],
     /// The data set to draw few-shot episodes from: itself, or the same one split by classes.
     pub episodes: Option<&'static str>,
@@ -138,7 +138,7 @@ pub static DATASETS: [DatasetEntry; 12] = [
         form: "folder:PATH",
         description: "pictures in folders named like their classes, or in one",
         folders: &[],
-        tasks: Tasks { targets: &["folder:"], episodes: Some("folder"), identities: true },
+        tasks: Tasks { targets: &["folder:PATH"], episodes: Some("folder"), identities: true },
         open: |request| Ok(Box::new(Folder::open(&request.root()?, request.options.seed)?)),
     },
     DatasetEntry {
@@ -154,7 +154,7 @@ pub static DATASETS: [DatasetEntry; 12] = [
         form: "csv:FILE",
         description: "a table of pictures' files and what is known about them",
         folders: &[],
-        tasks: Tasks { targets: &["csv:"], episodes: Some("csv"), identities: true },
+        tasks: Tasks { targets: &["csv:FILE"], episodes: Some("csv"), identities: true },
         open: |request| {
             let options = request.options;
             Ok(Box::new(CsvTable::open(&request.root()?, options.seed, &options.targets)?))
@@ -165,7 +165,7 @@ pub static DATASETS: [DatasetEntry; 12] = [
         form: "hf:OWNER/REPO",
         description: "a data set of the Hugging Face hub, as Parquet",
         folders: &[],
-        tasks: Tasks { targets: &["hf:"], episodes: Some("hf"), identities: true },
+        tasks: Tasks { targets: &["hf:OWNER/REPO"], episodes: Some("hf"), identities: true },
         open: |request| {
             let address = request.spec.split_once(':').map_or("", |(_, address)| address);
             hub::open(address, &request.options.hub, &request.options.splits, request.options.seed)
@@ -403,11 +403,11 @@ mod tests {
     fn entries_agree_with_each_other() {
         for entry in &DATASETS {
             assert!(entry.form.starts_with(entry.name) && !entry.description.is_empty());
-            assert!(std::ptr::eq(DatasetEntry::of(entry.form).unwrap(), entry), "{}", entry.name);
+            assert!(std::ptr::eq(DatasetEntry::of(entry.name).unwrap(), entry), "{}", entry.name);
             let episodes = entry.tasks.episodes.and_then(DatasetEntry::of);
             assert_eq!(episodes.is_some(), entry.tasks.episodes.is_some(), "{}", entry.name);
-            let with_path = entry.tasks.targets.iter().all(|name| name.ends_with(':'));
-            assert!(entry.tasks.targets.is_empty() || with_path == entry.needs_path());
+            let targets = entry.tasks.targets;
+            assert!(targets.is_empty() || !entry.needs_path() || targets == [entry.form]);
         }
         assert_eq!(DatasetEntry::of("csv:a/b.csv").unwrap().name, "csv");
         assert!(DatasetEntry::of("celebb").is_none());

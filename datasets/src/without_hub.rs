@@ -16,12 +16,7 @@ impl HubOptions {
     }
 }
 
-pub(crate) fn open(
-    address: &str,
-    _: &HubOptions,
-    _: &[Split],
-    _: u64,
-) -> Result<Box<dyn Dataset>> {
+pub(crate) fn open(address: &str, _: &HubOptions, _: &[Split], _: u64) -> Result<Box<dyn Dataset>> {
     let reason = "this build cannot download; build it with the feature `hub`".into();
     Err(Error::Hub { name: format!("hf:{address}"), reason, absent: true })
 }

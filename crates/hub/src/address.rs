@@ -24,7 +24,9 @@ impl Address {
     /// [`Error::Address`] where it is no `owner/repo[@revision][/path]`, or could lead out of the
     /// cache.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::Address(format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`"));
+        let wrong = || {
+            Error::Address(format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`"))
+        };
         let mut parts = text.splitn(3, '/');
         let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(wrong()) };
         let (repo, revision) = match repo.split_once('@') {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::{Address, HubOptions, Kind, Repository, Result};
 #[cfg(doc)]
 use crate::Error;
+use crate::{Address, HubOptions, Kind, Repository, Result};
 
 /// Path of a checkpoint of the hub, downloaded where the cache lacks it; `address` is
 /// `owner/repo[@revision][/file]`, without `hf:`.

@@ -150,12 +150,7 @@ impl<'a> Repository<'a> {
     ///
     /// # Errors
     /// [`Error::Hub`] where it cannot be had, [`Error::Io`].
-    pub fn file(
-        &self,
-        listing: &Listing,
-        name: &str,
-        announce: impl Fn(),
-    ) -> Result<PathBuf> {
+    pub fn file(&self, listing: &Listing, name: &str, announce: impl Fn()) -> Result<PathBuf> {
         let path = self.snapshot(&listing.commit).join(name);
         if path.exists() {
             return Ok(path);
@@ -294,7 +289,9 @@ impl<'a> Repository<'a> {
                 format!("access denied (403): accept its terms at {page} and set HF_TOKEN")
             }
             (Failure::Status(404), Some(file)) => format!("no such file: {file} (404)"),
-            (Failure::Status(404), None) if self.revision == "main" => format!("{NO_SUCH_REPOSITORY} (404)"),
+            (Failure::Status(404), None) if self.revision == "main" => {
+                format!("{NO_SUCH_REPOSITORY} (404)")
+            }
             (Failure::Status(404), None) => {
                 format!("{NO_SUCH_REPOSITORY} or revision `{}` (404)", self.revision)
             }

@@ -19,8 +19,8 @@ use image::RgbImage;
 use crate::fingerprint::Fingerprint;
 use crate::names::{self, base, last_parts};
 use crate::store::{FileStore, Part};
+use crate::text::{Text, lossy, read_text};
 use crate::{Dataset, Error, Labels, Result, Split};
-use tables::Text;
 
 const NAME: &str = "celeba";
 /// Largest label file in bytes; the published attribute file has 27 MB.
@@ -144,14 +144,7 @@ fn find<'a>(store: &'a FileStore, stem: &str) -> Option<&'a str> {
 fn label_file(store: &FileStore, stem: &str) -> Result<(String, String)> {
     let name = find(store, stem)
         .ok_or_else(|| Error::layout(NAME, store.root(), format!("{stem}.txt"), "no such file"))?;
-    let text = utf8(store.read(name, MAX_TEXT_BYTES)?);
-    Ok((base(name).to_owned(), text))
-}
-
-/// Label files are ASCII; anything else shows up as a field that is not expected.
-fn utf8(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    Ok((base(name).to_owned(), read_text(store, name, MAX_TEXT_BYTES)?))
 }
 
 fn partition_file(store: &FileStore, path: &Path) -> Result<(String, String)> {
@@ -162,14 +155,11 @@ fn partition_file(store: &FileStore, path: &Path) -> Result<(String, String)> {
             let found = if metadata.is_file() { "a larger one" } else { "no regular file" };
             return Err(Error::layout(NAME, path, expected, found));
         }
-        return Ok((wanted, utf8(fs::read(path).map_err(Error::io(path))?)));
+        return Ok((wanted, lossy(fs::read(path).map_err(Error::io(path))?)));
     }
     let inside = store.files().into_iter().map(|(name, _)| name).find(|name| base(name) == wanted);
     match inside {
-        Some(name) => {
-            let text = utf8(store.read(name, MAX_TEXT_BYTES)?);
-            Ok((wanted, text))
-        }
+        Some(name) => Ok((wanted, read_text(store, name, MAX_TEXT_BYTES)?)),
         None => {
             let expected =
                 format!("partition file {}, as a path or beside the labels", path.display());

@@ -5,32 +5,11 @@
 
 use std::collections::HashMap;
 
-use crate::{Error, Result, Split};
+use crate::text::{Text, quoted};
+use crate::{Result, Split};
 
 /// Most attributes a file may name; CelebA has 40.
 const MAX_ATTRIBUTES: usize = 4096;
-
-/// A label file being read: its name for errors, and its text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
-}
-
-impl<'a> Text<'a> {
-    /// Lines that are not blank, with their numbers from 1.
-    fn lines(self) -> impl Iterator<Item = (usize, &'a str)> {
-        let lines = self.text.strip_prefix('\u{feff}').unwrap_or(self.text).lines();
-        lines.enumerate().map(|(i, line)| (i + 1, line.trim())).filter(|(_, line)| !line.is_empty())
-    }
-
-    fn error(self, line: usize, expected: impl Into<String>, found: impl Into<String>) -> Error {
-        let found: String = found.into();
-        // A line of a binary file can be long.
-        let found = found.chars().take(80).collect();
-        Error::Table { file: self.file.to_owned(), line, expected: expected.into(), found }
-    }
-}
 
 fn fields(line: &str) -> Vec<&str> {
     if line.contains(',') {
@@ -84,7 +63,7 @@ pub(super) fn attributes(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<
             *cell = match *value {
                 "1" | "+1" => 1,
                 "-1" | "0" => 0,
-                _ => return Err(text.error(number, "1, -1 or 0", format!("`{value}`"))),
+                _ => return Err(text.error(number, "1, -1 or 0", quoted(value))),
             };
         }
     }
@@ -130,7 +109,7 @@ fn pairs<T: Clone>(
             if number == 1 && key == "image_id" {
                 continue;
             }
-            return Err(text.error(number, expected, format!("`{line}`")));
+            return Err(text.error(number, expected, quoted(line)));
         };
         if let Some(index) = seen.visit(number, key)? {
             values[index] = Some(value);
@@ -169,9 +148,7 @@ impl<'a> Seen<'a> {
         let missing = self.keys.iter().filter(|&(_, &index)| self.lines[index] == 0);
         match missing.map(|(&key, _)| key).min() {
             None => Ok(()),
-            Some(key) => {
-                Err(Error::NoLine { file: self.text.file.to_owned(), key: key.to_owned() })
-            }
+            Some(key) => Err(self.text.no_line(key)),
         }
     }
 }

@@ -249,10 +249,6 @@ impl Dataset for Cifar10 {
         }
     }
 
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let record = self.splits[split.position()][index];

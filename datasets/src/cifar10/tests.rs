@@ -209,7 +209,8 @@ fn broken_pickles_are_one_clear_line() {
     assert!(changed(b"M\x00\x0c\x86", b"M\x01\x0c\x86").contains(no_data));
     assert!(changed(b"U\x02u1", b"U\x02i8").contains(no_data));
     assert!(changed(b"\x89T", b"\x88T").contains(no_data));
-    assert!(changed(b"numpy.core.multiarray\n_reconstruct", b"os\nsystem").contains(no_data));
+    let text = changed(b"numpy.core.multiarray\n_reconstruct", b"os\nsystem");
+    assert!(text.contains("nothing but arrays of numbers, found a call of os.system"), "{text}");
     assert!(changed(b"\x04data", b"\x04dada").contains(no_data));
     assert!(changed(b"\x06labels", b"\x06fables").contains("a list `labels` of integers"));
     assert!(

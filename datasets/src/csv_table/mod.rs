@@ -26,8 +26,9 @@ use vdvae_io::{MAX_PICTURE_BYTES, decode_picture};
 pub use targets::{TargetColumn, TargetKind};
 
 use crate::fingerprint::Fingerprint;
+use crate::text::quoted;
 use crate::{Dataset, Error, Labels, Result, Split};
-use read::{Table, quoted};
+use read::Table;
 
 const NAME: &str = "csv";
 const PATH: &str = "path";

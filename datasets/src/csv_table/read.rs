@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use sha2::{Digest, Sha256};
 
+use crate::text::quoted;
 use crate::{Error, Result};
 
 /// Largest file, in bytes; a million rows of 200 characters fit.
@@ -136,12 +137,4 @@ fn line(text: &str, position: Option<&csv::Position>) -> usize {
     let rest = text.as_bytes().get(position.byte() as usize..).unwrap_or_default();
     let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     position.line() as usize + newlines(&rest[..blank])
-}
-
-/// The text of a cell as messages show it: on one line, and not too long.
-pub(super) fn quoted(cell: &str) -> String {
-    const LONGEST: usize = 80;
-    let shown: String = cell.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    let more = if cell.chars().nth(LONGEST).is_some() { "…" } else { "" };
-    format!("`{shown}{more}`")
 }

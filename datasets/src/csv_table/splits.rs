@@ -1,8 +1,9 @@
 //! Which row belongs to which split: by a column, or drawn.
 
-use super::read::{Table, quoted};
+use super::read::Table;
 use super::{Picture, SPLIT};
 use crate::ranking::draw;
+use crate::text::quoted;
 use crate::{Result, Split};
 
 /// Rows of train, valid and test, in the order of the file.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::read::{Table, quoted};
+use super::read::Table;
 use super::{GROUP, PATH, SPLIT};
+use crate::text::quoted;
 use crate::{Error, Labels, Result};
 
 /// Most classes that are taken for classes unasked, where they are words.

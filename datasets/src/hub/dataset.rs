@@ -6,14 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
-use vdvae_hub::{
-    Block, Columns, Listing, Repository, Table, TableLabels, Targets, columns,
-};
+use vdvae_hub::{Block, Columns, Listing, Repository, Table, TableLabels, Targets, columns};
 use vdvae_io::decode_picture;
 
 use super::shards::Shards;
-use crate::ranking::draw;
 use crate::fingerprint::Fingerprint;
+use crate::ranking::draw;
 use crate::{Dataset, Error, Labels, Result, Split};
 
 /// Blocks of pictures that are kept: batches read a few rows here and there, or many in a row.

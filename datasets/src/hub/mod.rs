@@ -128,12 +128,14 @@ pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
     }
     match open(address, options, &[], 0) {
         Ok(dataset) => Ok(Fetched::Dataset(dataset)),
-        Err(error) if is_missing(&error) => match hub_checkpoint(address, options).map_err(Error::from) {
-            Ok(path) => Ok(Fetched::Weights(path)),
-            // Of two that are missing, the data set is named.
-            Err(other) if is_missing(&other) => Err(error),
-            Err(other) => Err(other),
-        },
+        Err(error) if is_missing(&error) => {
+            match hub_checkpoint(address, options).map_err(Error::from) {
+                Ok(path) => Ok(Fetched::Weights(path)),
+                // Of two that are missing, the data set is named.
+                Err(other) if is_missing(&other) => Err(error),
+                Err(other) => Err(other),
+            }
+        }
         Err(error) => Err(error),
     }
 }

@@ -1,5 +1,7 @@
 //! The hub, end to end, against a server on this machine.
 
+#[path = "../../../crates/hub/tests/support/client.rs"]
+mod client;
 #[path = "../../../crates/hub/tests/support/server.rs"]
 mod server;
 #[path = "../../../crates/hub/tests/support/tables.rs"]
@@ -7,57 +9,16 @@ mod tables;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use vdvae_hub::{DownloadProgress, Progress};
 
 use super::*;
 use crate::{Labels, OnBadImage, OpenOptions, Preparation, load_batch};
+use client::{Heard, options};
 use server::{Answer, COMMIT, Server, Site};
 use tables::{Column, Layout, PICTURE, Packing, numbered, write};
-
-/// Remembers what it is told.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Heard {
-    fn say(&self, text: String) {
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl DownloadProgress for Heard {
-    fn start(&self, file: &str, done: u64, total: Option<u64>) {
-        self.say(format!("start {file} {done} {total:?}"));
-    }
-
-    fn advance(&self, _: u64) {}
-
-    fn finish(&self) {
-        self.say("finish".into());
-    }
-
-    fn notice(&self, text: &str) {
-        self.say(format!("notice {text}"));
-    }
-}
-
-fn options(server: &Server, folder: &Path) -> HubOptions {
-    HubOptions {
-        endpoint: server.url.clone(),
-        cache: Some(folder.join("hub")),
-        offline: false,
-        retry_delay: Duration::ZERO,
-        // Not what a login on this machine has stored.
-        token: Some("test".into()),
-        ..HubOptions::default()
-    }
-}
 
 fn parquet(folder: &Path, rows: std::ops::Range<usize>) -> Vec<u8> {
     let path = folder.join("x.parquet");

@@ -17,13 +17,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use image::RgbImage;
-
-use crate::fingerprint::Fingerprint;
 use crate::names::{base, is_picture, last_parts, tail};
+use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::store::{FileStore, Part};
-use crate::{Dataset, Error, Labels, Result, Split};
-pub use pairs::{Pair, VerificationPairs};
+use crate::text::{Text, lossy};
+use crate::{Error, Result, Split};
+pub use pairs::{PicturePair, VerificationPairs};
 
 const NAME: &str = "lfw";
 const VIEW_2: &str = "pairs.txt";
@@ -35,29 +34,10 @@ const MAX_TEXT_BYTES: u64 = 64 << 20;
 /// LFW, open: names in memory, pictures on disk.
 #[derive(Debug)]
 pub struct Lfw {
-    store: FileStore,
-    /// Names of people, sorted.
-    people: Vec<String>,
-    pictures: Vec<Picture>,
+    /// Classes are the names of people, sorted.
+    pictures: Pictures,
     /// Lists of pairs: name of the file and its text.
     lists: Vec<(&'static str, String)>,
-    fingerprint: String,
-}
-
-#[derive(Debug)]
-struct Picture {
-    /// Name in the store.
-    file: String,
-    /// Number of the picture among those of the person.
-    number: u32,
-    person: u32,
-}
-
-impl Picture {
-    /// `Name_Surname/Name_Surname_0001.jpg`.
-    fn key(&self) -> &str {
-        tail(&self.file, 2)
-    }
 }
 
 impl Lfw {
@@ -82,19 +62,16 @@ impl Lfw {
         let mut people: Vec<String> = files.iter().map(|file| person_of(file).to_owned()).collect();
         people.sort();
         people.dedup();
-        let picture = |file: &&str| Picture {
-            file: (*file).to_owned(),
-            number: picture_of(file).expect("only pictures were kept"),
-            person: people.partition_point(|person| person.as_str() < person_of(file)) as u32,
+        let picture = |file: &&str| {
+            let person = people.partition_point(|person| person.as_str() < person_of(file));
+            // `Name_Surname/Name_Surname_0001.jpg`.
+            Picture::new(file, tail(file, 2), person as u32)
         };
-        let pictures = files.iter().map(picture).collect();
+        let test = files.iter().map(picture).collect();
         let lists = read_lists(&store)?;
-        let mut lfw = Self { store, people, pictures, lists, fingerprint: String::new() };
-        let hash = Fingerprint::new(NAME).dataset(&lfw);
-        let lengths: HashMap<_, _> = lfw.store.files().into_iter().collect();
-        let pictures = lfw.pictures.iter().map(|picture| lengths[picture.file.as_str()]);
-        lfw.fingerprint = pictures.fold(hash, Fingerprint::number).hex();
-        Ok(lfw)
+        let pictures = Pictures::new(store, [vec![], vec![], test], Some(people));
+        let lengths = pictures.lengths();
+        Ok(Self { pictures, lists }.identified(NAME, lengths))
     }
 
     /// View 2: the folds of `pairs.txt`, for reports. Pictures are indices into [`Split::Test`].
@@ -105,7 +82,7 @@ impl Lfw {
     pub fn pairs(&self) -> Result<VerificationPairs> {
         let missing = || {
             let expected = format!("{VIEW_2} in it or beside it");
-            Error::layout(NAME, self.store.root(), expected, "no such file")
+            Error::layout(NAME, self.pictures.store.root(), expected, "no such file")
         };
         self.list(VIEW_2)?.ok_or_else(missing)
     }
@@ -128,20 +105,19 @@ impl Lfw {
 
     /// Names of people in sorted order; a group or a label indexes this list.
     pub fn people(&self) -> &[String] {
-        &self.people
+        self.pictures.classes.as_deref().unwrap_or_default()
     }
 
     fn list(&self, file: &'static str) -> Result<Option<VerificationPairs>> {
         let Some((_, text)) = self.lists.iter().find(|(name, _)| *name == file) else {
             return Ok(None);
         };
-        let index: HashMap<(&str, u32), usize> = self
-            .pictures
-            .iter()
-            .enumerate()
-            .map(|(i, picture)| ((person_of(&picture.file), picture.number), i))
+        let pictures = self.pictures.of(Split::Test).iter().enumerate();
+        let index: HashMap<(&str, u32), usize> = pictures
+            .filter_map(|(i, Picture { file, .. })| Some(((person_of(file), picture_of(file)?), i)))
             .collect();
-        pairs::parse(file, text, &|name, number| index.get(&(name, number)).copied()).map(Some)
+        let text = Text { file, text };
+        pairs::parse(text, &|name, number| index.get(&(name, number)).copied()).map(Some)
     }
 }
 
@@ -199,51 +175,30 @@ fn read_lists(store: &FileStore) -> Result<Vec<(&'static str, String)>> {
                 }
             }
         };
-        lists.push((list, String::from_utf8_lossy(&bytes).into_owned()));
+        lists.push((list, lossy(bytes)));
     }
     Ok(lists)
 }
 
-impl Dataset for Lfw {
-    fn name(&self) -> &str {
+impl FileDataset for Lfw {
+    fn title(&self) -> &str {
         NAME
     }
 
-    fn len(&self, split: Split) -> usize {
-        if split == Split::Test { self.pictures.len() } else { 0 }
+    fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
-    fn key(&self, split: Split, index: usize) -> String {
-        assert_eq!(split, Split::Test, "only `test` holds pictures");
-        self.pictures[index].key().to_owned()
+    fn pictures_mut(&mut self) -> &mut Pictures {
+        &mut self.pictures
     }
 
     /// The person in every picture.
-    fn labels(&self, split: Split) -> Labels {
-        let labels = self.pictures[..self.len(split)].iter().map(|picture| picture.person);
-        Labels::Classes { names: self.people.clone(), labels: labels.collect() }
+    fn groups_of(&self, split: Split) -> Option<Vec<u64>> {
+        Some(self.pictures.of(split).iter().map(|picture| u64::from(picture.label)).collect())
     }
 
-    fn groups(&self, split: Split) -> Option<Vec<u64>> {
-        let pictures = &self.pictures[..self.len(split)];
-        Some(pictures.iter().map(|picture| u64::from(picture.person)).collect())
-    }
-
-    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
-        self.check_index(split, index)?;
-        let picture = &self.pictures[index];
-        self.store.picture(&picture.file, picture.key())
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-
-    fn stamp(&self) -> String {
-        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
-    }
-
-    fn split_hint(&self) -> String {
+    fn hint(&self) -> String {
         "; all pictures of lfw are `test`".to_owned()
     }
 }

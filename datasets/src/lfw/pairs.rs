@@ -4,11 +4,12 @@
 //! number: one fold). Every fold is n lines `Name⇥i⇥j`, two pictures of one person, then n lines
 //! `NameA⇥i⇥NameB⇥j`, one picture each of two.
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::text::{Text, quoted};
 
 /// Two pictures, as indices into the split they lie in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pair {
+pub struct PicturePair {
     /// The first picture.
     pub a: usize,
     /// The second picture.
@@ -21,7 +22,7 @@ pub struct Pair {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerificationPairs {
     /// In every fold the pairs of one person come first.
-    pub folds: Vec<Vec<Pair>>,
+    pub folds: Vec<Vec<PicturePair>>,
 }
 
 impl VerificationPairs {
@@ -50,19 +51,17 @@ impl VerificationPairs {
 
 /// A list being read.
 struct List<'a> {
-    file: &'a str,
+    text: Text<'a>,
     find: &'a dyn Fn(&str, u32) -> Option<usize>,
 }
 
 /// Reads a list; `find` gives the index of a person's picture of some number.
 pub(super) fn parse(
-    file: &str,
-    text: &str,
+    text: Text<'_>,
     find: &dyn Fn(&str, u32) -> Option<usize>,
 ) -> Result<VerificationPairs> {
-    let list = List { file, find };
-    let mut lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
-    let mut lines = lines.by_ref().filter(|(_, line)| !line.is_empty());
+    let list = List { text, find };
+    let mut lines = text.lines();
     let (folds, pairs) = list.header(lines.next().unwrap_or((1, "")))?;
     let mut found = VerificationPairs { folds: Vec::new() };
     let mut last = 1;
@@ -70,30 +69,26 @@ pub(super) fn parse(
         // Grows with what is there, not with what the header promises.
         let mut read = Vec::new();
         for number in 0..pairs.saturating_mul(2) {
-            let Some((line, text)) = lines.next() else {
+            let Some((line, pair)) = lines.next() else {
                 let expected =
                     format!("{pairs} pairs of one person and {pairs} of two in fold {fold}");
-                return Err(list.error(last + 1, &expected, "the end of the file".to_owned()));
+                return Err(text.error(last + 1, expected, "the end of the file"));
             };
             last = line;
-            read.push(list.pair(line, text, number < pairs)?);
+            read.push(list.pair(line, pair, number < pairs)?);
         }
         found.folds.push(read);
     }
     match lines.next() {
         None => Ok(found),
-        Some((line, text)) => {
+        Some((line, more)) => {
             let expected = format!("the end of the file after {folds} folds of 2 x {pairs} pairs");
-            Err(list.error(line, &expected, quoted(text)))
+            Err(text.error(line, expected, quoted(more)))
         }
     }
 }
 
 impl List<'_> {
-    fn error(&self, line: usize, expected: &str, found: String) -> Error {
-        Error::Table { file: self.file.to_owned(), line, expected: expected.to_owned(), found }
-    }
-
     /// Folds, and pairs of either kind in each.
     fn header(&self, (line, text): (usize, &str)) -> Result<(usize, usize)> {
         let fields: Option<Vec<usize>> =
@@ -103,12 +98,12 @@ impl List<'_> {
             [folds, pairs] if folds > 0 && pairs > 0 => Ok((folds, pairs)),
             _ => {
                 let expected = "a header of the number of folds and of pairs in each";
-                Err(self.error(line, expected, quoted(text)))
+                Err(self.text.error(line, expected, quoted(text)))
             }
         }
     }
 
-    fn pair(&self, line: usize, text: &str, same: bool) -> Result<Pair> {
+    fn pair(&self, line: usize, text: &str, same: bool) -> Result<PicturePair> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let (a, b) = match (same, &fields[..]) {
             (true, &[name, i, j]) => ((name, i), (name, j)),
@@ -119,25 +114,20 @@ impl List<'_> {
                 } else {
                     "two different names, each with a number"
                 };
-                return Err(self.error(line, expected, quoted(text)));
+                return Err(self.text.error(line, expected, quoted(text)));
             }
         };
-        Ok(Pair { a: self.picture(line, a)?, b: self.picture(line, b)?, same })
+        Ok(PicturePair { a: self.picture(line, a)?, b: self.picture(line, b)?, same })
     }
 
     fn picture(&self, line: usize, (name, number): (&str, &str)) -> Result<usize> {
         let parsed = number.parse().map_err(|_| {
-            self.error(line, "the number of a picture", quoted(&format!("{name} {number}")))
+            self.text.error(line, "the number of a picture", quoted(&format!("{name} {number}")))
         })?;
         (self.find)(name, parsed).ok_or_else(|| {
             let file = format!("{name}/{name}_{parsed:04}.jpg");
             let file = file.chars().take(160).collect::<String>();
-            self.error(line, &format!("picture {file}"), "no such picture".to_owned())
+            self.text.error(line, format!("picture {file}"), "no such picture")
         })
     }
-}
-
-/// A line of a binary file can be long.
-fn quoted(text: &str) -> String {
-    format!("`{}`", text.chars().take(80).collect::<String>())
 }

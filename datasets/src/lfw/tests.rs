@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::Dataset;
 use crate::fixture::jpeg;
 
 const PEOPLE: [(&str, &[u32]); 4] =
@@ -69,7 +70,7 @@ fn people_and_folds_are_read() {
     assert_eq!(lfw.groups(Split::Train).unwrap(), [0_u64; 0]);
     let pairs = lfw.pairs().unwrap();
     let key = |index: usize| lfw.key(Split::Test, index);
-    let read = |pair: &Pair| (key(pair.a), key(pair.b), pair.same);
+    let read = |pair: &PicturePair| (key(pair.a), key(pair.b), pair.same);
     let found: Vec<_> = pairs.folds.iter().flatten().map(read).collect();
     let picture = |name: &str, i: u32| format!("{name}/{name}_{i:04}.jpg");
     let expected = [
@@ -142,7 +143,7 @@ fn broken_lists_are_named_with_their_line() {
     let text = error("1\t1\nBo\t1\t2\nBo\t1\tCy\t1\n");
     assert_eq!(text, "pairs.txt, line 2: expected picture Bo/Bo_0002.jpg, found no such picture");
     let text = error("1\t1\nBo\t1\tCy\t1\nBo\t1\t3\n");
-    assert!(text.contains("line 2: expected a name and two numbers, found `Bo\t1\tCy"), "{text}");
+    assert!(text.contains("line 2: expected a name and two numbers, found `Bo\\t1\\tCy"), "{text}");
     assert!(error("1\t1\nBo\t1\t3\nBo\t1\t3\n").contains("line 3: expected two different names"));
     assert!(error("1\t1\nBo\t1\t3\nBo\t1\tBo\t3\n").contains("two different names"));
     assert!(error("1\t1\nBo\t1\tx\n").contains("line 2: expected the number of a picture"));

@@ -17,12 +17,10 @@ mod tests;
 
 use std::path::Path;
 
-use image::RgbImage;
-
-use crate::fingerprint::Fingerprint;
 use crate::names::{is_picture, last_parts, tail};
+use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::store::{FileStore, Part};
-use crate::{Dataset, Error, Labels, Result, Split};
+use crate::{Error, Result, Split};
 pub use runs::{OneShotRun, OneShotRuns};
 
 const NAME: &str = "omniglot";
@@ -34,24 +32,7 @@ const HELD_OUT: usize = 6;
 /// Omniglot, open: names in memory, pictures on disk.
 #[derive(Debug)]
 pub struct Omniglot {
-    store: FileStore,
-    classes: Vec<String>,
-    splits: [Vec<Picture>; 3],
-    fingerprint: String,
-}
-
-#[derive(Debug)]
-struct Picture {
-    /// Name in the store.
-    file: String,
-    label: u32,
-}
-
-impl Picture {
-    /// `images_background/Alphabet/characterNN/NNNN_MM.png`.
-    fn key(&self) -> &str {
-        tail(&self.file, 4)
-    }
+    pictures: Pictures,
 }
 
 impl Omniglot {
@@ -86,16 +67,9 @@ impl Omniglot {
             return Err(Error::layout(NAME, store.root(), "every character once", found));
         }
         let (classes, splits) = deal(files);
-        let mut omniglot = Self { store, classes, splits, fingerprint: String::new() };
-        let hash = Fingerprint::new(NAME).dataset(&omniglot);
-        omniglot.fingerprint = omniglot.lengths().into_iter().fold(hash, Fingerprint::number).hex();
-        Ok(omniglot)
-    }
-
-    /// Lengths of the pictures in bytes, by split and in order.
-    fn lengths(&self) -> Vec<u64> {
-        let pictures = self.splits.iter().flatten();
-        pictures.map(|picture| self.store.length(&picture.file).unwrap_or_default()).collect()
+        let pictures = Pictures::new(store, splits, Some(classes));
+        let lengths = pictures.lengths();
+        Ok(Self { pictures }.identified(NAME, lengths))
     }
 }
 
@@ -118,7 +92,8 @@ fn alphabet_of(file: &str) -> &str {
     alphabet
 }
 
-/// Names of all classes in sorted order, and the pictures of every split.
+/// Names `Alphabet/characterNN` of all classes in sorted order, and the pictures of every split.
+/// Their keys are `images_background/Alphabet/characterNN/NNNN_MM.png`.
 fn deal(files: Vec<String>) -> (Vec<String>, [Vec<Picture>; 3]) {
     let mut classes: Vec<String> = files.iter().map(|file| class_of(file)).collect();
     classes.sort();
@@ -139,53 +114,26 @@ fn deal(files: Vec<String>) -> (Vec<String>, [Vec<Picture>; 3]) {
             Split::Train
         };
         let label = classes.binary_search(&class_of(&file)).expect("all were collected above");
-        splits[split.position()].push(Picture { file, label: label as u32 });
+        splits[split.position()].push(Picture::new(&file, tail(&file, 4), label as u32));
     }
     (classes, splits)
 }
 
-impl Dataset for Omniglot {
-    fn name(&self) -> &str {
+impl FileDataset for Omniglot {
+    fn title(&self) -> &str {
         NAME
     }
 
-    fn len(&self, split: Split) -> usize {
-        self.splits[split.position()].len()
+    fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
-    fn key(&self, split: Split, index: usize) -> String {
-        self.splits[split.position()][index].key().to_owned()
+    fn pictures_mut(&mut self) -> &mut Pictures {
+        &mut self.pictures
     }
 
-    /// Classes are named `Alphabet/characterNN`; all splits share one list of names.
-    fn labels(&self, split: Split) -> Labels {
-        let pictures = &self.splits[split.position()];
-        Labels::Classes {
-            names: self.classes.clone(),
-            labels: pictures.iter().map(|picture| picture.label).collect(),
-        }
-    }
-
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
-    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
-        self.check_index(split, index)?;
-        let picture = &self.splits[split.position()][index];
-        self.store.picture(&picture.file, picture.key())
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-
-    fn stamp(&self) -> String {
-        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
-    }
-
-    fn split_hint(&self) -> String {
-        let root = self.store.root().display();
+    fn hint(&self) -> String {
+        let root = self.pictures.store.root().display();
         format!(
             "in {root}; train and valid are of {BACKGROUND} (6 alphabets and more), test is \
              {EVALUATION}"

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use image::RgbImage;
-
 use super::NAME;
-use crate::fingerprint::Fingerprint;
 use crate::names::{is_picture, last_parts, tail};
+use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::store::{FileStore, Part};
-use crate::{Dataset, Error, Labels, Result, Split};
+use crate::text::{Text, quoted, read_text};
+#[cfg(doc)]
+use crate::{Dataset, Split};
+use crate::{Error, Result};
 
 const ARCHIVE: &str = "all_runs";
 const ANSWERS: &str = "class_labels.txt";
@@ -36,11 +37,8 @@ pub struct OneShotRun {
 /// The one-shot runs: a [`Dataset`] whose `test` split holds the pictures of all runs.
 #[derive(Debug)]
 pub struct OneShotRuns {
-    store: FileStore,
-    /// Names in the store, in the order of their keys.
-    pictures: Vec<String>,
+    pictures: Pictures,
     runs: Vec<OneShotRun>,
-    fingerprint: String,
 }
 
 impl OneShotRuns {
@@ -69,11 +67,11 @@ impl OneShotRuns {
             let expected = format!("{ARCHIVE}.zip or runNN/{ANSWERS}");
             return Err(Error::layout(NAME, store.root(), expected, "neither"));
         }
-        let mut set = Self { store, pictures, runs, fingerprint: String::new() };
-        let hash = Fingerprint::new(ARCHIVE).dataset(&set);
-        let lengths = set.store.files().into_iter().map(|(_, length)| length);
-        set.fingerprint = lengths.fold(hash, Fingerprint::number).hex();
-        Ok(set)
+        let picture = |name: &String| Picture::new(name, key_of(name), 0);
+        let test = pictures.iter().map(picture).collect();
+        let lengths: Vec<u64> = store.files().into_iter().map(|(_, length)| length).collect();
+        let pictures = Pictures::new(store, [vec![], vec![], test], None);
+        Ok(Self { pictures, runs }.identified(ARCHIVE, lengths))
     }
 
     /// The runs, in the order of their names.
@@ -110,20 +108,13 @@ fn read_run(store: &FileStore, file: &str, keys: &BTreeMap<&str, usize>) -> Resu
         of_part.map(|(_, &row)| row).collect::<Vec<_>>()
     };
     let (support, queries) = (rows("training"), rows("test"));
-    let text = store.read(file, MAX_TEXT_BYTES)?;
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let text = read_text(store, file, MAX_TEXT_BYTES)?;
+    let text = Text { file: tail(file, 2), text: &text };
     let mut answers = vec![None; queries.len()];
-    for (i, line) in lines {
-        let error = |expected: &str, found: &str| Error::Table {
-            file: tail(file, 2).to_owned(),
-            line: i + 1,
-            expected: expected.to_owned(),
-            // A line of a binary file can be long.
-            found: format!("`{}`", found.chars().take(80).collect::<String>()),
-        };
+    for (number, line) in text.lines() {
+        let error = |expected: &str, found: &str| text.error(number, expected, quoted(found));
         let [query, answer] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-            return Err(error("a test and a training picture", line.trim()));
+            return Err(error("a test and a training picture", line));
         };
         let position =
             |key: &str, rows: &[usize]| keys.get(key).and_then(|row| rows.binary_search(row).ok());
@@ -139,49 +130,26 @@ fn read_run(store: &FileStore, file: &str, keys: &BTreeMap<&str, usize>) -> Resu
     if let Some(query) = unanswered {
         let row = queries[query];
         let key = keys.iter().find(|&(_, &at)| at == row).map_or("", |(key, _)| *key);
-        return Err(Error::NoLine { file: tail(file, 2).to_owned(), key: key.to_owned() });
+        return Err(text.no_line(key));
     }
     let answers = answers.into_iter().flatten().collect();
     Ok(OneShotRun { name: run.to_owned(), support, queries, answers })
 }
 
-impl Dataset for OneShotRuns {
-    fn name(&self) -> &str {
+impl FileDataset for OneShotRuns {
+    fn title(&self) -> &str {
         "omniglot-runs"
     }
 
-    fn len(&self, split: Split) -> usize {
-        if split == Split::Test { self.pictures.len() } else { 0 }
+    fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
-    fn key(&self, split: Split, index: usize) -> String {
-        assert_eq!(split, Split::Test, "only `test` holds pictures");
-        key_of(&self.pictures[index]).to_owned()
+    fn pictures_mut(&mut self) -> &mut Pictures {
+        &mut self.pictures
     }
 
-    fn labels(&self, _split: Split) -> Labels {
-        Labels::None
-    }
-
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
-    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
-        self.check_index(split, index)?;
-        let file = &self.pictures[index];
-        self.store.picture(file, key_of(file))
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-
-    fn stamp(&self) -> String {
-        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
-    }
-
-    fn split_hint(&self) -> String {
+    fn hint(&self) -> String {
         "; the one-shot runs are all `test`".to_owned()
     }
 }

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use image::{ImageFormat, Luma};
 
 use super::*;
+use crate::{Dataset, Labels};
 
 type Files = Vec<(String, Vec<u8>)>;
 

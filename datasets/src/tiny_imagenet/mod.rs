@@ -9,22 +9,24 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use image::RgbImage;
-
-use crate::fingerprint::Fingerprint;
+#[cfg(doc)]
+use crate::Dataset;
 use crate::names::{base, is_picture, last_parts, tail};
+use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::ranking::ranked;
 use crate::store::FileStore;
-use crate::{Dataset, Error, Labels, Result, Split};
+use crate::text::{Text, read_text};
+use crate::{Error, Result, Split};
 
 const NAME: &str = "tiny-imagenet";
 const IDS: &str = "wnids.txt";
 const WORDS: &str = "words.txt";
 const ANNOTATIONS: &str = "val_annotations.txt";
+/// Largest text file in bytes; the published `words.txt` has 2.7 MB.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
 /// One training picture of a class in this many is for validation.
 const HELD_OUT: usize = 10;
 /// One class in this many is for the test of few-shot learning, and one in that many for
@@ -58,32 +60,9 @@ impl fmt::Display for TinyImageNetSplits {
 #[derive(Debug)]
 pub struct TinyImageNet {
     name: String,
-    store: FileStore,
-    /// WordNet identifiers in sorted order.
-    classes: Vec<String>,
+    /// Classes are WordNet identifiers in sorted order.
+    pictures: Pictures,
     words: Vec<String>,
-    splits: [Vec<Picture>; 3],
-    fingerprint: String,
-}
-
-#[derive(Debug, Clone)]
-struct Picture {
-    /// Name in the store.
-    file: String,
-    /// Length of the key, which is the end of `file`.
-    key: usize,
-    label: u32,
-}
-
-impl Picture {
-    fn new(file: &str, label: u32) -> Self {
-        Self { file: file.to_owned(), key: key_of(file).len(), label }
-    }
-
-    /// The name below the published folder, e.g. `train/n01443537/images/n01443537_0.JPEG`.
-    fn key(&self) -> &str {
-        &self.file[self.file.len() - self.key..]
-    }
 }
 
 impl TinyImageNet {
@@ -118,12 +97,15 @@ impl TinyImageNet {
         };
         let words = match names.iter().find(|name| base(name) == WORDS) {
             None => classes.clone(),
-            Some(name) => tables::words(&tables::Text::read(&store, name)?, &classes)?,
+            Some(name) => {
+                let text = read_text(&store, name, MAX_TEXT_BYTES)?;
+                tables::words(Text { file: base(name), text: &text }, &classes)?
+            }
         };
-        let (name, fingerprint) = (splits.to_string(), String::new());
-        let mut set = Self { name, store, classes, words, splits: pictures, fingerprint };
-        set.fingerprint = set.hash();
-        Ok(set)
+        let name = splits.to_string();
+        let pictures = Pictures::new(store, pictures, Some(classes));
+        let lengths = pictures.lengths();
+        Ok(Self { name: name.clone(), pictures, words }.identified(&name, lengths))
     }
 
     /// What every class shows, e.g. `goldfish, Carassius auratus`, in the order of the class names
@@ -131,13 +113,6 @@ impl TinyImageNet {
     /// `words.txt` says nothing.
     pub fn words(&self) -> &[String] {
         &self.words
-    }
-
-    fn hash(&self) -> String {
-        let hash = Fingerprint::new(&self.name).dataset(self);
-        let lengths: HashMap<_, _> = self.store.files().into_iter().collect();
-        let pictures = self.splits.iter().flatten();
-        pictures.fold(hash, |hash, picture| hash.number(lengths[picture.file.as_str()])).hex()
     }
 }
 
@@ -152,6 +127,7 @@ fn is_val(name: &str) -> bool {
     known && is_picture(name)
 }
 
+/// The name below the published folder, e.g. `train/n01443537/images/n01443537_0.JPEG`.
 fn key_of(name: &str) -> &str {
     tail(name, if is_val(name) { 3 } else { 4 })
 }
@@ -168,7 +144,8 @@ fn classes(store: &FileStore, names: &[&str]) -> Result<Vec<String>> {
     match names.iter().find(|name| base(name) == IDS) {
         None => Ok(folders.into_iter().map(str::to_owned).collect()),
         Some(name) => {
-            let listed = tables::ids(&tables::Text::read(store, name)?)?;
+            let text = read_text(store, name, MAX_TEXT_BYTES)?;
+            let listed = tables::ids(Text { file: base(name), text: &text })?;
             match listed.iter().find(|id| folders.binary_search(&id.as_str()).is_err()) {
                 None => Ok(listed),
                 Some(id) => {
@@ -192,7 +169,7 @@ fn train_pictures(
         let label = label(id).map_err(|_| {
             Error::layout(NAME, store.root(), format!("every class in {IDS}"), id.to_owned())
         })?;
-        pictures.push(Picture::new(name, label));
+        pictures.push(Picture::new(name, key_of(name), label));
     }
     pictures.sort_by(|a, b| a.key().cmp(b.key()));
     match pictures.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
@@ -209,17 +186,20 @@ fn val_pictures(
     names: &[&str],
     label: &dyn Fn(&str) -> Result<u32, usize>,
 ) -> Result<Vec<Picture>> {
-    let mut pictures: Vec<Picture> =
-        names.iter().filter(|name| is_val(name)).map(|name| Picture::new(name, 0)).collect();
+    let mut pictures: Vec<Picture> = names
+        .iter()
+        .filter(|name| is_val(name))
+        .map(|name| Picture::new(name, key_of(name), 0))
+        .collect();
     if pictures.is_empty() {
         return Ok(pictures);
     }
     let annotations = names.iter().find(|name| base(name) == ANNOTATIONS);
     let annotations = annotations
         .ok_or_else(|| Error::layout(NAME, store.root(), ANNOTATIONS, "no such file"))?;
-    let text = tables::Text::read(store, annotations)?;
+    let text = read_text(store, annotations, MAX_TEXT_BYTES)?;
     let files: Vec<&str> = pictures.iter().map(|picture| base(&picture.file)).collect();
-    let labels = tables::annotations(&text, &files, label)?;
+    let labels = tables::annotations(Text { file: ANNOTATIONS, text: &text }, &files, label)?;
     for (picture, label) in pictures.iter_mut().zip(labels) {
         picture.label = label;
     }
@@ -257,47 +237,20 @@ fn hold_out(pictures: Vec<Picture>, seed: u64) -> (Vec<Picture>, Vec<Picture>) {
     (train, valid)
 }
 
-impl Dataset for TinyImageNet {
-    fn name(&self) -> &str {
+impl FileDataset for TinyImageNet {
+    fn title(&self) -> &str {
         &self.name
     }
 
-    fn len(&self, split: Split) -> usize {
-        self.splits[split.position()].len()
+    fn pictures(&self) -> &Pictures {
+        &self.pictures
     }
 
-    fn key(&self, split: Split, index: usize) -> String {
-        self.splits[split.position()][index].key().to_owned()
+    fn pictures_mut(&mut self) -> &mut Pictures {
+        &mut self.pictures
     }
 
-    /// Classes are named by their WordNet identifiers; all splits share one list of names.
-    fn labels(&self, split: Split) -> Labels {
-        let pictures = &self.splits[split.position()];
-        Labels::Classes {
-            names: self.classes.clone(),
-            labels: pictures.iter().map(|picture| picture.label).collect(),
-        }
-    }
-
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
-    fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
-        self.check_index(split, index)?;
-        let picture = &self.splits[split.position()][index];
-        self.store.picture(&picture.file, picture.key())
-    }
-
-    fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
-    }
-
-    fn stamp(&self) -> String {
-        Fingerprint::new(&self.fingerprint).fact(self.store.stamp().as_bytes()).hex()
-    }
-
-    fn split_hint(&self) -> String {
-        format!("in {}; are all its folders there?", self.store.root().display())
+    fn hint(&self) -> String {
+        format!("in {}; are all its folders there?", self.pictures.store.root().display())
     }
 }

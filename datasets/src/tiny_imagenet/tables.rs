@@ -2,63 +2,33 @@
 
 use std::collections::HashMap;
 
-use crate::names::base;
-use crate::store::FileStore;
-use crate::{Error, Result};
-
-/// Largest text file in bytes; the published `words.txt` has 2.7 MB.
-const MAX_TEXT_BYTES: u64 = 64 << 20;
-
-/// A text file: its name for errors, and its text.
-pub(super) struct Text {
-    file: String,
-    text: String,
-}
-
-impl Text {
-    pub(super) fn read(store: &FileStore, name: &str) -> Result<Self> {
-        let bytes = store.read(name, MAX_TEXT_BYTES)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self { file: base(name).to_owned(), text })
-    }
-
-    /// Lines that are not blank, with their numbers from 1.
-    fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate().map(|(i, line)| (i + 1, line.trim_end()));
-        lines.filter(|(_, line)| !line.trim().is_empty())
-    }
-
-    fn error(&self, line: usize, expected: impl Into<String>, found: &str) -> Error {
-        // A line of a binary file can be long.
-        let found = format!("`{}`", found.chars().take(80).collect::<String>());
-        Error::Table { file: self.file.clone(), line, expected: expected.into(), found }
-    }
-}
+use crate::Result;
+use crate::text::{Text, quoted};
 
 /// Identifiers of `wnids.txt`, sorted.
-pub(super) fn ids(text: &Text) -> Result<Vec<String>> {
+pub(super) fn ids(text: Text<'_>) -> Result<Vec<String>> {
     let mut ids: Vec<(&str, usize)> = Vec::new();
     for (number, line) in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [id] => ids.push((id, number)),
-            _ => return Err(text.error(number, "one identifier", line)),
+            _ => return Err(text.error(number, "one identifier", quoted(line))),
         }
     }
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         None => Ok(ids.into_iter().map(|(id, _)| id.to_owned()).collect()),
-        Some(pair) => Err(text.error(pair[1].1, "every identifier once", pair[1].0)),
+        Some(pair) => Err(text.error(pair[1].1, "every identifier once", quoted(pair[1].0))),
     }
 }
 
 /// The words of every class, as `words.txt` has them; the class itself where it has none.
-pub(super) fn words(text: &Text, classes: &[String]) -> Result<Vec<String>> {
+pub(super) fn words(text: Text<'_>, classes: &[String]) -> Result<Vec<String>> {
     let rows: HashMap<&str, usize> =
         classes.iter().enumerate().map(|(row, class)| (class.as_str(), row)).collect();
     let mut words = classes.to_vec();
     for (number, line) in text.lines() {
         let Some((id, meaning)) = line.split_once('\t') else {
-            return Err(text.error(number, "an identifier, a tab and words", line));
+            return Err(text.error(number, "an identifier, a tab and words", quoted(line)));
         };
         if let Some(&row) = rows.get(id) {
             words[row] = meaning.trim().to_owned();
@@ -69,7 +39,7 @@ pub(super) fn words(text: &Text, classes: &[String]) -> Result<Vec<String>> {
 
 /// The class of every file in `val_annotations.txt`; lines about other files do not count.
 pub(super) fn annotations(
-    text: &Text,
+    text: Text<'_>,
     files: &[&str],
     label: &dyn Fn(&str) -> Result<u32, usize>,
 ) -> Result<Vec<u32>> {
@@ -78,17 +48,18 @@ pub(super) fn annotations(
     for (number, line) in text.lines() {
         let mut fields = line.split_whitespace();
         let (Some(file), Some(id)) = (fields.next(), fields.next()) else {
-            return Err(text.error(number, "a file name and an identifier", line));
+            return Err(text.error(number, "a file name and an identifier", quoted(line)));
         };
         let Some(&row) = rows.get(file) else { continue };
-        let class = label(id).map_err(|_| text.error(number, "a class of the training set", id))?;
+        let class =
+            label(id).map_err(|_| text.error(number, "a class of the training set", quoted(id)))?;
         if labels[row].replace(class).is_some() {
-            return Err(text.error(number, "one line a picture, found a second one", file));
+            return Err(text.error(number, "one line a picture, found a second one", quoted(file)));
         }
     }
     let missing = labels.iter().position(Option::is_none);
     match missing {
         None => Ok(labels.into_iter().flatten().collect()),
-        Some(row) => Err(Error::NoLine { file: text.file.clone(), key: files[row].to_owned() }),
+        Some(row) => Err(text.no_line(files[row])),
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::*;
 use crate::fixture::jpeg;
+use crate::{Dataset, Labels};
 
 type Files = Vec<(String, Vec<u8>)>;
 

@@ -122,10 +122,6 @@ impl Dataset for Pictures {
         Labels::None
     }
 
-    fn groups(&self, _split: Split) -> Option<Vec<u64>> {
-        None
-    }
-
     fn image(&self, split: Split, index: usize) -> vdvae_datasets::Result<RgbImage> {
         self.check_index(split, index)?;
         Ok(vdvae_io::read_picture(&self.paths[index])?)

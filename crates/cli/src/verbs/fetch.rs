@@ -6,10 +6,6 @@ use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
 use vdvae_hub::{HubOptions, fetch_weights};
 use vdvae_model::{PUBLISHED, Published};
 
-use vdvae_datasets::{Dataset, Error, Fetched, Split, fetch};
-use vdvae_hub::{HubOptions, fetch_weights};
-use vdvae_model::{PUBLISHED, Published};
-
 use crate::common::Common;
 use crate::data::not_found;
 use crate::download::{hub_options, weights_path};

@@ -3,12 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use vdvae_datasets::{DATASETS, DatasetEntry};
 
-/// The forms of names, for messages.
-const TASKS: &str = "toy-faces, celeba-attrs, cifar10, mnist, tiny-imagenet, folder:PATH, \
-                     csv:FILE, hf:OWNER/REPO, DATA-Nway-Kshot, omniglot-runs, lfw-verification, \
-                     celeba-verification or toy-faces-verification";
+use crate::error::{Error, Result};
 
 /// A task by its name, such as `celeba-attrs` or `omniglot-5way-1shot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl FromStr for TaskName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let wrong = || Error::UnknownTask { expected: TASKS.to_owned(), found: name.to_owned() };
+        let wrong = || Error::UnknownTask { expected: forms(), found: name.to_owned() };
         let task =
             |dataset: &str, kind| Self { text: name.to_owned(), dataset: dataset.to_owned(), kind };
         match name {
@@ -64,7 +61,7 @@ impl FromStr for TaskName {
             return Ok(task(dataset, TaskKind::FewShot { ways, shots }));
         }
         if let Some(data) = name.strip_suffix("-verification") {
-            let known = matches!(data, "celeba" | "toy-faces") || with_path(data);
+            let known = entry(data).is_some_and(|entry| entry.tasks.identities);
             return known.then(|| task(data, TaskKind::Verification)).ok_or_else(wrong);
         }
         targets_data(name).map(|dataset| task(dataset, TaskKind::Targets)).ok_or_else(wrong)
@@ -78,30 +75,39 @@ fn episodes(name: &str) -> Option<(&str, usize, usize)> {
     Some((data, ways.parse().ok()?, shots.parse().ok()?))
 }
 
-/// A data set with a path of its own, which has any name.
-fn with_path(data: &str) -> bool {
-    ["folder:", "csv:", "hf:"]
-        .iter()
-        .any(|prefix| data.strip_prefix(prefix).is_some_and(|path| !path.is_empty()))
+/// The forms of names, for messages.
+fn forms() -> String {
+    let targets = DATASETS.iter().filter_map(|entry| entry.tasks.targets.first());
+    let mut forms: Vec<String> = targets.map(|&name| name.to_owned()).collect();
+    forms.extend(["DATA-Nway-Kshot".to_owned(), "omniglot-runs".to_owned()]);
+    let faces = DATASETS.iter().filter(|entry| entry.tasks.identities && !entry.needs_path());
+    forms.extend(faces.map(|entry| format!("{}-verification", entry.name)));
+    forms.join(", ")
 }
 
-/// Data sets whose classes, or people, episodes are drawn from.
+/// The data set that `data` names, with a path where it needs one and only there.
+fn entry(data: &str) -> Option<&'static DatasetEntry> {
+    let entry = DatasetEntry::of(data)?;
+    let has_path = data.split_once(':').is_some_and(|(_, path)| !path.is_empty());
+    (has_path == entry.needs_path()).then_some(entry)
+}
+
+/// The data set to draw episodes from.
 fn few_shot_data(data: &str) -> Option<&str> {
-    match data {
-        // The split by classes; the official one tests on the classes it trains on.
-        "tiny-imagenet" => Some("tiny-imagenet-fewshot"),
-        "omniglot" | "toy-faces" | "celeba" | "lfw" | "cifar10" | "mnist" => Some(data),
-        _ => with_path(data).then_some(data),
-    }
+    let entry = entry(data)?;
+    let episodes = entry.tasks.episodes?;
+    Some(if episodes == entry.name { data } else { episodes })
 }
 
-/// Data sets whose labels are predicted.
+/// The data set whose labels are predicted.
 fn targets_data(name: &str) -> Option<&str> {
-    match name {
-        "toy-faces" | "toy-faces-attrs" => Some("toy-faces"),
-        "celeba" | "celeba-attrs" => Some("celeba"),
-        "cifar10" | "mnist" | "tiny-imagenet" => Some(name),
-        _ => with_path(name).then_some(name),
+    match entry(name).filter(|entry| entry.needs_path()) {
+        Some(entry) => (!entry.tasks.targets.is_empty()).then_some(name),
+        None => {
+            let mut entries = DATASETS.iter().filter(|entry| !entry.needs_path());
+            let entry = entries.find(|entry| entry.tasks.targets.contains(&name))?;
+            Some(entry.name)
+        }
     }
 }
 

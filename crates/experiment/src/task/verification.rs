@@ -61,7 +61,8 @@ impl VerificationTask {
     /// # Errors
     /// Where `pairs.txt` is absent or names a picture that is not there.
     pub fn published(lfw: &Lfw) -> Result<Self> {
-        let pair = |pair: &vdvae_datasets::Pair| Pair { a: pair.a, b: pair.b, same: pair.same };
+        let pair =
+            |pair: &vdvae_datasets::PicturePair| Pair { a: pair.a, b: pair.b, same: pair.same };
         let folds = lfw.pairs()?.folds;
         let folds = folds.iter().map(|fold| fold.iter().map(pair).collect()).collect();
         let name = "lfw-verification".to_owned();

@@ -1,5 +1,7 @@
 //! Downloads from a server on this machine.
 
+#[path = "../../tests/support/client.rs"]
+mod client;
 #[path = "../../tests/support/server.rs"]
 mod server;
 #[path = "../../tests/support/tables.rs"]
@@ -8,54 +10,11 @@ mod weights;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use crate::{DownloadProgress, HubOptions, Progress, fetch_weights, hub_checkpoint};
+use client::{Heard, options};
 use server::{Answer, Server, Site};
-
-/// Remembers what it is told.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Heard {
-    fn say(&self, text: String) {
-        self.0.lock().unwrap().push(text);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl DownloadProgress for Heard {
-    fn start(&self, file: &str, done: u64, total: Option<u64>) {
-        self.say(format!("start {file} {done} {total:?}"));
-    }
-
-    fn advance(&self, _: u64) {}
-
-    fn finish(&self) {
-        self.say("finish".into());
-    }
-
-    fn notice(&self, text: &str) {
-        self.say(format!("notice {text}"));
-    }
-}
-
-fn options(server: &Server, folder: &Path) -> HubOptions {
-    HubOptions {
-        endpoint: server.url.clone(),
-        cache: Some(folder.join("hub")),
-        weights_url: server.url.clone(),
-        offline: false,
-        retry_delay: Duration::ZERO,
-        // Not what a login on this machine has stored.
-        token: Some("test".into()),
-        ..HubOptions::default()
-    }
-}
 
 #[test]
 fn checkpoints_are_found_by_their_repository() {

@@ -14,7 +14,6 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-
 /// A column of a test file.
 pub(crate) enum Column {
     Bytes(Vec<Option<Vec<u8>>>),

@@ -25,17 +25,17 @@ fn pictures_of_odd_sizes_and_kinds_are_prepared_alike() {
         pictures.push(DynamicImage::ImageRgb16(image::ImageBuffer::from_fn(w, h, deep)));
     }
     let folder = tempfile::tempdir().unwrap();
-    let test = folder.path().join("test");
-    std::fs::create_dir(&test).unwrap();
+    let train = folder.path().join("train");
+    std::fs::create_dir(&train).unwrap();
     for (i, picture) in pictures.iter().enumerate() {
-        picture.save(test.join(format!("{i:02}.png"))).unwrap();
+        picture.save(train.join(format!("{i:02}.png"))).unwrap();
     }
     let data = Folder::open(folder.path(), 0).unwrap();
-    let indices: Vec<usize> = (0..data.len(Split::Test)).collect();
+    let indices: Vec<usize> = (0..data.len(Split::Train)).collect();
     assert_eq!(indices.len(), pictures.len());
     for size in [1, 8, 16, 33] {
         let preparation = Preparation::new(size);
-        let batch = load_batch(&data, Split::Test, &indices, &preparation, OnBadImage::Fail);
+        let batch = load_batch(&data, Split::Train, &indices, &preparation, OnBadImage::Fail);
         let pixels = pictures.to_pixels(size, &Device::Cpu).unwrap();
         let pixels = pixels.flatten_all().unwrap().to_vec1::<u8>().unwrap();
         assert_eq!(pixels, batch.unwrap().pixels, "size {size}");

@@ -28,12 +28,9 @@ pub use targets::{TargetColumn, TargetKind};
 use crate::fingerprint::Fingerprint;
 use crate::text::quoted;
 use crate::{Dataset, Error, Labels, Result, Split};
-use read::Table;
+use read::{GROUP, PATH, SPLIT, Table};
 
 const NAME: &str = "csv";
-const PATH: &str = "path";
-const SPLIT: &str = "split";
-const GROUP: &str = "group";
 
 /// The pictures of a CSV file, open: labels in memory, pictures on disk.
 #[derive(Debug)]
@@ -64,13 +61,15 @@ impl CsvTable {
     ///
     /// # Errors
     /// [`Error::Table`] where a line or a column cannot be understood, a path has no picture or
-    /// comes twice, or a target has one value; [`Error::Header`] for a file that is too large;
+    /// comes twice, or a target has one value; [`Error::Targets`] where other targets would do;
+    /// [`Error::Header`] for a file that is too large;
     /// [`Error::Io`].
     pub fn open(path: &Path, seed: u64, targets: &[TargetColumn]) -> Result<Self> {
         let table = Table::read(path)?;
         let (pictures, metadata) = pictures(&table, path)?;
         let group_names = group_names(&table)?;
-        let splits = splits::assign(&table, &pictures, group_names.as_deref(), seed)?;
+        let keys = || pictures.iter().map(|picture| picture.key.as_str()).collect();
+        let splits = splits::assign(&table, &group_names.clone().unwrap_or_else(keys), seed)?;
         let labels = targets::labels(&table, targets)?;
         let hint = match table.column(SPLIT) {
             Some(_) => format!("in {}, whose column `{SPLIT}` decides", table.file),

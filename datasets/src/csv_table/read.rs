@@ -9,6 +9,10 @@ use sha2::{Digest, Sha256};
 use crate::text::quoted;
 use crate::{Error, Result};
 
+/// Columns with a meaning of their own; all others may be predicted.
+pub(super) const PATH: &str = "path";
+pub(super) const SPLIT: &str = "split";
+pub(super) const GROUP: &str = "group";
 /// Largest file, in bytes; a million rows of 200 characters fit.
 const MAX_BYTES: u64 = 256 << 20;
 /// Most columns.

@@ -1,19 +1,14 @@
 //! Which row belongs to which split: by a column, or drawn.
 
-use super::read::Table;
-use super::{Picture, SPLIT};
+use super::read::{SPLIT, Table};
 use crate::ranking::draw;
 use crate::text::quoted;
 use crate::{Result, Split};
 
-/// Rows of train, valid and test, in the order of the file.
-pub(super) fn assign(
-    table: &Table,
-    pictures: &[Picture],
-    groups: Option<&[&str]>,
-    seed: u64,
-) -> Result<[Vec<usize>; 3]> {
-    let unit = |row: usize| groups.map_or(pictures[row].key.as_str(), |groups| groups[row]);
+/// Rows of train, valid and test, in the order of the file. `units` says of every row what it is
+/// dealt out with: the key of its picture, or its group.
+pub(super) fn assign(table: &Table, units: &[&str], seed: u64) -> Result<[Vec<usize>; 3]> {
+    let unit = |row: usize| units[row];
     let Some(column) = table.column(SPLIT) else {
         let [test, valid, train] = draw((0..table.rows()).collect(), unit, seed);
         return Ok([train, valid, test]);

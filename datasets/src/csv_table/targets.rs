@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::read::Table;
-use super::{GROUP, PATH, SPLIT};
+use super::read::{GROUP, PATH, SPLIT, Table};
 use crate::text::quoted;
 use crate::{Error, Labels, Result};
 

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::NAME;
 use crate::names::{is_picture, last_parts, tail};
 use crate::pictures::{FileDataset, Picture, Pictures};
 use crate::store::{FileStore, Part};
@@ -16,6 +15,8 @@ use crate::text::{Text, quoted, read_text};
 use crate::{Dataset, Split};
 use crate::{Error, Result};
 
+/// The data set, as errors name it.
+const NAME: &str = "omniglot";
 const ARCHIVE: &str = "all_runs";
 const ANSWERS: &str = "class_labels.txt";
 /// Largest file of answers in bytes; the published ones have 980.

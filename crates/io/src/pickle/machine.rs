@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Call, Pickle, PickleRules, Value};
+use super::value::{Call, Pickle, PickleRules, Value};
 use crate::{Fault, quote};
 
 /// Longest pickle in bytes; the largest published ones, of CIFAR-10, have 31 MB.
@@ -15,35 +15,43 @@ const MAX_NAME: usize = 256;
 
 type Parse<T> = Result<T, Fault>;
 
-pub(super) fn run<'a>(
-    bytes: &'a [u8],
-    start: usize,
-    label: &str,
-    rules: PickleRules<'_>,
-) -> Parse<Pickle<'a>> {
-    let limit = bytes.len().min(start.saturating_add(MAX_BYTES));
-    let pickle = Pickle {
-        bytes,
-        root: Value::None,
-        end: start,
-        calls: Vec::new(),
-        persistent: Vec::new(),
-        sequences: Vec::new(),
-        dicts: Vec::new(),
-    };
-    let mut machine = Machine {
-        bytes: &bytes[..limit],
-        label,
-        rules,
-        at: start,
-        opcode_at: start,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        pickle,
-    };
-    let root = machine.run()?;
-    Ok(Pickle { root, end: machine.at, ..machine.pickle })
+impl<'a> Pickle<'a> {
+    /// Reads the pickle that starts at `start`, of protocol 2 or later; `label` names `bytes` in
+    /// errors.
+    ///
+    /// # Errors
+    /// A [`Fault`] with the byte at which it is: an instruction that does not build data, a name
+    /// that `rules` do not admit, the end of the bytes, or more than is sensible.
+    pub fn read(
+        bytes: &'a [u8],
+        start: usize,
+        label: &str,
+        rules: PickleRules<'_>,
+    ) -> Result<Self, Fault> {
+        let limit = bytes.len().min(start.saturating_add(MAX_BYTES));
+        let pickle = Self {
+            bytes,
+            root: Value::None,
+            end: start,
+            calls: Vec::new(),
+            persistent: Vec::new(),
+            sequences: Vec::new(),
+            dicts: Vec::new(),
+        };
+        let mut machine = Machine {
+            bytes: &bytes[..limit],
+            label,
+            rules,
+            at: start,
+            opcode_at: start,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            pickle,
+        };
+        let root = machine.run()?;
+        Ok(Self { root, end: machine.at, ..machine.pickle })
+    }
 }
 
 /// The machine. A frame of its stack begins at every mark.

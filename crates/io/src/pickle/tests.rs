@@ -1,4 +1,5 @@
 use super::*;
+use crate::Fault;
 
 const RULES: PickleRules<'_> =
     PickleRules { names: &[("numpy", "dtype")], nothing_but: "nothing but arrays", protocol: 5 };

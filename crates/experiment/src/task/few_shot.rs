@@ -31,7 +31,7 @@ pub enum Episodes {
         count: u64,
     },
     /// The published one-shot runs of Omniglot, which bring their own pictures.
-    Published(OneShotRuns),
+    Published(Box<OneShotRuns>),
 }
 
 impl FewShotTask {
@@ -51,7 +51,7 @@ impl FewShotTask {
         Self {
             name: "omniglot-runs".to_owned(),
             classifiers: vec![Classifier::default()],
-            episodes: Episodes::Published(runs),
+            episodes: Episodes::Published(Box::new(runs)),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Task for FewShotTask {
 
     fn test_set(&self) -> Option<&dyn Dataset> {
         match &self.episodes {
-            Episodes::Published(runs) => Some(runs),
+            Episodes::Published(runs) => Some(&**runs),
             Episodes::Sampled { .. } => None,
         }
     }

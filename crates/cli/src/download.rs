@@ -6,37 +6,21 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vdvae_hub::{DownloadProgress, Error, HubOptions, Progress, hub_checkpoint};
-use vdvae_model::{Preset, Published};
+use vdvae_model::{Published, checkpoint_file};
 
 use crate::exit::usage;
 
-/// Where a checkpoint is, and its configuration where its name says it.
-pub(crate) struct Found {
-    pub(crate) path: PathBuf,
-    pub(crate) preset: Option<Preset>,
-}
-
 /// Finds a checkpoint by what `--checkpoint` says: a file, `hf:owner/repo[/file]`, or the name of
 /// published weights that `vdvae fetch` has brought. A file comes first.
-pub(crate) fn find_checkpoint(given: &Path) -> Result<Found> {
-    let here = || Found { path: given.to_owned(), preset: None };
-    let Some(text) = given.to_str().filter(|_| !given.exists()) else { return Ok(here()) };
-    if let Some(address) = text.strip_prefix("hf:") {
-        let path = hub_checkpoint(address, &hub_options()).map_err(|error| match error {
+pub(crate) fn find_checkpoint(given: &Path) -> Result<PathBuf> {
+    let address = given.to_str().filter(|_| !given.exists()).and_then(|t| t.strip_prefix("hf:"));
+    if let Some(address) = address {
+        return hub_checkpoint(address, &hub_options()).map_err(|error| match error {
             Error::Address(_) => usage(error),
             other => other.into(),
-        })?;
-        return Ok(Found { path, preset: None });
+        });
     }
-    let Some(weights) = Published::named(text) else { return Ok(here()) };
-    let path = weights_path(weights)?;
-    if !path.is_file() {
-        let place = path.display();
-        return Err(usage(format!(
-            "--checkpoint {text}: {place} is absent; `vdvae fetch {text}` downloads it"
-        )));
-    }
-    Ok(Found { path, preset: Some(weights.preset) })
+    checkpoint_file(given).map_err(|error| usage(format!("--checkpoint {error}")))
 }
 
 /// Where published weights are kept.

@@ -68,10 +68,8 @@ pub(crate) fn load_checkpoint(
     device: &Device,
 ) -> Result<LoadedModel> {
     let given = network.config()?;
-    let found = find_checkpoint(path)?;
-    let (path, preset) = (found.path.as_path(), found.preset);
-    let given = given.or_else(|| preset.map(|preset| preset.config()));
-    let checkpoint = Checkpoint::read(path)?;
+    let path = find_checkpoint(path)?;
+    let checkpoint = Checkpoint::read(&path)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
     // Here, where the file's name is known to the message.
     checkpoint.check(&config)?;

@@ -107,6 +107,15 @@ pub enum Error {
         differences: Vec<(usize, WeightProblem)>,
     },
 
+    /// Published weights that were not brought yet.
+    #[error("{name}: {place} is absent; `vdvae fetch {name}` downloads it")]
+    NotKept {
+        /// Their name.
+        name: &'static str,
+        /// Where they belong.
+        place: String,
+    },
+
     /// A checkpoint carries another configuration than the one that was given.
     #[error("{file}: {field}: expected {expected} as given, found {found} in the checkpoint")]
     ConfigConflict {

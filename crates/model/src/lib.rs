@@ -39,7 +39,7 @@ pub use latents::{LatentLayer, LatentMode, Latents, LayerView};
 pub use noise::Noise;
 pub use params::{Parameters, Slot, Unit, units};
 pub use precision::Precision;
-pub use published::{PUBLISHED, Published};
+pub use published::{PUBLISHED, Published, checkpoint_file};
 pub use vdvae::{ElboTerms, Vdvae};
 #[cfg(feature = "cuda")]
 pub use vdvae_ops::cuda::device as cuda_device;

@@ -3,9 +3,9 @@
 //! Addresses as in the section "Restoring saved models" of <https://github.com/openai/vdvae>. They
 //! are the averaged (EMA) weights; sizes and checksums are not published.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::Preset;
+use crate::{Error, Preset, Result};
 
 /// Weights that are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,52 @@ impl Published {
     }
 }
 
+/// The file that a checkpoint's path means: the file itself, or where nothing is there, the one that
+/// `vdvae fetch` keeps of the published weights of that name.
+///
+/// # Errors
+/// [`Error::NotKept`] where it keeps none.
+pub fn checkpoint_file(path: &Path) -> Result<PathBuf> {
+    let name = path.to_str().filter(|_| !path.exists());
+    match name.and_then(Published::named) {
+        Some(weights) => weights.kept(weights.path()),
+        None => Ok(path.to_owned()),
+    }
+}
+
+impl Published {
+    fn kept(&self, path: Option<PathBuf>) -> Result<PathBuf> {
+        let name = self.name;
+        match path {
+            Some(path) if path.is_file() => Ok(path),
+            Some(path) => Err(Error::NotKept { name, place: path.display().to_string() }),
+            None => Err(Error::NotKept { name, place: "the folder for weights".to_owned() }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_name_is_the_file_that_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.th");
+        let weights = Published::named("imagenet64").unwrap();
+        let error = weights.kept(Some(path.clone())).unwrap_err().to_string();
+        assert!(
+            error.ends_with("model.th is absent; `vdvae fetch imagenet64` downloads it"),
+            "{error}"
+        );
+        std::fs::write(&path, "weights").unwrap();
+        assert_eq!(weights.kept(Some(path.clone())).unwrap(), path);
+        assert_eq!(checkpoint_file(&path).unwrap(), path);
+        let other = Path::new("none.safetensors");
+        assert_eq!(checkpoint_file(other).unwrap(), other);
+    }
 
     #[test]
     fn every_published_name_has_a_file_of_its_own() {

@@ -21,6 +21,7 @@ use crate::images::Images;
 use crate::latents::{LatentLayer, LatentMode, Latents, LayerView};
 use crate::noise::{Noise, stream};
 use crate::params::Parameters;
+use crate::published::checkpoint_file;
 use crate::{Error, Precision, Result};
 
 /// The two halves of the negative evidence lower bound, in nats per dimension, (N) each.
@@ -141,12 +142,14 @@ impl Vdvae {
     }
 
     /// Loads a checkpoint: one of ours, which carries its configuration, or a published file, which is
-    /// known by the names and shapes of its parameters.
+    /// known by the names and shapes of its parameters. Where there is no such file, a name such as
+    /// `imagenet64` means the published weights that `vdvae fetch` keeps.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::read`] and [`Checkpoint::resolve_config`], and as [`Self::new`].
+    /// Those of [`checkpoint_file`], [`Checkpoint::read`] and [`Checkpoint::resolve_config`], and as
+    /// [`Self::new`].
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let checkpoint = Checkpoint::read(path)?;
+        let checkpoint = Checkpoint::read(checkpoint_file(path.as_ref())?)?;
         let config = checkpoint.resolve_config(None)?;
         checkpoint.check(&config)?;
         Self::new(&config, &checkpoint.weights, device)

@@ -30,9 +30,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let given = args.network.config()?;
     check_writable(&args.output)?;
-    let found = find_checkpoint(&args.input)?;
-    let given = given.or_else(|| found.preset.map(|preset| preset.config()));
-    let checkpoint = Checkpoint::read(&found.path)?;
+    let checkpoint = Checkpoint::read(find_checkpoint(&args.input)?)?;
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
     checkpoint.check(&config)?;
     let sha256 =

@@ -227,7 +227,7 @@ fn train_in(out: &Path, config: &TrainConfig, device: &Device, resume: bool) -> 
     let mut told = vec![];
     let mut note = |event: &Event| {
         if let Event::Step(metrics) = event {
-            told.push(metrics.step);
+            told.push(metrics.stats.step);
         }
     };
     let summary = train(&run, &mut note).unwrap();

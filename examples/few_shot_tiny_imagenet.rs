@@ -7,7 +7,7 @@
 //!
 //! DIR is `tiny-imagenet-200`, or an archive of it. The last fifth of the class folders in sorted
 //! order (40 of 200) is for episodes; features are centred on the twenty before them, which the
-//! library holds out for validation. Prints accuracies in percent over the same episodes for every
+//! library holds out for validation. Prints accuracies over the same episodes for every
 //! resolution, beside the same network with random weights and the pixels.
 
 mod few_shot;
@@ -15,13 +15,13 @@ mod few_shot;
 use std::error::Error;
 
 use clap::Parser;
+use few_shot::Args;
 use vdvae::datasets::{Split, TinyImageNet, TinyImageNetSplits};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = few_shot::Args::parse();
-    let root =
-        args.data_root.as_deref().ok_or("--data-root: expected the folder of Tiny-ImageNet")?;
-    let pictures = TinyImageNet::open(root, TinyImageNetSplits::FewShot, 0)?;
+    let args = Args::parse();
+    let root = args.data_root.clone().ok_or("--data-root: expected the folder of Tiny-ImageNet")?;
+    let pictures = TinyImageNet::open(&root, TinyImageNetSplits::FewShot, 0)?;
     // Ten thousand pictures: the mean of all 70,000 for training would take most of the time.
-    few_shot::run(&pictures, Split::Valid, &args)
+    few_shot::run(&pictures, Split::Valid, args)
 }

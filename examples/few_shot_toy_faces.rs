@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A class is a rendered person; pictures differ in pose, light, expression and background. Needs no
-//! data. Prints accuracies in percent over the same episodes for every resolution, beside the same
+//! data. Prints accuracies over the same episodes for every resolution, beside the same
 //! network with random weights and the pixels.
 
 mod few_shot;
@@ -14,11 +14,12 @@ mod few_shot;
 use std::error::Error;
 
 use clap::Parser;
+use few_shot::Args;
 use vdvae::datasets::{Split, ToyFaces};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = few_shot::Args::parse();
+    let args = Args::parse();
     // Twenty pictures of each person: 400 to centre on, 800 of people to tell apart.
     let faces = ToyFaces::with_people(0, [20, 1, 40]);
-    few_shot::run(&faces, Split::Train, &args)
+    few_shot::run(&faces, Split::Train, args)
 }

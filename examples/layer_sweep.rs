@@ -12,9 +12,9 @@
 
 use std::error::Error;
 
-use vdvae::datasets::{OnBadImage, Preparation, Split, ToyFaces};
-use vdvae::features::{Extraction, FeatureSource, FeatureSpec, FeatureTable, LayerSelection};
-use vdvae::probes::{Bootstrap, LinearProbe, evaluate};
+use vdvae::datasets::ToyFaces;
+use vdvae::experiment::{Experiment, TargetsTask, each_layer};
+use vdvae::probes::{Bootstrap, LinearProbe};
 use vdvae::{Device, Vdvae};
 
 /// Characters of a bar that stands for an AUROC of 1.
@@ -24,43 +24,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Vdvae::builtin(&Device::Cpu)?;
     // Twenty pictures of each person; no person is in two splits.
     let faces = ToyFaces::with_people(0, [30, 10, 10]);
-    let [train, valid, test] = [
-        every_layer(&model, &faces, Split::Train)?,
-        every_layer(&model, &faces, Split::Valid)?,
-        every_layer(&model, &faces, Split::Test)?,
-    ];
-
     // Fewer penalties than the default, and no interval, so that it takes seconds.
-    let strengths = vec![100.0, 1e4];
-    let probe = LinearProbe { strengths, ..LinearProbe::default() };
-    let no_interval = Bootstrap { replicates: 0, seed: 0 };
+    let probe = LinearProbe { strengths: vec![100.0, 1e4], ..LinearProbe::default() };
+    let task = TargetsTask {
+        probes: vec![Box::new(probe)],
+        bootstrap: Bootstrap { replicates: 0, seed: 0 },
+        ..TargetsTask::default()
+    };
+    let experiment = Experiment {
+        selections: each_layer(model.config()),
+        controls: Vec::new(),
+        ..Experiment::new(&model, &faces, &task)
+    };
+    let report = experiment.run(&mut |_| ())?;
+
     println!("layer  grid   columns  mean AUROC");
-    for layer in model.config().latent_layers() {
-        let only = |table: &FeatureTable| table.select_columns(|c| c.layer == Some(layer.index));
-        let [train, valid, test] = [&train, &valid, &test].map(only);
-        let result = evaluate(&probe, &train, &valid, &test, no_interval)?.result;
+    for (layer, result) in model.config().latent_layers().iter().zip(&report.results.results) {
         let auroc = result.value.ok_or("no attribute has both kinds of test pictures")?;
         let bar = "█".repeat(((2.0 * auroc - 1.0).max(0.0) * WIDTH).round() as usize);
         let grid = format!("{0}x{0}", layer.resolution);
         println!("{:5}  {grid:5}  {:7}  {auroc:.3} {bar}", layer.index, result.columns);
     }
     Ok(())
-}
-
-/// One table with the pooled posterior means of all layers side by side.
-fn every_layer(
-    model: &Vdvae,
-    faces: &ToyFaces,
-    split: Split,
-) -> Result<FeatureTable, Box<dyn Error>> {
-    let extraction = Extraction {
-        dataset: faces,
-        split,
-        preparation: Preparation::new(model.config().image_size),
-        on_bad_image: OnBadImage::Fail,
-        batch_size: 32,
-    };
-    let layers = LayerSelection::All;
-    let source = FeatureSource::Latents { model, spec: FeatureSpec::default(), layers };
-    Ok(extraction.run(&[source], |_| ())?.tables.remove(0))
 }

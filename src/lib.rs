@@ -56,6 +56,47 @@
 //! # Ok::<(), vdvae::train::Error>(())
 //! ```
 //!
+//! An experiment is a network, pictures, a task, layers and controls. Its report becomes `results.json`,
+//! `results.csv` and `report.html`, as those of `vdvae-probe`:
+//!
+//! ```
+//! use vdvae::prelude::*;
+//!
+//! # let out = std::env::temp_dir().join(format!("vdvae-doctest-{}", std::process::id()));
+//! let model = Vdvae::builtin(&Device::Cpu)?;
+//! let (faces, task) = (ToyFaces::with_people(0, [4, 2, 2]), TargetsTask::default());
+//! let selections = vec![LayerSelection::Resolution(4), LayerSelection::Resolution(8)];
+//! let experiment = Experiment { selections, ..Experiment::new(&model, &faces, &task) };
+//! let report = experiment.run(&mut |_| ())?;
+//! report.write(&out)?;
+//! # assert_eq!(std::fs::read_dir(&out)?.count(), 3);
+//! # std::fs::remove_dir_all(&out)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Few-shot episodes and face verification of given tables are one call each; without training rows, each
+//! fold of pairs has a scorer of its own, fitted on everyone who is not in it:
+//!
+//! ```
+//! use vdvae::prelude::*;
+//!
+//! let (model, faces) = (Vdvae::builtin(&Device::Cpu)?, ToyFaces::with_people(0, [4, 1, 6]));
+//! let read = |split| features(&model, &faces, split, &FeatureSpec::default());
+//! let (train, test) = (read(Split::Train)?, read(Split::Test)?);
+//!
+//! let config = EpisodeConfig { ways: 5, shots: 1, queries: 15, seed: 0 };
+//! let episodes = few_shot(&train, &test, config, 100, Classifier::Cl2n)?;
+//!
+//! let pairs = sample_pairs(test.groups.as_deref().unwrap_or_default(), 2, 40, 0)?;
+//! let (score, projection) = (VerificationScore::Lda, Projection::default());
+//! let trained = verify_table(score, projection, Some(&train), &test, &pairs)?;
+//! let by_fold = verify_table(score, projection, None, &test, &pairs)?;
+//! for result in [episodes.result, trained, by_fold] {
+//!     println!("{}: accuracy {:.3?}, 95% {:.3?}", result.probe, result.value, result.ci95);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | to | see |
 //! |---|---|
 //! | load a checkpoint, read latents, sample, decode | [`Vdvae`] |
@@ -81,3 +122,19 @@ pub use vdvae_model::{
 
 #[cfg(feature = "cuda")]
 pub use vdvae_model::cuda_device;
+
+/// What most programs need: `use vdvae::prelude::*;`.
+pub mod prelude {
+    pub use vdvae_datasets::{Dataset, Preparation, Split, ToyFaces};
+    pub use vdvae_experiment::{Experiment, FewShotTask, Report, TargetsTask, VerificationTask};
+    pub use vdvae_features::{
+        FeatureSpec, FeatureTable, LayerSelection, Pooling, Statistic, features,
+    };
+    pub use vdvae_probes::{
+        Bootstrap, Classifier, EpisodeConfig, KnnProbe, LinearProbe, Probe, Projection, RidgeProbe,
+        Source, VerificationScore, evaluate, few_shot, sample_pairs, verify_table,
+    };
+    pub use vdvae_train::{TrainConfig, Trainer};
+
+    pub use crate::{Device, LatentMode, Latents, Preset, Tensor, Vdvae, VdvaeConfig};
+}

@@ -54,7 +54,7 @@ pub enum Error {
         /// Name of the task.
         task: String,
         /// What is missing.
-        source: vdvae_probes::Error,
+        source: Box<vdvae_probes::Error>,
     },
     /// There would be no probe to save, more than one, or one that reads other features than
     /// those of pictures prepared as usual.
@@ -93,7 +93,7 @@ pub enum Error {
         /// Name of the episode.
         episode: String,
         /// What is wrong with it.
-        source: vdvae_probes::Error,
+        source: Box<vdvae_probes::Error>,
     },
     /// The data set failed.
     #[error(transparent)]

@@ -16,7 +16,7 @@
 //!
 //! A new task is a file beside those of the three there are ([`TargetsTask`], [`FewShotTask`],
 //! [`VerificationTask`]); to give it a name on the command line, add it to [`TaskKind`] and
-//! to `vdvae-probe`'s `ask.rs`. Numbers that a result needs and [`ProbeResult`] lacks become an
+//! to `vdvae-probe`'s `tasks.rs`. Numbers that a result needs and [`ProbeResult`] lacks become an
 //! optional part of it, as [`ProbeResult::few_shot`] is.
 
 mod few_shot;

@@ -7,6 +7,7 @@ mod ask;
 mod cache;
 mod predict;
 mod run;
+mod tasks;
 mod watch;
 
 use std::process::ExitCode;

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 pub struct FewShotTask {
     /// What reports call the task.
     pub name: String,
+    /// Split whose mean the features are centred on: pictures of other classes. The page shows
+    /// neighbours, and columns are matched, where it is the training split.
+    pub base: Split,
     /// What learns from an episode's labelled pictures; each is scored on the same episodes.
     pub classifiers: Vec<Classifier>,
     /// Where episodes come from.
@@ -41,6 +44,7 @@ impl FewShotTask {
         let config = EpisodeConfig { ways, shots, queries: 15, seed: 0 };
         Self {
             name: format!("{ways}way-{shots}shot"),
+            base: Split::Train,
             classifiers: vec![Classifier::default()],
             episodes: Episodes::Sampled { config, count: 600 },
         }
@@ -50,6 +54,7 @@ impl FewShotTask {
     pub fn published(runs: OneShotRuns) -> Self {
         Self {
             name: "omniglot-runs".to_owned(),
+            base: Split::Train,
             classifiers: vec![Classifier::default()],
             episodes: Episodes::Published(Box::new(runs)),
         }
@@ -62,8 +67,11 @@ impl Task for FewShotTask {
     }
 
     fn splits(&self) -> &[Split] {
-        // Features are centred on the training pictures.
-        &[Split::Train, Split::Test]
+        match self.base {
+            Split::Train => &[Split::Train, Split::Test],
+            Split::Valid => &[Split::Valid, Split::Test],
+            Split::Test => &[Split::Test],
+        }
     }
 
     fn test_set(&self) -> Option<&dyn Dataset> {
@@ -111,14 +119,19 @@ struct FewShotScores<'a> {
 
 impl Scores for FewShotScores<'_> {
     fn add(&mut self, candidate: &Candidate) -> Result<()> {
-        let Candidate { origin, tables: [train, _, test], .. } = candidate;
+        let Candidate { origin, tables: [train, valid, test], .. } = candidate;
+        let base = match self.task.base {
+            Split::Train => train,
+            Split::Valid => valid,
+            Split::Test => test,
+        };
         for &classifier in &self.task.classifiers {
             let evaluated = match &self.task.episodes {
                 &Episodes::Sampled { config, count } => {
-                    few_shot(train, test, config, count, classifier)?
+                    few_shot(base, test, config, count, classifier)?
                 }
                 Episodes::Published(runs) => {
-                    published(&self.task.name, runs, train, test, classifier)?
+                    published(&self.task.name, runs, base, test, classifier)?
                 }
             };
             self.evaluated.push(evaluated.with_origin(*origin));
@@ -139,7 +152,7 @@ impl Scores for FewShotScores<'_> {
 fn published(
     task: &str,
     runs: &OneShotRuns,
-    train: &FeatureTable,
+    base: &FeatureTable,
     test: &FeatureTable,
     classifier: Classifier,
 ) -> Result<EvaluatedEpisodes> {
@@ -149,10 +162,10 @@ fn published(
     }
     let episode = |run: &OneShotRun| {
         Episode::one_shot(run.support.clone(), run.queries.clone(), &run.answers)
-            .map_err(|source| Error::Episode { episode: run.name.clone(), source })
+            .map_err(|source| Error::Episode { episode: run.name.clone(), source: source.into() })
     };
     let episodes = runs.runs().iter().map(episode).collect::<Result<Vec<_>>>()?;
-    let base_mean = column_mean(train.features.view())?;
+    let base_mean = column_mean(base.features.view())?;
     let scores = score_episodes(test.features.view(), &base_mean, &episodes, classifier)?;
     let ways = episodes[0].support.len();
     let queries = episodes[0].query.len() / ways;

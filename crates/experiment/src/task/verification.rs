@@ -97,6 +97,7 @@ impl Task for VerificationTask {
         let targets = Targets::from(&data.labels(Split::Test));
         let people = self.people(&targets, data.groups(Split::Test).as_deref())?;
         let pairs = sample_pairs(&people, folds, pairs, seed);
+        let pairs = pairs.map_err(Box::new);
         pairs.map(drop).map_err(|source| Error::Pairs { task: self.name.clone(), source })
     }
 

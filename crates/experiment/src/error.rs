@@ -110,9 +110,6 @@ pub enum Error {
     /// The results could not be written.
     #[error(transparent)]
     Report(#[from] vdvae_report::Error),
-    /// A tensor operation failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
     /// The network's configuration could not be put into JSON.
     #[error("configuration of the network: {0}")]
     Json(#[from] serde_json::Error),

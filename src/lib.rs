@@ -138,3 +138,8 @@ pub mod prelude {
 
     pub use crate::{Device, LatentMode, Latents, Preset, Tensor, Vdvae, VdvaeConfig};
 }
+
+/// The snippet of the README, which has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,17 +12,23 @@ use crate::common::SamplesArg;
 use crate::data::DataArgs;
 use crate::model::ModelArgs;
 
+/// What `--task` is for, with the names that the registry of data sets offers.
+fn task_help() -> String {
+    let forms = TaskName::forms();
+    format!(
+        "What is asked: to predict labels of a data set, to tell new classes apart by a few pictures of \
+         each (DATA is a data set with classes or people), or to tell whether two pictures show one \
+         person. One of {forms} [example: --task omniglot-5way-1shot]"
+    )
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     #[command(flatten)]
     pub(super) model: ModelArgs,
-    /// What is asked. Labels: toy-faces, celeba-attrs, cifar10, mnist, tiny-imagenet, folder:PATH,
-    /// csv:FILE, hf:OWNER/REPO. Few labels: DATA-Nway-Kshot, where DATA is toy-faces, omniglot,
-    /// tiny-imagenet, celeba or one of those above, or omniglot-runs. Faces: lfw-verification,
-    /// celeba-verification, toy-faces-verification [example: --task omniglot-5way-1shot]
-    #[arg(long, default_value = "toy-faces", value_name = "TASK")]
+    #[arg(long, default_value = "toy-faces", value_name = "TASK", help = task_help())]
     pub(super) task: TaskName,
     #[command(flatten)]
     pub(super) data: DataArgs,

@@ -38,6 +38,18 @@ pub enum TaskKind {
     PublishedPairs,
 }
 
+impl TaskName {
+    /// The forms of names, a list for messages and help: what the registry of data sets offers.
+    pub fn forms() -> String {
+        let targets = DATASETS.iter().filter_map(|entry| entry.tasks.targets.first());
+        let mut forms: Vec<String> = targets.map(|&name| name.to_owned()).collect();
+        forms.extend(["DATA-Nway-Kshot".to_owned(), "omniglot-runs".to_owned()]);
+        let faces = DATASETS.iter().filter(|entry| entry.tasks.identities && !entry.needs_path());
+        forms.extend(faces.map(|entry| format!("{}-verification", entry.name)));
+        forms.join(", ")
+    }
+}
+
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
@@ -48,7 +60,7 @@ impl FromStr for TaskName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let wrong = || Error::UnknownTask { expected: forms(), found: name.to_owned() };
+        let wrong = || Error::UnknownTask { expected: Self::forms(), found: name.to_owned() };
         let task =
             |dataset: &str, kind| Self { text: name.to_owned(), dataset: dataset.to_owned(), kind };
         match name {
@@ -73,16 +85,6 @@ fn episodes(name: &str) -> Option<(&str, usize, usize)> {
     let (rest, shots) = name.strip_suffix("shot")?.rsplit_once('-')?;
     let (data, ways) = rest.strip_suffix("way")?.rsplit_once('-')?;
     Some((data, ways.parse().ok()?, shots.parse().ok()?))
-}
-
-/// The forms of names, for messages.
-fn forms() -> String {
-    let targets = DATASETS.iter().filter_map(|entry| entry.tasks.targets.first());
-    let mut forms: Vec<String> = targets.map(|&name| name.to_owned()).collect();
-    forms.extend(["DATA-Nway-Kshot".to_owned(), "omniglot-runs".to_owned()]);
-    let faces = DATASETS.iter().filter(|entry| entry.tasks.identities && !entry.needs_path());
-    forms.extend(faces.map(|entry| format!("{}-verification", entry.name)));
-    forms.join(", ")
 }
 
 /// The data set that `data` names, with a path where it needs one and only there.

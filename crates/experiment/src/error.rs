@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// The network does not have the layers of a selection.
     #[error(transparent)]
-    Layers(vdvae_features::Error),
+    Layers(Box<vdvae_features::Error>),
     /// Episodes of this shape cannot be drawn from the data set.
     #[error(transparent)]
     Episodes(vdvae_probes::Error),
@@ -100,10 +100,10 @@ pub enum Error {
     Data(#[from] vdvae_datasets::Error),
     /// The network failed.
     #[error(transparent)]
-    Model(#[from] vdvae_model::Error),
+    Model(Box<vdvae_model::Error>),
     /// The features could not be read.
     #[error(transparent)]
-    Features(#[from] vdvae_features::Error),
+    Features(Box<vdvae_features::Error>),
     /// A probe failed.
     #[error(transparent)]
     Probes(#[from] vdvae_probes::Error),
@@ -113,6 +113,19 @@ pub enum Error {
     /// The network's configuration could not be put into JSON.
     #[error("configuration of the network: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+// Boxed: they are several times larger than the others.
+impl From<vdvae_model::Error> for Error {
+    fn from(error: vdvae_model::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<vdvae_features::Error> for Error {
+    fn from(error: vdvae_features::Error) -> Self {
+        Self::Features(Box::new(error))
+    }
 }
 
 /// Result of this crate.

@@ -122,13 +122,14 @@ impl<'a> Experiment<'a> {
     /// task saves a probe that could not read the same features of other pictures, and those of
     /// [`Task::check`].
     pub fn check(&self) -> Result<()> {
-        self.spec.validate().map_err(Error::Layers)?;
+        self.spec.validate().map_err(|error| Error::Layers(Box::new(error)))?;
         if self.selections.is_empty() {
             let problem = "expected at least one, found none".to_owned();
             return Err(Error::Setting { setting: "layer", problem });
         }
         for selection in &self.selections {
-            selection.layers(self.model.config()).map_err(Error::Layers)?;
+            let layers = selection.layers(self.model.config());
+            layers.map_err(|error| Error::Layers(Box::new(error)))?;
             if self.spec.statistic == Statistic::Activation
                 && matches!(selection, LayerSelection::Layer(_))
             {

@@ -50,7 +50,11 @@ fn bad_usage_of_vdvae() {
         assert!(line.contains(expected), "{flags}: {line}");
     }
     let cases = [
-        ("info foreign.safetensors", "closest is tiny, with 316 missing, first decoder.bias"),
+        (
+            "info foreign.safetensors",
+            "closest is tiny, with 1 extra, a: expected nothing, found (1)",
+        ),
+        ("info foreign.safetensors", "316 missing, first decoder.bias: expected (1, 24, 1, 1)"),
         ("info foreign.safetensors", "--preset NAME or --config FILE"),
         ("convert model.th x.th --config config.json", "ends in .safetensors"),
         ("sample --temperature nan", "expected 0 or more"),

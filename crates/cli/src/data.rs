@@ -67,6 +67,9 @@ pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
             usage(format!("{error}; --data-root PATH says where it is, too"))
         }
         Error::UnknownDataset { .. } | Error::Address(_) => usage(error),
+        Error::EmptySplit { ref dataset, .. } if dataset == "celeba" => {
+            anyhow::anyhow!("{error}; --partition FILE names other splits")
+        }
         Error::Targets { .. } => anyhow::anyhow!("{error}; choose with --targets"),
         other => other.into(),
     }

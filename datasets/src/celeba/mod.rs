@@ -206,6 +206,6 @@ impl Dataset for CelebA {
     }
 
     fn split_hint(&self) -> String {
-        format!("under {}; another partition may have some", self.partition_name)
+        format!("under {}", self.partition_name)
     }
 }

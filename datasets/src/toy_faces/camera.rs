@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::canvas::Rgb;
-use super::person::Uniform;
+use super::uniform::Uniform;
 
 /// What a hazy picture fades to.
 const HAZE: f32 = 0.55;

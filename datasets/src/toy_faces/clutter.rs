@@ -1,7 +1,7 @@
 //! What stands around behind a person: discs and boxes of any colour.
 
 use super::canvas::{Area, Canvas, Rgb, ellipse, hsv, rounded_box};
-use super::person::Uniform;
+use super::uniform::Uniform;
 
 /// One thing.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,7 @@ mod person;
 mod render;
 #[cfg(test)]
 mod tests;
+mod uniform;
 
 use image::RgbImage;
 

@@ -12,6 +12,7 @@ use vdvae_probes::{Solver, Source};
 use super::args::{Args, EpisodeArgs, SelectionArgs};
 use super::tasks::{each_once, task};
 use crate::common::Common;
+use crate::data::not_found;
 use crate::exit::usage;
 use crate::model::LoadedModel;
 use crate::output::check_writable;
@@ -79,6 +80,7 @@ pub(super) fn refused(error: Error) -> anyhow::Error {
             "--save-probe: expected one --layer and --probe logistic or ridge, without \
              --match-columns, --train-fraction, --crop or --resize",
         ),
+        Error::Data(error) => not_found(error),
         Error::Unfit { .. } | Error::Layers(_) | Error::Episodes(_) => usage(error),
         other => other.into(),
     }

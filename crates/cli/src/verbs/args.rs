@@ -4,7 +4,7 @@ use anyhow::Result;
 use candle_core::Device;
 use vdvae_datasets::{AHEAD_OF_GPU, Batches, Dataset, Preparation, Split};
 
-use crate::data::DataArgs;
+use crate::data::{DataArgs, not_found};
 
 /// The pictures of a split.
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ impl SplitArgs {
     /// The data set, whose split is not empty.
     pub(super) fn open(&self) -> Result<Box<dyn Dataset>> {
         let dataset = self.source.open(&self.data, &[self.split])?;
-        dataset.require(&[self.split])?;
+        dataset.require(&[self.split]).map_err(not_found)?;
         Ok(dataset)
     }
 

@@ -116,8 +116,8 @@ fn accuracies(lines: &[String]) -> Vec<(String, f64)> {
     let [layers, columns] = ["layers", "columns"].map(|name| lines[first].find(name).unwrap());
     let parse = |line: &String| {
         let name = format!("{} {}", line[..layers].trim(), line[layers..columns].trim());
-        // Columns, the classifier, and then its accuracy.
-        (name.trim().to_owned(), number(&line[columns..], 2))
+        // Pixels have no layers. Columns and the classifier stand before the accuracy.
+        (name.trim_end_matches(" -").to_owned(), number(&line[columns..], 2))
     };
     lines[first + 1..].iter().take_while(|line| !line.is_empty()).map(parse).collect()
 }

@@ -136,6 +136,13 @@ pub trait Dataset: Send + Sync {
         "in this data set".to_owned()
     }
 
+    /// What opening it decided or left out that its user should know, a line each: pictures that
+    /// are not read, by reason; where splits and kinds of targets come from. Programs print them,
+    /// manifests and reports keep them.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Fails where one of `splits` is empty, so that long work does not start in vain.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use crate::names::is_picture;
 use crate::pictures::{FileDataset, Picture, Pictures};
+use crate::split_names::split_named;
 use crate::store::FileStore;
-use crate::{Error, Result, Split, ranking};
+use crate::{Error, Result, ranking};
 
 const NAME: &str = "folder";
 /// One picture in this many goes to `valid`, and one to `test`.
@@ -89,15 +90,6 @@ fn common_folder(files: &[String]) -> usize {
             && file[length..].contains('/')
     });
     if shared && split_named(first).is_none() { length } else { 0 }
-}
-
-fn split_named(folder: &str) -> Option<Split> {
-    match folder {
-        "train" => Some(Split::Train),
-        "valid" | "val" | "validation" => Some(Split::Valid),
-        "test" => Some(Split::Test),
-        _ => None,
-    }
 }
 
 /// Splits by top-level folder, `None` where there is no `train` folder.
@@ -197,7 +189,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::png;
-    use crate::{Dataset, Labels};
+    use crate::{Dataset, Labels, Split};
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();

@@ -44,6 +44,7 @@ mod omniglot;
 mod pictures;
 mod ranking;
 mod registry;
+mod split_names;
 mod store;
 mod text;
 mod tiny_imagenet;

@@ -36,6 +36,8 @@ pub(crate) struct Pictures {
     pub(crate) splits: [Vec<Picture>; 3],
     /// Names of the classes of all splits, where there are any.
     pub(crate) classes: Option<Vec<String>>,
+    /// See [`Dataset::remarks`].
+    pub(crate) remarks: Vec<String>,
     fingerprint: String,
 }
 
@@ -45,7 +47,7 @@ impl Pictures {
         splits: [Vec<Picture>; 3],
         classes: Option<Vec<String>>,
     ) -> Self {
-        Self { store, splits, classes, fingerprint: String::new() }
+        Self { store, splits, classes, remarks: Vec::new(), fingerprint: String::new() }
     }
 
     /// The pictures of a split.
@@ -130,5 +132,9 @@ impl<T: FileDataset> Dataset for T {
 
     fn split_hint(&self) -> String {
         self.hint()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.pictures().remarks.clone()
     }
 }

@@ -246,7 +246,13 @@ mod tests {
         let report = ProbeReport {
             task: "toy-faces".into(),
             model: ModelInfo { name: "builtin".into(), sha256: None, config: json!({"width": 8}) },
-            data: DataInfo { name: "toy-faces".into(), n_train: 3, n_valid: 2, n_test: 1 },
+            data: DataInfo {
+                name: "toy-faces".into(),
+                n_train: 3,
+                n_valid: 2,
+                n_test: 1,
+                remarks: vec![],
+            },
             seed: 7,
             results: vec![ProbeResult {
                 source: Source::RandomInit,

@@ -39,7 +39,11 @@ impl DataArgs {
             let expected = "expected csv:FILE, which has columns to choose from";
             return Err(usage(format!("--targets: {expected}, found {name}")));
         }
-        vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)
+        let dataset = vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)?;
+        for remark in dataset.remarks() {
+            eprintln!("note: {remark}");
+        }
+        Ok(dataset)
     }
 
     /// Where a data set lies.

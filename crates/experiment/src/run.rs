@@ -72,6 +72,13 @@ fn collect(
     Ok(())
 }
 
+/// Of the data set, and of the one tested on where that is another.
+fn remarks(experiment: &Experiment<'_>) -> Vec<String> {
+    let mut remarks = experiment.data.remarks();
+    remarks.extend(experiment.task.test_set().map(|data| data.remarks()).unwrap_or_default());
+    remarks
+}
+
 fn empty_report(experiment: &Experiment<'_>, tables: &Splits) -> Result<ProbeReport> {
     let [train, valid, test] = tables;
     Ok(ProbeReport {
@@ -86,6 +93,7 @@ fn empty_report(experiment: &Experiment<'_>, tables: &Splits) -> Result<ProbeRep
             n_train: train.rows(),
             n_valid: valid.rows(),
             n_test: test.rows(),
+            remarks: remarks(experiment),
         },
         seed: experiment.seed,
         results: Vec::new(),

@@ -1,9 +1,10 @@
 //! Which row belongs to which split: by a column, or drawn.
 
 use super::read::{SPLIT, Table};
+use crate::Result;
 use crate::ranking::draw;
+use crate::split_names::split_named;
 use crate::text::quoted;
-use crate::{Result, Split};
 
 /// Rows of train, valid and test, in the order of the file. `units` says of every row what it is
 /// dealt out with: the key of its picture, or its group.
@@ -25,13 +26,4 @@ pub(super) fn assign(table: &Table, units: &[&str], seed: u64) -> Result<[Vec<us
         (splits[0], splits[1]) = (train, valid);
     }
     Ok(splits)
-}
-
-fn split_named(name: &str) -> Option<Split> {
-    match name.to_ascii_lowercase().as_str() {
-        "train" => Some(Split::Train),
-        "valid" | "val" | "validation" => Some(Split::Valid),
-        "test" => Some(Split::Test),
-        _ => None,
-    }
 }

@@ -24,6 +24,9 @@ pub struct DataInfo {
     pub n_valid: usize,
     /// Test images.
     pub n_test: usize,
+    /// What opening the data set decided or left out, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// The episodes behind a few-shot result.

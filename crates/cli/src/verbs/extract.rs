@@ -173,6 +173,7 @@ impl Request<'_> {
         let mut manifest = self.identity();
         manifest["format"] = json!("vdvae-features");
         manifest["arrays"] = json!(self.parts);
+        manifest["remarks"] = json!(self.dataset.remarks());
         manifest["keys"] =
             kept.iter().map(|&i| Value::from(self.dataset.key(self.split, i))).collect();
         if let Some(groups) = self.dataset.groups(self.split) {

@@ -14,7 +14,8 @@ pub(crate) fn provenance(
     let data = &report.data;
     let pictures = [data.n_train, data.n_valid, data.n_test];
     let [train, valid, test] = pictures;
-    [
+    let remarks = data.remarks.iter().map(|remark| ("Remark", remark.clone()));
+    let rows = [
         ("Task", report.task.clone()),
         ("Model", report.model.name.clone()),
         ("Weights, SHA-256", report.model.sha256.clone().unwrap_or_default()),
@@ -27,9 +28,8 @@ pub(crate) fn provenance(
         ("Intervals", task.intervals()),
         ("Seed", report.seed.to_string()),
         ("Version", format!("vdvae-probe {}", env!("CARGO_PKG_VERSION"))),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    rows.into_iter().chain(remarks).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn network(experiment: &Experiment<'_>) -> String {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::ENDINGS;
 use crate::{
-    CelebA, Cifar10, CsvTable, Dataset, Error, Folder, HubOptions, Lfw, Mnist, Npy, Omniglot,
-    Result, Split, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
+    CelebA, Cifar, CifarSet, CsvTable, Dataset, Error, Folder, HubOptions, IdxSet, Lfw, Mnist, Npy,
+    Omniglot, Result, Split, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
 };
 
 /// A data set of the registry.
@@ -48,7 +48,7 @@ pub struct Tasks {
 const NO_TASKS: Tasks = Tasks { targets: &[], episodes: None, identities: false };
 
 /// All data sets, in the order in which help texts list them.
-pub static DATASETS: [DatasetEntry; 12] = [
+pub static DATASETS: [DatasetEntry; 23] = [
     DatasetEntry {
         name: "toy-faces",
         form: "toy-faces[:PEOPLE]",
@@ -65,7 +65,13 @@ pub static DATASETS: [DatasetEntry; 12] = [
         name: "celeba",
         form: "celeba[:PATH]",
         description: "CelebA: faces of celebrities, 40 attributes, 10,177 identities",
-        folders: &["celeba"],
+        folders: &[
+            "celeba",
+            "CelebA",
+            "celeba-dataset",
+            "img_align_celeba",
+            "img_align_celeba_png",
+        ],
         tasks: Tasks {
             targets: &["celeba-attrs", "celeba"],
             episodes: Some("celeba"),
@@ -84,23 +90,113 @@ pub static DATASETS: [DatasetEntry; 12] = [
         name: "cifar10",
         form: "cifar10[:PATH]",
         description: "CIFAR-10: 32×32 pictures of ten classes",
-        folders: &["cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py"],
+        folders: &[
+            "cifar10",
+            "cifar-10",
+            "cifar-10-batches-bin",
+            "cifar-10-batches-py",
+            "cifar-10-binary",
+            "cifar-10-python",
+        ],
         tasks: Tasks { targets: &["cifar10"], episodes: Some("cifar10"), identities: false },
-        open: |request| Ok(Box::new(Cifar10::open(&request.published()?)?)),
+        open: |request| request.cifar(CifarSet::Cifar10),
     },
     DatasetEntry {
-        name: "mnist",
-        form: "mnist[:PATH]",
-        description: "MNIST: 28×28 handwritten digits",
-        folders: &["mnist"],
-        tasks: Tasks { targets: &["mnist"], episodes: Some("mnist"), identities: false },
-        open: |request| Ok(Box::new(Mnist::open(&request.published()?)?)),
+        name: "cifar100",
+        form: "cifar100[:PATH]",
+        description: "CIFAR-100: 32×32 pictures, without labels",
+        folders: CIFAR_100,
+        tasks: NO_TASKS,
+        open: |request| request.cifar(CifarSet::Cifar100),
     },
+    DatasetEntry {
+        name: "cifar100-fine",
+        form: "cifar100-fine[:PATH]",
+        description: "CIFAR-100 with its 100 classes",
+        folders: CIFAR_100,
+        tasks: Tasks {
+            targets: &["cifar100-fine"],
+            episodes: Some("cifar100-fine"),
+            identities: false,
+        },
+        open: |request| request.cifar(CifarSet::Cifar100Fine),
+    },
+    DatasetEntry {
+        name: "cifar100-coarse",
+        form: "cifar100-coarse[:PATH]",
+        description: "CIFAR-100 with its 20 groups of classes",
+        folders: CIFAR_100,
+        tasks: Tasks {
+            targets: &["cifar100-coarse"],
+            episodes: Some("cifar100-coarse"),
+            identities: false,
+        },
+        open: |request| request.cifar(CifarSet::Cifar100Coarse),
+    },
+    idx(
+        "mnist",
+        "mnist[:PATH]",
+        "MNIST: 28×28 handwritten digits",
+        &["mnist", "MNIST"],
+        &["mnist"],
+    ),
+    idx(
+        "fashion-mnist",
+        "fashion-mnist[:PATH]",
+        "Fashion-MNIST: 28×28 pictures of ten kinds of clothes",
+        &["fashion-mnist", "FashionMNIST", "fashion_mnist", "fashionmnist"],
+        &["fashion-mnist"],
+    ),
+    idx(
+        "kmnist",
+        "kmnist[:PATH]",
+        "KMNIST: 28×28 handwritten hiragana",
+        &["kmnist", "KMNIST"],
+        &["kmnist"],
+    ),
+    idx(
+        "emnist-balanced",
+        "emnist-balanced[:PATH]",
+        "EMNIST: 28×28 handwritten digits and letters, 47 balanced classes",
+        EMNIST,
+        &["emnist-balanced"],
+    ),
+    idx(
+        "emnist-byclass",
+        "emnist-byclass[:PATH]",
+        "EMNIST in 62 classes",
+        EMNIST,
+        &["emnist-byclass"],
+    ),
+    idx(
+        "emnist-bymerge",
+        "emnist-bymerge[:PATH]",
+        "EMNIST in 47 classes",
+        EMNIST,
+        &["emnist-bymerge"],
+    ),
+    idx("emnist-letters", "emnist-letters[:PATH]", "EMNIST: letters", EMNIST, &["emnist-letters"]),
+    idx("emnist-digits", "emnist-digits[:PATH]", "EMNIST: digits", EMNIST, &["emnist-digits"]),
+    idx(
+        "emnist-mnist",
+        "emnist-mnist[:PATH]",
+        "EMNIST: digits, as many as MNIST has",
+        EMNIST,
+        &["emnist-mnist"],
+    ),
     DatasetEntry {
         name: "lfw",
         form: "lfw[:PATH]",
         description: "Labeled Faces in the Wild, with the published pairs of its view 2",
-        folders: &["lfw", "lfw_home", "lfw-funneled", "lfw_funneled", "lfw-deepfunneled"],
+        folders: &[
+            "lfw",
+            "lfw_home",
+            "lfw-py",
+            "lfw-funneled",
+            "lfw_funneled",
+            "lfw-deepfunneled",
+            "lfw-dataset",
+        ],
         tasks: Tasks { targets: &[], episodes: Some("lfw"), identities: true },
         open: |request| Ok(Box::new(Lfw::open(&request.published()?)?)),
     },
@@ -108,7 +204,7 @@ pub static DATASETS: [DatasetEntry; 12] = [
         name: "omniglot",
         form: "omniglot[:PATH]",
         description: "Omniglot: handwritten characters of 50 alphabets, and its one-shot runs",
-        folders: &["omniglot"],
+        folders: &["omniglot", "omniglot-py"],
         tasks: Tasks { targets: &[], episodes: Some("omniglot"), identities: false },
         open: |request| Ok(Box::new(Omniglot::open(&request.published()?)?)),
     },
@@ -173,6 +269,21 @@ pub static DATASETS: [DatasetEntry; 12] = [
     },
 ];
 
+const CIFAR_100: &[&str] = &["cifar100", "cifar-100", "cifar-100-binary", "cifar-100-python"];
+const EMNIST: &[&str] = &["emnist", "EMNIST"];
+
+/// An entry of [`IdxSet`].
+const fn idx(
+    name: &'static str,
+    form: &'static str,
+    description: &'static str,
+    folders: &'static [&'static str],
+    targets: &'static [&'static str],
+) -> DatasetEntry {
+    let tasks = Tasks { targets, episodes: Some(name), identities: false };
+    DatasetEntry { name, form, description, folders, tasks, open: open_idx }
+}
+
 /// Of 64×64 pixels, as published, or scaled down.
 const TINY_IMAGENET: &[&str] =
     &["tiny-imagenet", "tiny-imagenet-200", "tiny-imagenet-32", "tinyimagenet", "tinyimagenet32"];
@@ -209,6 +320,10 @@ impl Request<'_> {
         locate(self.spec, self.options)
     }
 
+    fn cifar(&self, set: CifarSet) -> Result<Box<dyn Dataset>> {
+        Ok(Box::new(Cifar::open(&self.published()?, set)?))
+    }
+
     fn tiny_imagenet(&self, splits: TinyImageNetSplits) -> Result<Box<dyn Dataset>> {
         Ok(Box::new(TinyImageNet::open(&self.published()?, splits, self.options.seed)?))
     }
@@ -217,6 +332,11 @@ impl Request<'_> {
         let forms: Vec<&str> = DATASETS.iter().map(|entry| entry.form).collect();
         Error::UnknownDataset { found: self.spec.to_owned(), expected: forms.join(", ") }
     }
+}
+
+fn open_idx(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
+    let set = IdxSet::named(request.name).ok_or_else(|| request.unknown())?;
+    Ok(Box::new(Mnist::open(&request.published()?, set)?))
 }
 
 fn open_toy_faces(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
@@ -388,6 +508,10 @@ mod tests {
             ("tiny-imagenet", "tiny-imagenet-200.zip"),
             ("tiny-imagenet-fewshot", "tiny-imagenet-200.zip"),
             ("cifar10", "cifar-10-batches-py"),
+            ("cifar100-fine", "cifar-100-python"),
+            ("mnist", "MNIST"),
+            ("emnist-letters", "EMNIST"),
+            ("celeba", "img_align_celeba.zip"),
         ] {
             std::fs::write(directory.path().join(file), b"").unwrap();
             assert_eq!(locate(name, &options).unwrap(), directory.path().join(file));

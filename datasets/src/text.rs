@@ -1,5 +1,7 @@
 //! A text file of a data set, line by line, and what is wrong in it.
 
+use std::fs;
+
 use crate::store::FileStore;
 use crate::{Error, Result};
 
@@ -36,6 +38,17 @@ impl<'a> Text<'a> {
 /// The text of a file of at most `limit` bytes.
 pub(crate) fn read_text(store: &FileStore, name: &str, limit: u64) -> Result<String> {
     Ok(lossy(store.read(name, limit)?))
+}
+
+/// The text of a file beside the root of a store, where there is one of at most `limit` bytes.
+pub(crate) fn read_beside(store: &FileStore, name: &str, limit: u64) -> Result<Option<String>> {
+    let Some(path) = store.root().parent().map(|parent| parent.join(name)) else { return Ok(None) };
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() <= limit => {
+            Ok(Some(lossy(fs::read(&path).map_err(Error::io(&path))?)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Published text files are ASCII; anything else shows up as a field that is not expected.

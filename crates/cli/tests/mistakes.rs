@@ -82,7 +82,10 @@ fn bad_usage_of_the_probe() {
     }
     let cases = [
         ("--layer 7x7", "expected 1x1, 4x4"),
-        ("--task faces", "cifar10, mnist, tiny-imagenet, folder:PATH, csv:FILE, hf:OWNER/REPO"),
+        (
+            "--task faces",
+            "cifar10, cifar100-fine, cifar100-coarse, mnist, fashion-mnist, kmnist, emnist-",
+        ),
         ("--task folder:flat", "a folder of its name"),
         ("--task celeba-attrs", "--data-root"),
         ("--controls noise", "pixels, pca, random-init, shuffled-labels, none, found `noise`"),

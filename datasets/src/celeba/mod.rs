@@ -2,15 +2,16 @@
 //!
 //! Liu et al., Deep Learning Face Attributes in the Wild, arXiv 1411.7766. The root is the folder
 //! that holds them (or one above it), a tar.gz or zip of it, a folder with one such archive, or one
-//! with the label files beside `img_align_celeba.zip`. Kaggle's copy (`list_attr_celeba.csv`,
-//! `img_align_celeba/img_align_celeba/`) is read too.
+//! with the label files beside `img_align_celeba.zip`. The folder or the archive of the pictures may
+//! itself be the root; the label files then lie beside it. Kaggle's copy (`list_attr_celeba.csv`,
+//! `img_align_celeba/img_align_celeba/`) is read too, and so are the same pictures as PNG, in
+//! `img_align_celeba_png/`: the label files name all of them as JPEG.
 //! Only pictures that exist count: the label files may describe more.
 
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -18,14 +19,19 @@ use image::RgbImage;
 
 use crate::fingerprint::Fingerprint;
 use crate::names::{self, base, last_parts};
+use crate::published::partial;
 use crate::store::{FileStore, Part};
-use crate::text::{Text, lossy, read_text};
+use crate::text::{Text, lossy, read_beside, read_text};
 use crate::{Dataset, Error, Labels, Result, Split};
+use tables::Keys;
 
 const NAME: &str = "celeba";
 /// Largest label file in bytes; the published attribute file has 27 MB.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
 const FOLDER: &str = "img_align_celeba";
+const FOLDERS: [&str; 2] = [FOLDER, "img_align_celeba_png"];
+/// Published pictures.
+const PICTURES: usize = 202_599;
 const ATTRIBUTES: &str = "list_attr_celeba";
 const PARTITION: &str = "list_eval_partition";
 const IDENTITIES: &str = "identity_CelebA";
@@ -60,17 +66,24 @@ impl CelebA {
     /// cannot be read, [`Error::NoLine`] where a picture has no line, [`Error::Archive`].
     pub fn open(root: &Path, partition: Option<&Path>) -> Result<Self> {
         let inside = partition.and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let is_root = root.is_dir()
+            && root.file_name().is_some_and(|name| is_folder(&name.to_string_lossy()));
+        let is_picture = |name: &str| is_picture(name, is_root);
         let wanted = |name: &str| {
             is_picture(name)
                 || is_label_file(name)
                 || inside.as_ref().is_some_and(|inside| base(name) == inside)
         };
-        let pictures_alone =
-            Part { what: FOLDER, holds: &is_picture, archive: &|stem| stem == FOLDER };
+        let pictures_alone = Part { what: FOLDER, holds: &is_picture, archive: &is_folder };
         let store = FileStore::open_parts(NAME, root, &wanted, &[pictures_alone])?;
-        let pictures = pictures(&store)?;
-        let keys: HashMap<&str, usize> =
-            pictures.iter().enumerate().map(|(row, name)| (base(name), row)).collect();
+        let files = store.files().into_iter().map(|(name, _)| name);
+        let pictures: Vec<String> =
+            files.filter(|name| is_picture(name)).map(str::to_owned).collect();
+        if pictures.is_empty() {
+            let expected = format!("pictures in {FOLDER}/");
+            return Err(Error::layout(NAME, store.root(), expected, "none"));
+        }
+        let keys = Keys::new(&pictures);
         if keys.len() != pictures.len() {
             let found = format!("{} files, {} names", pictures.len(), keys.len());
             return Err(Error::layout(NAME, store.root(), "one picture of each name", found));
@@ -82,14 +95,12 @@ impl CelebA {
             None => label_file(&store, PARTITION)?,
         };
         let splits_of = tables::partition(Text { file: &partition_name, text: &text }, &keys)?;
-        let identities = match find(&store, IDENTITIES) {
+        let identities = match find_label_file(&store, IDENTITIES)? {
             None => None,
-            Some(_) => {
-                let (file, text) = label_file(&store, IDENTITIES)?;
+            Some((file, text)) => {
                 Some(tables::identities(Text { file: &file, text: &text }, &keys)?)
             }
         };
-        drop(keys);
         let mut splits: [Vec<Picture>; 3] = Default::default();
         for (row, file) in pictures.into_iter().enumerate() {
             let width = attributes.names.len();
@@ -107,15 +118,27 @@ impl CelebA {
     }
 
     fn hash(&self) -> String {
+        let pictures = self.splits.iter().flatten().map(|picture| picture.file.as_str());
+        let mut pictures: Vec<&str> = pictures.collect();
+        pictures.sort_unstable();
         let hash = Fingerprint::new(NAME).dataset(self);
-        let files = self.store.files().into_iter().filter(|(name, _)| is_picture(name));
-        files.fold(hash, |hash, (_, length)| hash.number(length)).hex()
+        let length = |file| self.store.length(file).unwrap_or_default();
+        pictures.into_iter().fold(hash, |hash, file| hash.number(length(file))).hex()
     }
 }
 
-fn is_picture(name: &str) -> bool {
-    let folder = last_parts(name).is_some_and(|[folder, _]| folder == FOLDER);
-    folder && names::is_picture(name)
+/// Whether a folder, or an archive without its ending, holds the pictures.
+fn is_folder(name: &str) -> bool {
+    FOLDERS.contains(&name)
+}
+
+/// Whether a file is one of the pictures; `is_root` says that they lie in the root itself, too.
+fn is_picture(name: &str, is_root: bool) -> bool {
+    let placed = match last_parts(name) {
+        Some([folder, _]) => is_folder(folder),
+        None => is_root,
+    };
+    placed && names::is_picture(name)
 }
 
 fn is_label_file(name: &str) -> bool {
@@ -126,25 +149,27 @@ fn is_named(name: &str, stem: &str) -> bool {
     base(name).strip_prefix(stem).is_some_and(|ending| matches!(ending, ".txt" | ".csv"))
 }
 
-fn pictures(store: &FileStore) -> Result<Vec<String>> {
-    let files = store.files().into_iter().map(|(name, _)| name);
-    let pictures: Vec<_> = files.filter(|name| is_picture(name)).map(str::to_owned).collect();
-    if pictures.is_empty() {
-        let expected = format!("pictures in {FOLDER}/");
-        return Err(Error::layout(NAME, store.root(), expected, "none"));
-    }
-    Ok(pictures)
-}
-
 fn find<'a>(store: &'a FileStore, stem: &str) -> Option<&'a str> {
     let files = store.files().into_iter().map(|(name, _)| name);
     files.filter(|name| is_named(name, stem)).min_by_key(|name| name.split('/').count())
 }
 
+/// Name and text of a label file, inside the root or else beside it.
+fn find_label_file(store: &FileStore, stem: &str) -> Result<Option<(String, String)>> {
+    if let Some(name) = find(store, stem) {
+        return Ok(Some((base(name).to_owned(), read_text(store, name, MAX_TEXT_BYTES)?)));
+    }
+    for name in [".txt", ".csv"].map(|ending| format!("{stem}{ending}")) {
+        if let Some(text) = read_beside(store, &name, MAX_TEXT_BYTES)? {
+            return Ok(Some((name, text)));
+        }
+    }
+    Ok(None)
+}
+
 fn label_file(store: &FileStore, stem: &str) -> Result<(String, String)> {
-    let name = find(store, stem)
-        .ok_or_else(|| Error::layout(NAME, store.root(), format!("{stem}.txt"), "no such file"))?;
-    Ok((base(name).to_owned(), read_text(store, name, MAX_TEXT_BYTES)?))
+    let missing = || Error::layout(NAME, store.root(), format!("{stem}.txt"), "no such file");
+    find_label_file(store, stem)?.ok_or_else(missing)
 }
 
 fn partition_file(store: &FileStore, path: &Path) -> Result<(String, String)> {
@@ -207,5 +232,9 @@ impl Dataset for CelebA {
 
     fn split_hint(&self) -> String {
         format!("under {}", self.partition_name)
+    }
+    fn remarks(&self) -> Vec<String> {
+        let pictures = self.splits.iter().map(Vec::len).sum();
+        partial(&[(pictures, PICTURES, "pictures")])
     }
 }

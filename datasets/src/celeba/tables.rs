@@ -5,11 +5,35 @@
 
 use std::collections::HashMap;
 
+use crate::names::base;
 use crate::text::{Text, quoted};
 use crate::{Result, Split};
 
 /// Most attributes a file may name; CelebA has 40.
 const MAX_ATTRIBUTES: usize = 4096;
+
+/// The pictures that there are, by their names without an ending: the label files name pictures as
+/// JPEG that may be PNG.
+pub(super) struct Keys<'a> {
+    rows: HashMap<&'a str, usize>,
+    files: &'a [String],
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(files: &'a [String]) -> Self {
+        let rows = files.iter().enumerate().map(|(row, file)| (stem(base(file)), row)).collect();
+        Self { rows, files }
+    }
+
+    /// Different names.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
 
 fn fields(line: &str) -> Vec<&str> {
     if line.contains(',') {
@@ -27,8 +51,8 @@ pub(super) struct Attributes {
     pub(super) values: Vec<i8>,
 }
 
-/// Reads `list_attr_celeba.txt` for the pictures in `keys` (key → row).
-pub(super) fn attributes(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<Attributes> {
+/// Reads `list_attr_celeba.txt` for the pictures in `keys`.
+pub(super) fn attributes(text: Text<'_>, keys: &Keys<'_>) -> Result<Attributes> {
     let mut lines = text.lines().peekable();
     let (mut number, mut header) =
         lines.next().ok_or_else(|| text.error(1, "a count or a header", "an empty file"))?;
@@ -75,7 +99,7 @@ pub(super) fn attributes(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<
 }
 
 /// Reads `list_eval_partition.txt`: the split of every picture in `keys`.
-pub(super) fn partition(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<Vec<Split>> {
+pub(super) fn partition(text: Text<'_>, keys: &Keys<'_>) -> Result<Vec<Split>> {
     let expected = "a file name and 0, 1 or 2";
     pairs(text, keys, expected, |value| match value {
         "0" => Some(Split::Train),
@@ -86,14 +110,14 @@ pub(super) fn partition(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<V
 }
 
 /// Reads `identity_CelebA.txt`: the person in every picture in `keys`.
-pub(super) fn identities(text: Text<'_>, keys: &HashMap<&str, usize>) -> Result<Vec<u64>> {
+pub(super) fn identities(text: Text<'_>, keys: &Keys<'_>) -> Result<Vec<u64>> {
     pairs(text, keys, "a file name and a number", |value| value.parse().ok())
 }
 
 /// Reads lines of a file name and one value; a first line whose value does not parse is a header.
 fn pairs<T: Clone>(
     text: Text<'_>,
-    keys: &HashMap<&str, usize>,
+    keys: &Keys<'_>,
     expected: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>> {
@@ -122,18 +146,18 @@ fn pairs<T: Clone>(
 /// Which pictures have had a line: each must have exactly one.
 struct Seen<'a> {
     text: Text<'a>,
-    keys: &'a HashMap<&'a str, usize>,
+    keys: &'a Keys<'a>,
     lines: Vec<usize>,
 }
 
 impl<'a> Seen<'a> {
-    fn new(text: Text<'a>, keys: &'a HashMap<&'a str, usize>) -> Self {
+    fn new(text: Text<'a>, keys: &'a Keys<'a>) -> Self {
         Self { text, keys, lines: vec![0; keys.len()] }
     }
 
     /// Row of the picture a line is about, or `None` where the picture does not exist.
     fn visit(&mut self, number: usize, key: &str) -> Result<Option<usize>> {
-        let Some(&index) = self.keys.get(key) else { return Ok(None) };
+        let Some(&index) = self.keys.rows.get(stem(key)) else { return Ok(None) };
         match std::mem::replace(&mut self.lines[index], number) {
             0 => Ok(Some(index)),
             first => {
@@ -145,8 +169,9 @@ impl<'a> Seen<'a> {
 
     /// Fails with the first picture, by key, that has had no line.
     fn all(&self) -> Result<()> {
-        let missing = self.keys.iter().filter(|&(_, &index)| self.lines[index] == 0);
-        match missing.map(|(&key, _)| key).min() {
+        let pictures = self.keys.files.iter().zip(&self.lines);
+        let missing = pictures.filter(|(_, line)| **line == 0).map(|(file, _)| base(file));
+        match missing.min() {
             None => Ok(()),
             Some(key) => Err(self.text.no_line(key)),
         }

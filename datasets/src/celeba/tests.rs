@@ -305,3 +305,47 @@ fn a_broken_picture_is_named() {
     assert!(text.starts_with("picture 000003.jpg: "), "{text}");
     assert!(celeba.image(Split::Train, 0).is_ok());
 }
+
+#[test]
+fn the_folder_of_the_pictures_may_be_the_root() {
+    let directory = tempfile::tempdir().unwrap();
+    Layout::published().write(directory.path());
+    let folder = directory.path().join("img_align_celeba");
+    let expected = CelebA::open(directory.path(), None).unwrap().fingerprint();
+    let celeba = CelebA::open(&folder, None).unwrap();
+    assert_published(&celeba);
+    assert_eq!(celeba.fingerprint(), expected);
+    // As Kaggle has it: the folder twice.
+    let nested = directory.path().join("nested");
+    fs::rename(&folder, &nested).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::rename(&nested, folder.join("img_align_celeba")).unwrap();
+    assert_published(&CelebA::open(&folder, None).unwrap());
+}
+
+#[test]
+fn png_pictures_are_found_in_the_label_files() {
+    let mut layout = Layout::published();
+    for (name, bytes) in layout.0.iter_mut().filter(|(name, _)| name.ends_with(".jpg")) {
+        *name = name.replace("img_align_celeba", "img_align_celeba_png").replace("jpg", "png");
+        *bytes = crate::fixture::png();
+    }
+    let celeba = layout.open().unwrap();
+    assert_eq!(celeba.key(Split::Test, 0), "000003.png");
+    let expected = Layout::published().open().unwrap();
+    for split in Split::ALL {
+        assert_eq!(celeba.labels(split), expected.labels(split));
+        assert_eq!(celeba.groups(split), expected.groups(split));
+    }
+    layout.set("list_eval_partition.txt", PARTITION_LINES[..2].join("\n"));
+    let text = layout.error();
+    assert!(text.contains("picture 000003.png exists but has no line here"), "{text}");
+    // Both copies of a picture.
+    layout.set("img_align_celeba/000001.jpg", jpeg());
+    assert!(layout.error().contains("one picture of each name, found 4 files, 3 names"));
+}
+
+#[test]
+fn a_partial_set_says_so() {
+    assert_eq!(Layout::published().open().unwrap().remarks(), ["3 of 202,599 pictures"]);
+}

@@ -14,13 +14,13 @@ mod pairs;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use crate::names::{base, is_picture, last_parts, tail};
 use crate::pictures::{FileDataset, Picture, Pictures};
+use crate::published::partial;
 use crate::store::{FileStore, Part};
-use crate::text::{Text, lossy};
+use crate::text::{Text, read_beside, read_text};
 use crate::{Error, Result, Split};
 pub use pairs::{PicturePair, VerificationPairs};
 
@@ -30,6 +30,9 @@ const VIEW_1_TRAIN: &str = "pairsDevTrain.txt";
 const VIEW_1_TEST: &str = "pairsDevTest.txt";
 /// Largest list of pairs in bytes; the published ones have 200 kB.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
+/// Published pictures, and pairs of view 2.
+const PICTURES: usize = 13_233;
+const PAIRS: usize = 6_000;
 
 /// LFW, open: names in memory, pictures on disk.
 #[derive(Debug)]
@@ -69,7 +72,8 @@ impl Lfw {
         };
         let test = files.iter().map(picture).collect();
         let lists = read_lists(&store)?;
-        let pictures = Pictures::new(store, [vec![], vec![], test], Some(people));
+        let mut pictures = Pictures::new(store, [vec![], vec![], test], Some(people));
+        pictures.remarks = remarks(pictures.of(Split::Test).len(), &lists);
         let lengths = pictures.lengths();
         Ok(Self { pictures, lists }.identified(NAME, lengths))
     }
@@ -161,23 +165,22 @@ fn read_lists(store: &FileStore) -> Result<Vec<(&'static str, String)>> {
     let mut lists = Vec::new();
     for list in [VIEW_2, VIEW_1_TRAIN, VIEW_1_TEST] {
         let inside = files.iter().map(|&(name, _)| name).filter(|name| base(name) == list);
-        let bytes = match inside.min_by_key(|name| name.split('/').count()) {
-            Some(name) => store.read(name, MAX_TEXT_BYTES)?,
-            None => {
-                let Some(beside) = store.root().parent().map(|parent| parent.join(list)) else {
-                    continue;
-                };
-                match fs::metadata(&beside) {
-                    Ok(metadata) if metadata.is_file() && metadata.len() <= MAX_TEXT_BYTES => {
-                        fs::read(&beside).map_err(Error::io(&beside))?
-                    }
-                    _ => continue,
-                }
-            }
+        let text = match inside.min_by_key(|name| name.split('/').count()) {
+            Some(name) => Some(read_text(store, name, MAX_TEXT_BYTES)?),
+            None => read_beside(store, list, MAX_TEXT_BYTES)?,
         };
-        lists.push((list, lossy(bytes)));
+        lists.extend(text.map(|text| (list, text)));
     }
     Ok(lists)
+}
+
+/// What is missing of the published pictures and of view 2, whose list has a line more than pairs.
+fn remarks(pictures: usize, lists: &[(&'static str, String)]) -> Vec<String> {
+    let view_2 = lists.iter().find(|(file, _)| *file == VIEW_2);
+    let pairs = view_2.map(|(file, text)| Text { file, text }.lines().count().saturating_sub(1));
+    let mut counts = vec![(pictures, PICTURES, "pictures")];
+    counts.extend(pairs.map(|pairs| (pairs, PAIRS, "pairs of pairs.txt")));
+    partial(&counts)
 }
 
 impl FileDataset for Lfw {

@@ -4,7 +4,10 @@
 //! number: one fold). Every fold is n lines `Name⇥i⇥j`, two pictures of one person, then n lines
 //! `NameA⇥i⇥NameB⇥j`, one picture each of two.
 
+use std::collections::BTreeSet;
+
 use crate::Result;
+use crate::published::grouped;
 use crate::text::{Text, quoted};
 
 /// Two pictures, as indices into the split they lie in.
@@ -49,10 +52,16 @@ impl VerificationPairs {
     }
 }
 
+/// Most missing pictures that a message names.
+const MAX_NAMED: usize = 10;
+
 /// A list being read.
 struct List<'a> {
     text: Text<'a>,
     find: &'a dyn Fn(&str, u32) -> Option<usize>,
+    /// Pictures that are not there, and the first of them with its line.
+    missing: BTreeSet<String>,
+    first_missing: Option<(usize, String)>,
 }
 
 /// Reads a list; `find` gives the index of a person's picture of some number.
@@ -60,7 +69,7 @@ pub(super) fn parse(
     text: Text<'_>,
     find: &dyn Fn(&str, u32) -> Option<usize>,
 ) -> Result<VerificationPairs> {
-    let list = List { text, find };
+    let mut list = List { text, find, missing: BTreeSet::new(), first_missing: None };
     let mut lines = text.lines();
     let (folds, pairs) = list.header(lines.next().unwrap_or((1, "")))?;
     let mut found = VerificationPairs { folds: Vec::new() };
@@ -80,7 +89,7 @@ pub(super) fn parse(
         found.folds.push(read);
     }
     match lines.next() {
-        None => Ok(found),
+        None => list.complete().map(|()| found),
         Some((line, more)) => {
             let expected = format!("the end of the file after {folds} folds of 2 x {pairs} pairs");
             Err(text.error(line, expected, quoted(more)))
@@ -103,7 +112,7 @@ impl List<'_> {
         }
     }
 
-    fn pair(&self, line: usize, text: &str, same: bool) -> Result<PicturePair> {
+    fn pair(&mut self, line: usize, text: &str, same: bool) -> Result<PicturePair> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let (a, b) = match (same, &fields[..]) {
             (true, &[name, i, j]) => ((name, i), (name, j)),
@@ -120,14 +129,32 @@ impl List<'_> {
         Ok(PicturePair { a: self.picture(line, a)?, b: self.picture(line, b)?, same })
     }
 
-    fn picture(&self, line: usize, (name, number): (&str, &str)) -> Result<usize> {
+    /// Number of a picture; of one that is not there, no matter which, as the list is then refused.
+    fn picture(&mut self, line: usize, (name, number): (&str, &str)) -> Result<usize> {
         let parsed = number.parse().map_err(|_| {
             self.text.error(line, "the number of a picture", quoted(&format!("{name} {number}")))
         })?;
-        (self.find)(name, parsed).ok_or_else(|| {
-            let file = format!("{name}/{name}_{parsed:04}.jpg");
-            let file = file.chars().take(160).collect::<String>();
-            self.text.error(line, format!("picture {file}"), "no such picture")
-        })
+        if let Some(index) = (self.find)(name, parsed) {
+            return Ok(index);
+        }
+        let file = format!("{name}/{name}_{parsed:04}.jpg");
+        let file = file.chars().take(160).collect::<String>();
+        self.first_missing.get_or_insert_with(|| (line, file.clone()));
+        self.missing.insert(file);
+        Ok(0)
+    }
+
+    /// Fails with the pictures that are not there.
+    fn complete(&self) -> Result<()> {
+        let Some((line, first)) = &self.first_missing else { return Ok(()) };
+        let mut found = "no such picture".to_owned();
+        if self.missing.len() > 1 {
+            let named: Vec<&str> =
+                self.missing.iter().take(MAX_NAMED).map(String::as_str).collect();
+            let more = if self.missing.len() > MAX_NAMED { ", …" } else { "" };
+            found += &format!("; {} are missing: ", grouped(self.missing.len()));
+            found += &(named.join(", ") + more);
+        }
+        Err(self.text.error(*line, format!("picture {first}"), found))
     }
 }

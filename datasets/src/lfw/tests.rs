@@ -151,6 +151,29 @@ fn broken_lists_are_named_with_their_line() {
 }
 
 #[test]
+fn missing_pictures_are_named() {
+    let text = error("1\t1\nBo\t1\t2\nBo\t2\tCy\t7\n");
+    let expected = "line 2: expected picture Bo/Bo_0002.jpg, found no such picture; 2 are missing: \
+                    Bo/Bo_0002.jpg, Cy/Cy_0007.jpg";
+    assert!(text.ends_with(expected), "{text}");
+    let many: String = (10..30).map(|i| format!("Bo\t1\t{i}\n")).collect();
+    let others: String = (10..30).map(|i| format!("Bo\t1\tCy\t{i}\n")).collect();
+    let text = error(&format!("1\t20\n{many}{others}"));
+    assert!(text.contains("; 40 are missing: Bo/Bo_0010.jpg, ") && text.ends_with(", …"), "{text}");
+}
+
+#[test]
+fn a_list_may_begin_with_a_mark_of_its_encoding() {
+    assert_eq!(pairs(&format!("\u{feff}{PAIRS}")).unwrap(), pairs(PAIRS).unwrap());
+}
+
+#[test]
+fn a_partial_set_says_so() {
+    let remarks = Lfw::open(published(PAIRS).path()).unwrap().remarks();
+    assert_eq!(remarks, ["9 of 13,233 pictures", "4 of 6,000 pairs of pairs.txt"]);
+}
+
+#[test]
 fn broken_layouts_are_one_clear_line() {
     let message = |root: &Path| {
         let text = Lfw::open(root).unwrap_err().to_string();

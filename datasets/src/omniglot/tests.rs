@@ -240,3 +240,29 @@ fn broken_answers_are_named() {
     let text = message(&|files| files.clear());
     assert!(text.contains("expected all_runs.zip or runNN/class_labels.txt"), "{text}");
 }
+
+#[test]
+fn small_background_sets_take_the_place_of_the_large_one() {
+    let [first, second] = [SMALL[0], SMALL[1]].map(|name| format!("{name}.zip"));
+    let small1 = zip(&set(SMALL[0], &["Greek", "Latin", "Korean"]));
+    let small2 = zip(&set(SMALL[1], &["Latin", "Tagalog"]));
+    let one = folder(&[(&first, small1.clone()), ("images_evaluation.zip", zip(&evaluation()))]);
+    let omniglot = Omniglot::open(one.path()).unwrap();
+    assert_eq!(Split::ALL.map(|split| omniglot.len(split)), [8, 4, 8]);
+    assert_eq!(
+        omniglot.key(Split::Valid, 0),
+        format!("{}/Latin/character01/0041_01.png", SMALL[0])
+    );
+    let remarks = omniglot.remarks();
+    assert_eq!(remarks[0], "images_background_small1 in place of images_background");
+    assert_eq!(remarks[1..], ["8 of 13,180 evaluation pictures"]);
+    // What both have counts once.
+    let both = folder(&[(&first, small1.clone()), (&second, small2)]);
+    let omniglot = Omniglot::open(both.path()).unwrap();
+    assert_eq!(Split::ALL.map(|split| omniglot.len(split)), [12, 4, 0]);
+    let expected = "images_background_small1 and images_background_small2 in place of";
+    assert!(omniglot.remarks()[0].starts_with(expected));
+    let published = Omniglot::open(published().path()).unwrap();
+    let expected = ["28 of 19,280 background pictures", "8 of 13,180 evaluation pictures"];
+    assert_eq!(published.remarks(), expected);
+}

@@ -37,22 +37,25 @@ pub(super) fn words(text: Text<'_>, classes: &[String]) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// The class of every file in `val_annotations.txt`; lines about other files do not count.
+/// The class of every file in `val_annotations.txt`, `None` where no training picture is of it; lines
+/// about other files do not count.
 pub(super) fn annotations(
     text: Text<'_>,
     files: &[&str],
     label: &dyn Fn(&str) -> Result<u32, usize>,
-) -> Result<Vec<u32>> {
+) -> Result<Vec<Option<u32>>> {
     let rows: HashMap<&str, usize> = files.iter().enumerate().map(|(i, &file)| (file, i)).collect();
-    let mut labels: Vec<Option<u32>> = vec![None; files.len()];
+    let mut labels: Vec<Option<Option<u32>>> = vec![None; files.len()];
     for (number, line) in text.lines() {
         let mut fields = line.split_whitespace();
         let (Some(file), Some(id)) = (fields.next(), fields.next()) else {
             return Err(text.error(number, "a file name and an identifier", quoted(line)));
         };
         let Some(&row) = rows.get(file) else { continue };
-        let class =
-            label(id).map_err(|_| text.error(number, "a class of the training set", quoted(id)))?;
+        let class = label(id).ok();
+        if class.is_none() && !is_identifier(id) {
+            return Err(text.error(number, "a class of the training set", quoted(id)));
+        }
         if labels[row].replace(class).is_some() {
             return Err(text.error(number, "one line a picture, found a second one", quoted(file)));
         }
@@ -62,4 +65,10 @@ pub(super) fn annotations(
         None => Ok(labels.into_iter().flatten().collect()),
         Some(row) => Err(text.no_line(files[row])),
     }
+}
+
+/// Whether a class could be one of ImageNet's: `n` and eight digits.
+fn is_identifier(id: &str) -> bool {
+    let digits = id.strip_prefix('n').unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

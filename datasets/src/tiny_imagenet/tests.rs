@@ -151,9 +151,10 @@ fn broken_layouts_are_one_clear_line() {
         error(&files)
     };
     let text = without("train/");
-    assert!(text.contains("expected pictures in train/CLASS/images/, found none"), "{text}");
-    let text = without("train/n00000085/");
-    assert!(text.contains("a folder of every class in wnids.txt, found none of n00000085"));
+    assert!(
+        text.contains("expected pictures in train/CLASS/images/ or train/CLASS/, found none"),
+        "{text}"
+    );
     let text = without("val/val_annotations.txt");
     assert!(text.contains("expected val_annotations.txt, found no such file"), "{text}");
     let text = changed("wnids.txt", "n00000081\nn00000082\n");
@@ -190,4 +191,64 @@ fn a_truncated_picture_is_named_by_its_key() {
     let directory = folder(&files);
     let tiny = TinyImageNet::open(directory.path(), TinyImageNetSplits::Official, 0).unwrap();
     assert_eq!(tiny.len(Split::Test), 0);
+}
+
+/// The published files under other names.
+fn renamed(rename: impl Fn(&str) -> String) -> Files {
+    published().into_iter().map(|(name, bytes)| (rename(&name), bytes)).collect()
+}
+
+fn open(files: &Files) -> TinyImageNet {
+    TinyImageNet::open(folder(files).path(), TinyImageNetSplits::Official, 0).unwrap()
+}
+
+/// The class of every validation picture, by its file.
+fn test_classes(tiny: &TinyImageNet) -> BTreeSet<(String, String)> {
+    let Labels::Classes { names, labels } = tiny.labels(Split::Test) else { panic!() };
+    let file = |index| base(&tiny.key(Split::Test, index)).to_owned();
+    labels.iter().enumerate().map(|(i, &label)| (file(i), names[label as usize].clone())).collect()
+}
+
+#[test]
+fn common_rearrangements_are_the_same_data() {
+    let expected = open(&published());
+    let flat = |name: &str| match name.starts_with("train/") {
+        true => name.replace("/images/", "/"),
+        false => name.to_owned(),
+    };
+    // Validation picture i is of class n(90 - i % 10).
+    let sorted = |images: &'static str| {
+        move |name: &str| match name.strip_prefix("val/images/val_") {
+            Some(file) => {
+                let number: usize = file.trim_end_matches(".JPEG").parse().unwrap();
+                format!("val/n{:08}/{images}val_{file}", 90 - number % 10)
+            }
+            None => flat(name),
+        }
+    };
+    for files in [renamed(flat), renamed(sorted("")), renamed(sorted("images/"))] {
+        let tiny = open(&files);
+        assert_eq!(Split::ALL.map(|split| tiny.len(split)), [90, 10, 20]);
+        assert_eq!(test_classes(&tiny), test_classes(&expected));
+        assert!(keys(&tiny, Split::Train).iter().all(|key| key.split('/').count() == 3), "keys");
+    }
+    let mut both = renamed(sorted(""));
+    both.push(("val/images/val_0.JPEG".into(), jpeg()));
+    assert!(error(&both).contains("val/images/ or in val/CLASS/, not both, found "));
+}
+
+#[test]
+fn fewer_classes_are_read_and_counted() {
+    let mut files = published();
+    files.retain(|(name, _)| !name.starts_with("train/n00000085/"));
+    let tiny = open(&files);
+    assert_eq!(Split::ALL.map(|split| tiny.len(split)), [81, 9, 18]);
+    assert!(test_classes(&tiny).iter().all(|(_, class)| class != "n00000085"));
+    let expected = [
+        "2 validation pictures of other classes left out",
+        "9 of 200 classes",
+        "90 of 100,000 training pictures",
+        "18 of 10,000 validation pictures",
+    ];
+    assert_eq!(tiny.remarks(), expected);
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::value::{Call, Pickle, PickleRules, Value};
 use crate::{Fault, quote};
 
-/// Longest pickle in bytes; the largest published ones, of CIFAR-10, have 31 MB.
-const MAX_BYTES: usize = 64 << 20;
+/// Longest pickle in bytes; the largest published one, of CIFAR-100, has 155 MB.
+const MAX_BYTES: usize = 256 << 20;
 /// Most instructions, each of which leaves at most two values; the largest published state dict
-/// and the 10,000 pictures of a CIFAR-10 file need about 50,000.
+/// needs about 50,000, the 50,000 pictures of CIFAR-100 with names and labels 200,000.
 const MAX_INSTRUCTIONS: usize = 1 << 20;
 /// Longest name of a class or function, in bytes.
 const MAX_NAME: usize = 256;

@@ -1,12 +1,14 @@
-//! CIFAR-10 in its official binary or Python version, in a folder or an archive.
+//! CIFAR-10 and CIFAR-100 in their official binary or Python version, in a folder or an archive.
 //!
 //! Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. A binary record is one
-//! byte of class and 32×32 pixels, plane by plane; the Python version pickles the same pixels as a
-//! numpy array and the classes as a list. It is read without executing anything in it. Validation pictures are drawn from the training files as
-//! the reference does: scikit-learn's `train_test_split(test_size=5000, random_state=11172018)`,
-//! a tenth of what is there where files are cut short.
+//! byte of class (CIFAR-100: two, coarse and fine) and 32×32 pixels, plane by plane; the Python
+//! version pickles the same pixels as a numpy array and the classes as a list or an array. It is
+//! read without executing anything in it. Validation pictures are drawn from the training files as
+//! the reference does for CIFAR-10: scikit-learn's `train_test_split(test_size=5000,
+//! random_state=11172018)`, a tenth of what is there where files are cut short.
 
 mod arrays;
+mod sets;
 #[cfg(test)]
 mod tests;
 
@@ -18,26 +20,27 @@ use vdvae_io::pickle::Pickle;
 use crate::fingerprint::Fingerprint;
 use crate::names::base;
 use crate::numpy_rng::train_test_split;
+use crate::published::partial;
 use crate::store::{FileStore, Part};
 use crate::{Dataset, Error, Labels, Result, Split};
+pub use sets::CifarSet;
+use sets::Version;
 
-const NAME: &str = "cifar10";
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const PIXELS: usize = 3 * PLANE;
-const RECORD: usize = 1 + PIXELS;
-/// Largest file, in records; the official ones have 10,000.
+/// Largest file, in records; the official ones have 10,000, or 50,000.
 const MAX_RECORDS: u64 = 1 << 20;
-/// Largest pickle in bytes; the official ones have 31 MB.
-const MAX_PICKLE_BYTES: u64 = 64 << 20;
+/// Largest pickle in bytes; the largest official one, of CIFAR-100, has 155 MB.
+const MAX_PICKLE_BYTES: u64 = 256 << 20;
 const SPLIT_SEED: u32 = 11_172_018;
-/// The official names, in the order of `batches.meta.txt`.
-const CLASSES: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+/// Pictures in the published training and test files of either set.
+const PUBLISHED: [usize; 2] = [50_000, 10_000];
 
-/// CIFAR-10, open: labels in memory, pictures on disk.
+/// CIFAR-10 or CIFAR-100, open: labels in memory, pictures on disk.
 #[derive(Debug)]
-pub struct Cifar10 {
+pub struct Cifar {
+    set: CifarSet,
     store: FileStore,
     splits: [Vec<Record>; 3],
     files: Vec<RecordFile>,
@@ -95,13 +98,6 @@ impl Pixels {
     }
 }
 
-/// The two official versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    Binary,
-    Python,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Record {
     file: usize,
@@ -109,37 +105,25 @@ struct Record {
     label: u32,
 }
 
-impl Cifar10 {
-    /// Opens the folder `cifar-10-batches-bin` or `cifar-10-batches-py`, one above it, or an archive
-    /// of it. Where both versions are there the binary one is read.
+impl Cifar {
+    /// Opens the folder `cifar-10-batches-bin` or `cifar-10-batches-py` (`cifar-100-binary`,
+    /// `cifar-100-python`), one above it, or an archive of it. Where both versions are there the
+    /// binary one is read.
     ///
     /// # Errors
-    /// [`Error::Layout`] without training batches, [`Error::Header`] where a file is no whole number
-    /// of records, a pickle does not hold what it should, or a class is above 9.
-    pub fn open(root: &Path) -> Result<Self> {
-        let wanted = |name: &str| batch_of(name).is_some();
-        let archive =
-            |stem: &str| ["cifar-10-binary", "cifar-10-python"].iter().any(|s| stem.starts_with(s));
+    /// [`Error::Layout`] without training files, or with one twice; [`Error::Header`] where a file
+    /// is no whole number of records, a pickle does not hold what it should, or a class is none.
+    pub fn open(root: &Path, set: CifarSet) -> Result<Self> {
+        let wanted = |name: &str| set.batch_of(name).is_some();
+        let archive = |stem: &str| set.archives().iter().any(|start| stem.starts_with(start));
         let records = Part { what: "records", holds: &wanted, archive: &archive };
-        let store = FileStore::open_parts(NAME, root, &wanted, &[records])?;
-        let names = || store.files().into_iter().map(|(name, _)| name.to_owned());
-        let has_train = |version| names().any(|name| batch_of(&name) == Some((version, true)));
-        let version = match [Version::Binary, Version::Python].into_iter().find(|&v| has_train(v)) {
-            Some(version) => version,
-            None => {
-                let expected = "data_batch_*.bin, or data_batch_* of the Python version";
-                return Err(Error::layout(NAME, store.root(), expected, "none"));
-            }
-        };
+        let store = FileStore::open_parts(set.name(), root, &wanted, &[records])?;
+        let names = batches(&store, set)?;
         let (mut files, mut train, mut test) = (Vec::new(), Vec::new(), Vec::new());
-        for name in names() {
-            let Some((found, is_train)) = batch_of(&name) else { continue };
-            if found != version {
-                continue;
-            }
+        for (name, version, is_train) in names {
             let (pixels, labels) = match version {
-                Version::Binary => read_records(&store, &name)?,
-                Version::Python => read_pickle(&store, &name)?,
+                Version::Binary => read_records(&store, set, &name)?,
+                Version::Python => read_pickle(&store, set, &name)?,
             };
             let file = files.len();
             files.push(RecordFile { name, pixels });
@@ -150,42 +134,58 @@ impl Cifar10 {
         let (kept, held_out) = train_test_split(SPLIT_SEED, train.len(), train.len() / 10);
         let select = |rows: Vec<usize>| rows.into_iter().map(|row| train[row]).collect();
         let splits = [select(kept), select(held_out), test];
-        let mut cifar = Self { store, splits, files, fingerprint: String::new() };
-        cifar.fingerprint = Fingerprint::new(NAME).dataset(&cifar).hex();
+        let mut cifar = Self { set, store, splits, files, fingerprint: String::new() };
+        cifar.fingerprint = Fingerprint::new(set.name()).dataset(&cifar).hex();
         Ok(cifar)
     }
 }
 
-/// The version of a file, and whether it is of the training set.
-fn batch_of(name: &str) -> Option<(Version, bool)> {
-    let base = base(name);
-    let (stem, version) = match base.strip_suffix(".bin") {
-        Some(stem) => (stem, Version::Binary),
-        None => (base, Version::Python),
+/// The files of the version that has training files, each with whether it is one, in the order of
+/// their names.
+fn batches(store: &FileStore, set: CifarSet) -> Result<Vec<(String, Version, bool)>> {
+    let files = store.files();
+    let all = || {
+        let batch = |&(name, _): &(&str, u64)| {
+            set.batch_of(name).map(|(version, is_train)| (name.to_owned(), version, is_train))
+        };
+        files.iter().filter_map(batch)
     };
-    let number = stem.strip_prefix("data_batch_");
-    match number {
-        Some("1" | "2" | "3" | "4" | "5") => Some((version, true)),
-        None if stem == "test_batch" => Some((version, false)),
-        _ => None,
+    let has_train = |version| all().any(|(_, found, is_train)| is_train && found == version);
+    let versions = [Version::Binary, Version::Python];
+    let Some(version) = versions.into_iter().find(|&version| has_train(version)) else {
+        return Err(Error::layout(set.name(), store.root(), set.expected(), "none"));
+    };
+    let batches: Vec<_> = all().filter(|(_, found, _)| *found == version).collect();
+    let twice = batches.iter().enumerate().find_map(|(at, (name, ..))| {
+        let first = batches[..at].iter().find(|(other, ..)| base(other) == base(name))?;
+        Some((&first.0, name))
+    });
+    match twice {
+        None => Ok(batches),
+        Some((first, second)) => {
+            let found = format!("{first} and {second}; name one folder");
+            Err(Error::layout(set.name(), store.root(), "every file once", found))
+        }
     }
 }
 
 /// Where a file of binary records has its pixels, and their classes.
-fn read_records(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
+fn read_records(store: &FileStore, set: CifarSet, name: &str) -> Result<(Pixels, Vec<u32>)> {
     let length = store.length(name)?;
-    if length == 0 || length % RECORD as u64 != 0 {
-        let expected = format!("a whole number of records of {RECORD} bytes");
+    let record = set.label_bytes() + PIXELS;
+    if length == 0 || length % record as u64 != 0 {
+        let expected = format!("a whole number of records of {record} bytes");
         return Err(header_error(store, name, expected, format!("{length} bytes")));
     }
-    let bytes = store.read(name, MAX_RECORDS * RECORD as u64)?;
-    let labels = bytes.chunks_exact(RECORD).map(|record| i64::from(record[0]));
-    let pixels = Pixels::Plain { first: 1, stride: RECORD };
-    Ok((pixels, classes(store, name, labels)?))
+    let bytes = store.read(name, MAX_RECORDS * record as u64)?;
+    let label = |record: &[u8]| set.label_byte().map_or(0, |at| i64::from(record[at]));
+    let labels = bytes.chunks_exact(record).map(label);
+    let pixels = Pixels::Plain { first: set.label_bytes(), stride: record };
+    Ok((pixels, classes(store, set, name, labels)?))
 }
 
 /// Where a pickle has its pixels, and their classes.
-fn read_pickle(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
+fn read_pickle(store: &FileStore, set: CifarSet, name: &str) -> Result<(Pixels, Vec<u32>)> {
     let error = |expected: &str, found: &str| {
         header_error(store, name, expected.to_owned(), found.to_owned())
     };
@@ -202,21 +202,34 @@ fn read_pickle(store: &FileStore, name: &str) -> Result<(Pixels, Vec<u32>)> {
         let expected = format!("a numpy array `data` of N x {PIXELS} unsigned bytes");
         return Err(error(&expected, "none"));
     };
-    let labels = arrays::get(&pickle, "labels");
-    let labels = labels.and_then(|labels| arrays::integers(&pickle, labels));
-    let labels = labels.ok_or_else(|| error("a list `labels` of integers", "none"))?;
+    let labels = match set.pickled_labels() {
+        None => vec![0; data.shape[0]],
+        Some(key) => {
+            let labels = arrays::get(&pickle, key);
+            let labels = labels.and_then(|labels| arrays::integers(&pickle, labels));
+            let expected = format!("a list or an array `{key}` of integers");
+            labels.ok_or_else(|| error(&expected, "none"))?
+        }
+    };
     if labels.len() != data.shape[0] {
         let expected = format!("{} labels, one for each picture", data.shape[0]);
         return Err(error(&expected, &labels.len().to_string()));
     }
-    Ok((Pixels::of_array(&data, &bytes), classes(store, name, labels.into_iter())?))
+    Ok((Pixels::of_array(&data, &bytes), classes(store, set, name, labels.into_iter())?))
 }
 
-fn classes(store: &FileStore, name: &str, labels: impl Iterator<Item = i64>) -> Result<Vec<u32>> {
+/// Labels, all of which are one of the classes; 0 where none are meant.
+fn classes(
+    store: &FileStore,
+    set: CifarSet,
+    name: &str,
+    labels: impl Iterator<Item = i64>,
+) -> Result<Vec<u32>> {
+    let last = set.classes().len().saturating_sub(1) as i64;
     let label = |(number, class): (usize, i64)| match class {
-        0..=9 => Ok(class as u32),
+        class if (0..=last).contains(&class) => Ok(class as u32),
         _ => {
-            let expected = format!("a class of 0 to 9 in record {number}");
+            let expected = format!("a class of 0 to {last} in record {number}");
             Err(header_error(store, name, expected, class.to_string()))
         }
     };
@@ -227,9 +240,9 @@ fn header_error(store: &FileStore, name: &str, expected: String, found: String) 
     Error::Header { path: store.root().join(name), expected, found }
 }
 
-impl Dataset for Cifar10 {
+impl Dataset for Cifar {
     fn name(&self) -> &str {
-        NAME
+        self.set.name()
     }
 
     fn len(&self, split: Split) -> usize {
@@ -243,9 +256,13 @@ impl Dataset for Cifar10 {
 
     fn labels(&self, split: Split) -> Labels {
         let records = &self.splits[split.position()];
-        Labels::Classes {
-            names: CLASSES.map(str::to_owned).to_vec(),
-            labels: records.iter().map(|record| record.label).collect(),
+        let names: Vec<String> = self.set.classes().iter().map(|&name| name.to_owned()).collect();
+        match names.is_empty() {
+            true => Labels::None,
+            false => {
+                let labels = records.iter().map(|record| record.label).collect();
+                Labels::Classes { names, labels }
+            }
         }
     }
 
@@ -269,5 +286,17 @@ impl Dataset for Cifar10 {
 
     fn split_hint(&self) -> String {
         format!("in {}; are all files there?", self.store.root().display())
+    }
+    fn remarks(&self) -> Vec<String> {
+        let [train, valid, test] = Split::ALL.map(|split| self.len(split));
+        let mut remarks = partial(&[
+            (train + valid, PUBLISHED[0], "training pictures"),
+            (test, PUBLISHED[1], "test pictures"),
+        ]);
+        if self.set == CifarSet::Cifar100 {
+            let [fine, coarse] = [CifarSet::Cifar100Fine, CifarSet::Cifar100Coarse];
+            remarks.push(format!("without labels; {fine} and {coarse} have them"));
+        }
+        remarks
     }
 }

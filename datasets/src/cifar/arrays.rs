@@ -1,5 +1,6 @@
-//! Arrays of unsigned bytes in a pickle, as numpy describes them.
+//! Arrays of integers in a pickle, as numpy describes them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use vdvae_io::pickle::{Call, Pickle, PickleRules, Value};
@@ -30,23 +31,75 @@ pub(super) struct ByteArray {
     pub(super) as_text: bool,
 }
 
+/// An array of integers in C order.
+struct Array<'a> {
+    shape: Vec<usize>,
+    item: Item,
+    data: &'a [u8],
+    /// See [`ByteArray::as_text`].
+    as_text: bool,
+}
+
+/// How an array stores an integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Item {
+    signed: bool,
+    /// Bytes.
+    width: usize,
+    big_endian: bool,
+}
+
+impl Item {
+    /// The integer of some bytes; `None` beyond 64 bits with sign.
+    fn read(self, bytes: &[u8]) -> Option<i64> {
+        let mut number = [0; 8];
+        number[..self.width].copy_from_slice(bytes);
+        if self.big_endian {
+            number[..self.width].reverse();
+        }
+        let unsigned = u64::from_le_bytes(number);
+        if !self.signed {
+            return i64::try_from(unsigned).ok();
+        }
+        let unused = 64 - 8 * self.width as u32;
+        Some((unsigned << unused) as i64 >> unused)
+    }
+}
+
 /// The value of a key, where the pickle is a dictionary that has it.
 pub(super) fn get<'a>(pickle: &Pickle<'a>, key: &str) -> Option<Value<'a>> {
     let mut pairs = pickle.dict(pickle.root)?.iter();
     pairs.find(|[name, _]| text(pickle, *name) == Some(key.as_bytes())).map(|[_, value]| *value)
 }
 
-/// The integers of a list or tuple.
+/// The integers of a list, a tuple or an array of one dimension.
 pub(super) fn integers(pickle: &Pickle<'_>, value: Value<'_>) -> Option<Vec<i64>> {
+    let Some(items) = pickle.sequence(value) else {
+        let array = array(pickle, value).filter(|array| array.shape.len() == 1)?;
+        let bytes = if array.as_text {
+            let text = std::str::from_utf8(array.data).ok()?;
+            Cow::Owned(text.chars().map(|c| c as u8).collect())
+        } else {
+            Cow::Borrowed(array.data)
+        };
+        return bytes.chunks_exact(array.item.width).map(|bytes| array.item.read(bytes)).collect();
+    };
     let integer = |value: &Value<'_>| match *value {
         Value::Int(integer) => Some(integer),
         _ => None,
     };
-    pickle.sequence(value)?.iter().map(integer).collect()
+    items.iter().map(integer).collect()
 }
 
 /// A numpy array of unsigned bytes in C order.
 pub(super) fn byte_array<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<ByteArray> {
+    let Array { shape, item, data, as_text } = array(pickle, value)?;
+    let bytes = item.width == 1 && !item.signed;
+    bytes.then(|| ByteArray { shape, data: pickle.range(data), as_text })
+}
+
+/// A numpy array of integers in C order, all of whose bytes are there.
+fn array<'a>(pickle: &Pickle<'a>, value: Value<'_>) -> Option<Array<'a>> {
     let Call { callee, arguments, state } = call(pickle, value)?;
     let (shape, dtype, in_order, data) = match callee {
         Value::Name(0 | 1) => {
@@ -75,20 +128,38 @@ pub(super) fn byte_array<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<By
     };
     let shape = integers(pickle, shape)?.into_iter().map(|side| usize::try_from(side).ok());
     let shape = shape.collect::<Option<Vec<usize>>>()?;
-    let count = shape.iter().try_fold(1_usize, |count, &side| count.checked_mul(side))?;
-    let whole = count == length && in_order && is_u8(pickle, dtype);
-    whole.then(|| ByteArray { shape, data: pickle.range(data), as_text })
+    let item = item(pickle, dtype)?;
+    let count = shape.iter().try_fold(item.width, |count, &side| count.checked_mul(side))?;
+    // One dimension is in both orders.
+    let in_order = in_order || shape.len() == 1;
+    (count == length && in_order).then_some(Array { shape, item, data, as_text })
 }
 
 fn call<'a>(pickle: &Pickle<'a>, value: Value<'_>) -> Option<Call<'a>> {
     if let Value::Call(call) = value { pickle.calls.get(call).copied() } else { None }
 }
 
-fn is_u8(pickle: &Pickle<'_>, dtype: Value<'_>) -> bool {
-    let Some(Call { callee: DTYPE, arguments, .. }) = call(pickle, dtype) else { return false };
-    let name = pickle.sequence(arguments).and_then(|items| items.first());
-    let name = name.and_then(|&name| text(pickle, name));
-    matches!(name, Some(b"u1" | b"|u1" | b"uint8"))
+/// What a dtype says of an integer: `i8`, `<i8`, `uint8`, with the order of its bytes in its state.
+fn item(pickle: &Pickle<'_>, dtype: Value<'_>) -> Option<Item> {
+    let Call { callee: DTYPE, arguments, state } = call(pickle, dtype)? else { return None };
+    let name = text(pickle, *pickle.sequence(arguments)?.first()?)?;
+    let (name, order) = match name {
+        [order @ (b'<' | b'>' | b'|' | b'='), name @ ..] => (name, Some(*order)),
+        name => (name, None),
+    };
+    let of_state = || text(pickle, *pickle.sequence(state?)?.get(1)?)?.first().copied();
+    let (signed, width) = match name {
+        b"u1" | b"uint8" => (false, 1),
+        b"u2" | b"uint16" => (false, 2),
+        b"u4" | b"uint32" => (false, 4),
+        b"u8" | b"uint64" => (false, 8),
+        b"i1" | b"int8" => (true, 1),
+        b"i2" | b"int16" => (true, 2),
+        b"i4" | b"int32" => (true, 4),
+        b"i8" | b"int64" => (true, 8),
+        _ => return None,
+    };
+    Some(Item { signed, width, big_endian: order.or_else(of_state) == Some(b'>') })
 }
 
 /// Bytes or text. What is encoded is what it says only where that is ASCII, as every name is that

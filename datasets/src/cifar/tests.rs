@@ -3,6 +3,12 @@ use std::fs;
 
 use super::*;
 
+const RECORD: usize = 1 + PIXELS;
+
+fn open(root: &Path) -> Result<Cifar> {
+    Cifar::open(root, CifarSet::Cifar10)
+}
+
 /// `n` records of class `i % 10`, whose red, green and blue planes differ by position.
 fn records(n: usize) -> Vec<u8> {
     let plane = |i: usize, c: usize| (0..PLANE).map(move |p| (i + p * (c + 1)) as u8);
@@ -25,7 +31,7 @@ fn folder(train: &[u8], test: &[u8]) -> tempfile::TempDir {
 #[test]
 fn records_are_read_upright_with_their_labels() {
     let directory = folder(&records(50), &records(7));
-    let cifar = Cifar10::open(directory.path()).unwrap();
+    let cifar = open(directory.path()).unwrap();
     assert_eq!(Split::ALL.map(|split| cifar.len(split)), [45, 5, 7]);
     let picture = cifar.image(Split::Test, 3).unwrap();
     assert_eq!(picture.get_pixel(5, 1).0, [3 + 37, 3 + 74, 3 + 111]);
@@ -45,15 +51,14 @@ fn records_are_read_upright_with_their_labels() {
 
 #[test]
 fn broken_files_are_one_clear_line() {
-    let message =
-        |train: &[u8]| Cifar10::open(folder(train, &records(1)).path()).unwrap_err().to_string();
+    let message = |train: &[u8]| open(folder(train, &records(1)).path()).unwrap_err().to_string();
     assert!(message(&records(2)[1..]).contains("records of 3073 bytes, found 6145 bytes"));
     assert!(message(&[]).contains("found 0 bytes"));
     let mut bytes = records(2);
     bytes[RECORD] = 10;
     assert!(message(&bytes).contains("a class of 0 to 9 in record 1, found 10"));
     let empty = tempfile::tempdir().unwrap();
-    let text = Cifar10::open(empty.path()).unwrap_err().to_string();
+    let text = open(empty.path()).unwrap_err().to_string();
     assert!(
         text.contains("expected data_batch_*.bin, or data_batch_* of the Python version"),
         "{text}"
@@ -144,11 +149,11 @@ fn python_folder(train: &[u8], test: &[u8]) -> tempfile::TempDir {
 #[test]
 fn the_python_version_has_the_same_pictures() {
     let binary = folder(&records(50), &records(7));
-    let expected = Cifar10::open(binary.path()).unwrap();
+    let expected = open(binary.path()).unwrap();
     for write in [pickled, pickled_by_python_3, pickled_as_text] {
         let (train, test) = (write(50), write(7));
         let directory = python_folder(&train, &test);
-        let cifar = Cifar10::open(directory.path()).unwrap();
+        let cifar = open(directory.path()).unwrap();
         for split in Split::ALL {
             assert_eq!(cifar.labels(split), expected.labels(split));
             for index in 0..cifar.len(split) {
@@ -161,7 +166,7 @@ fn the_python_version_has_the_same_pictures() {
         // Beside the binary version the Python one is not read.
         let inner = binary.path().join("cifar-10-batches-bin");
         fs::write(inner.join("data_batch_2"), &train).unwrap();
-        let both = Cifar10::open(binary.path()).unwrap();
+        let both = open(binary.path()).unwrap();
         assert_eq!(both.fingerprint(), expected.fingerprint());
     }
 }
@@ -180,11 +185,11 @@ fn official_archives_are_found_among_others() {
     let bytes = builder.into_inner().unwrap().finish().unwrap();
     fs::write(directory.path().join("cifar-10-python.tar.gz"), &bytes).unwrap();
     fs::write(directory.path().join("CIFAR-10-images-jpeg.tar.gz"), b"not read").unwrap();
-    let cifar = Cifar10::open(directory.path()).unwrap();
+    let cifar = open(directory.path()).unwrap();
     assert_eq!(Split::ALL.map(|split| cifar.len(split)), [45, 5, 7]);
     assert_eq!(cifar.image(Split::Test, 3).unwrap().get_pixel(5, 1).0, [40, 77, 114]);
     fs::write(directory.path().join("cifar-10-python.tar.gz"), &bytes[..bytes.len() - 20]).unwrap();
-    let text = Cifar10::open(directory.path()).unwrap_err().to_string();
+    let text = open(directory.path()).unwrap_err().to_string();
     assert!(text.contains("cifar-10-python.tar.gz, member ") && !text.contains('\n'), "{text}");
 }
 
@@ -192,7 +197,7 @@ fn official_archives_are_found_among_others() {
 fn broken_pickles_are_one_clear_line() {
     let message = |train: &[u8]| {
         let directory = python_folder(train, &pickled(1));
-        let text = Cifar10::open(directory.path()).unwrap_err().to_string();
+        let text = open(directory.path()).unwrap_err().to_string();
         assert!(text.contains("data_batch_1: expected ") && !text.contains('\n'), "{text}");
         text
     };
@@ -212,10 +217,97 @@ fn broken_pickles_are_one_clear_line() {
     let text = changed(b"numpy.core.multiarray\n_reconstruct", b"os\nsystem");
     assert!(text.contains("nothing but arrays of numbers, found a call of os.system"), "{text}");
     assert!(changed(b"\x04data", b"\x04dada").contains(no_data));
-    assert!(changed(b"\x06labels", b"\x06fables").contains("a list `labels` of integers"));
+    assert!(
+        changed(b"\x06labels", b"\x06fables").contains("a list or an array `labels` of integers")
+    );
     assert!(
         changed(b"K\x00K\x01K\x02e", b"K\x00K\x01e").contains("3 labels, one for each picture")
     );
     let text = changed(b"K\x00K\x01K\x02e", b"K\x00K\x01K\x0ae");
     assert!(text.contains("a class of 0 to 9 in record 2, found 10"), "{text}");
+}
+
+/// Files of CIFAR-100 with `n` pictures of [`records`]; fine class `i`, coarse class `i % 20`.
+fn hundred(n: usize) -> Vec<u8> {
+    let records = records(n);
+    let pixels = records.chunks_exact(RECORD).map(|record| &record[1..]).enumerate();
+    pixels.flat_map(|(i, pixels)| [&[(i % 20) as u8, i as u8], pixels].concat()).collect()
+}
+
+/// The same as the Python version has it, with arrays for labels: big-endian 64-bit and 16-bit.
+fn hundred_pickled(n: usize) -> Vec<u8> {
+    let mut bytes = pickled(n);
+    let labels = bytes.windows(7).position(|window| window == b"U\x06label").unwrap();
+    bytes.truncate(labels);
+    for (key, dtype, order, width) in [("fine", "i8", b'>', 8), ("coarse", "u2", b'<', 2)] {
+        let value = |i: usize| if key == "fine" { i } else { i % 20 } as u64;
+        let data: Vec<u8> = (0..n)
+            .flat_map(|i| match order {
+                b'>' => value(i).to_be_bytes()[8 - width..].to_vec(),
+                _ => value(i).to_le_bytes()[..width].to_vec(),
+            })
+            .collect();
+        let key = format!("{key}_labels");
+        bytes.extend([b'U', key.len() as u8]);
+        bytes.extend(key.as_bytes());
+        bytes.extend(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R");
+        bytes.extend(b"(K\x01M");
+        bytes.extend((n as u16).to_le_bytes());
+        bytes.extend(b"\x85cnumpy\ndtype\nU\x02");
+        bytes.extend(dtype.as_bytes());
+        bytes.extend(b"K\0K\x01\x87R(K\x03U\x01");
+        bytes.extend([order]);
+        bytes.extend(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T");
+        bytes.extend((data.len() as u32).to_le_bytes());
+        bytes.extend(data);
+        bytes.extend(b"tb");
+    }
+    bytes.extend(b"u.");
+    bytes
+}
+
+#[test]
+fn cifar_100_has_the_labels_that_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    for (folder, ending, write) in [
+        ("cifar-100-binary", ".bin", hundred as fn(usize) -> Vec<u8>),
+        ("cifar-100-python", "", hundred_pickled),
+    ] {
+        let inner = directory.path().join(folder);
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join(format!("train{ending}")), write(40)).unwrap();
+        fs::write(inner.join(format!("test{ending}")), write(30)).unwrap();
+        let open = |set| Cifar::open(&inner, set).unwrap();
+        let classes = |set| {
+            let Labels::Classes { names, labels } = open(set).labels(Split::Test) else { panic!() };
+            (names[labels[19] as usize].clone(), names[labels[29] as usize].clone())
+        };
+        assert_eq!(classes(CifarSet::Cifar100Fine), ("cattle".into(), "dinosaur".into()));
+        let coarse = ("vehicles_2".into(), "large_man-made_outdoor_things".into());
+        assert_eq!(classes(CifarSet::Cifar100Coarse), coarse);
+        let cifar = open(CifarSet::Cifar100);
+        assert_eq!(cifar.labels(Split::Train), Labels::None);
+        assert_eq!(Split::ALL.map(|split| cifar.len(split)), [36, 4, 30]);
+        assert_eq!(cifar.image(Split::Test, 3).unwrap().get_pixel(5, 1).0, [40, 77, 114]);
+        let remarks = [
+            "40 of 50,000 training pictures",
+            "30 of 10,000 test pictures",
+            "without labels; cifar100-fine and cifar100-coarse have them",
+        ];
+        assert_eq!(cifar.remarks(), remarks);
+    }
+    let names = CifarSet::Cifar100Fine.classes();
+    assert!(names.is_sorted() && CifarSet::Cifar100Coarse.classes().is_sorted());
+}
+
+#[test]
+fn a_file_that_is_there_twice_is_refused() {
+    let directory = folder(&records(20), &records(2));
+    let copy = directory.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    fs::write(copy.join("data_batch_1.bin"), records(20)).unwrap();
+    let text = open(directory.path()).unwrap_err().to_string();
+    let found =
+        "every file once, found cifar-10-batches-bin/data_batch_1.bin and copy/data_batch_1";
+    assert!(text.contains(found), "{text}");
 }

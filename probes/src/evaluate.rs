@@ -120,7 +120,9 @@ impl Fitted {
             let is = |label: &u32| *label as usize == class;
             let labels: Vec<i8> = labels.iter().map(|label| i8::from(is(label))).collect();
             let calls: Vec<f64> = answers.iter().map(|a| f64::from(u8::from(is(a)))).collect();
-            self.ranked(name, class, &labels, &scores.column(class).to_vec(), &calls, 0.5)
+            let scores = scores.column(class).to_vec();
+            let recall = metrics::recall(&labels, &calls, 0.5);
+            TargetResult { recall, ..self.ranked(name, class, &labels, &scores, &calls, 0.5) }
         };
         names.iter().enumerate().map(class).collect()
     }

@@ -93,6 +93,14 @@ pub fn balanced_accuracy(labels: &[i8], scores: &[f64], threshold: f64) -> Optio
     Some(0.5 * (hits as f64 / positive as f64 + rejections as f64 / negative as f64))
 }
 
+/// Share of the positive rows that are called positive, when their score is above `threshold`. Its
+/// mean over the classes of a task is scikit-learn's balanced accuracy.
+pub fn recall(labels: &[i8], scores: &[f64], threshold: f64) -> Option<f64> {
+    let (positive, _) = counts(labels);
+    let hits = observed(labels, scores).filter(|(score, label)| *label && *score > threshold);
+    (positive > 0).then(|| hits.count() as f64 / positive as f64)
+}
+
 /// Share of rows called right; a row is called positive when its score is above `threshold`.
 pub fn accuracy(labels: &[i8], scores: &[f64], threshold: f64) -> Option<f64> {
     let (mut rows, mut right) = (0usize, 0usize);

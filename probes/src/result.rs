@@ -141,8 +141,12 @@ pub struct TargetResult {
     pub auroc: Option<f64>,
     /// Average precision.
     pub average_precision: Option<f64>,
-    /// Mean recall of the two classes at probability 0.5 (for classes: at the likeliest class).
+    /// Mean recall of the two sides at probability 0.5 (for classes: at the likeliest class, of one
+    /// class against all others; [`ProbeResult::balanced_accuracy`] is that of the task).
     pub balanced_accuracy: Option<f64>,
+    /// Of a class: the share of its rows that are given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
     /// Share of right decisions, made likewise.
     pub accuracy: Option<f64>,
     /// Accuracy of always answering the more frequent side.
@@ -197,8 +201,26 @@ impl ProbeResult {
         }
     }
 
-    /// The mean of one number over the targets that define it. The mean accuracy of classes is that of
-    /// each against all others, and not the top-1 accuracy, which is [`value`](Self::value).
+    /// Accuracy as scikit-learn defines it: of classes the share of right answers, of binary targets
+    /// the mean of theirs.
+    pub fn accuracy(&self) -> Option<f64> {
+        match self.metric {
+            Metric::Accuracy => self.value,
+            _ => self.mean(|target| target.accuracy),
+        }
+    }
+
+    /// Balanced accuracy as scikit-learn defines it: of classes the mean of their recalls, of binary
+    /// targets the mean of theirs.
+    pub fn balanced_accuracy(&self) -> Option<f64> {
+        match self.metric {
+            Metric::Accuracy => self.mean(|target| target.recall),
+            _ => self.mean(|target| target.balanced_accuracy),
+        }
+    }
+
+    /// The mean of one number over the targets that define it; of classes, a mean of each against all
+    /// others.
     pub fn mean(&self, of: impl Fn(&TargetResult) -> Option<f64>) -> Option<f64> {
         let defined: Vec<f64> = self.per_target.iter().filter_map(of).collect();
         (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)

@@ -54,6 +54,9 @@ const COLUMNS: [(&str, Cell); 39] = [
     ("tar_at_far_0.01", |_, result, _| optional(result.tar_at(0.01))),
 ];
 
+/// Columns that follow where any line has something in them.
+const FURTHER: [(&str, Cell); 1] = [("recall", |_, _, target| optional(target.recall))];
+
 /// One number that describes the episodes of a few-shot result; `None` for other results.
 fn shots<T>(result: &ProbeResult, of: impl Fn(&EpisodeInfo) -> T) -> Option<T> {
     result.few_shot.as_ref().map(of)
@@ -64,15 +67,23 @@ fn shots<T>(result: &ProbeResult, of: impl Fn(&EpisodeInfo) -> T) -> Option<T> {
 /// # Errors
 /// [`Error::Csv`](crate::Error::Csv) where the text cannot be built.
 pub fn results_csv(report: &ProbeReport) -> Result<String> {
+    // Episodes have no targets, and one line all the same.
+    let none = [TargetResult::default()];
+    let lines: Vec<(&ProbeResult, &TargetResult)> = report
+        .results
+        .iter()
+        .flat_map(|result| {
+            let targets = if result.per_target.is_empty() { &none } else { &result.per_target[..] };
+            targets.iter().map(move |target| (result, target))
+        })
+        .collect();
+    let says = |cell: Cell| lines.iter().any(|(result, of)| !cell(report, result, of).is_empty());
+    let further = FURTHER.into_iter().filter(|(_, cell)| says(*cell));
+    let columns: Vec<(&str, Cell)> = COLUMNS.into_iter().chain(further).collect();
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    writer.write_record(COLUMNS.map(|(name, _)| name))?;
-    for result in &report.results {
-        // Episodes have no targets, and one line all the same.
-        let none = [TargetResult::default()];
-        let targets = if result.per_target.is_empty() { &none } else { &result.per_target[..] };
-        for target in targets {
-            writer.write_record(COLUMNS.map(|(_, cell)| cell(report, result, target)))?;
-        }
+    writer.write_record(columns.iter().map(|(name, _)| name))?;
+    for (result, target) in lines {
+        writer.write_record(columns.iter().map(|(_, cell)| cell(report, result, target)))?;
     }
     text(writer)
 }
@@ -127,6 +138,15 @@ celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,
         let line = text.lines().nth(1).unwrap();
         assert!(line.contains("same person,0.875"), "{line}");
         assert!(line.ends_with(",,,,0.03125,0.75,"), "{line}");
+    }
+
+    #[test]
+    fn the_recall_of_classes_is_a_column_where_there_are_classes() {
+        let mut report = fixture::report();
+        report.results[0].per_target[0].recall = Some(0.25);
+        let text = results_csv(&report).unwrap();
+        let ends: Vec<&str> = text.lines().map(|line| line.rsplit_once(',').unwrap().1).collect();
+        assert_eq!(ends, ["recall", "0.25", "", ""]);
     }
 
     #[test]

@@ -80,7 +80,10 @@ fn legend(report: &ProbeReport) -> Vec<String> {
 
 fn labels(first: Option<&ProbeResult>) -> String {
     let scores = match first.map(|result| result.metric).unwrap_or_default() {
-        Metric::Accuracy => "scores on test; accuracy is top-1 of all classes",
+        Metric::Accuracy => {
+            "scores on test; accuracy is top-1 of all classes, bal acc the mean of their recalls; \
+             AUROC and avg prec are means over the classes, each against all others"
+        }
         Metric::R2 => {
             "scores on test, means over the targets; R² of 0 is the mean of the test pictures"
         }
@@ -172,12 +175,15 @@ fn further(results: &[ProbeResult]) -> Vec<Further> {
             ("spearman", |result| result.mean(|target| target.spearman)),
         ];
     }
-    let accuracy = if metric == Metric::Accuracy { "1-vs-rest acc" } else { "accuracy" };
-    vec![
-        ("avg prec", |result| result.mean(|target| target.average_precision)),
-        ("bal acc", |result| result.mean(|target| target.balanced_accuracy)),
-        (accuracy, |result| result.mean(|target| target.accuracy)),
-    ]
+    let precision: Further = ("avg prec", |result| result.mean(|target| target.average_precision));
+    let balanced: Further = ("bal acc", ProbeResult::balanced_accuracy);
+    match metric {
+        // Accuracy stands before.
+        Metric::Accuracy => {
+            vec![("AUROC", |result| result.mean(|target| target.auroc)), precision, balanced]
+        }
+        _ => vec![precision, balanced, ("accuracy", ProbeResult::accuracy)],
+    }
 }
 
 /// What the numbers above do not say.
@@ -211,8 +217,13 @@ pub fn targets_table(result: &ProbeResult) -> String {
     } else {
         columns.push(Column::right("AUROC", numbers(|t| t.auroc)));
         columns.push(Column::right("avg prec", numbers(|t| t.average_precision)));
-        columns.push(Column::right("bal acc", numbers(|t| t.balanced_accuracy)));
-        columns.push(Column::right("accuracy", numbers(|t| t.accuracy)));
+        if result.metric == Metric::Accuracy {
+            columns.push(Column::right("recall", numbers(|t| t.recall)));
+            columns.push(Column::right("1-vs-rest acc", numbers(|t| t.accuracy)));
+        } else {
+            columns.push(Column::right("bal acc", numbers(|t| t.balanced_accuracy)));
+            columns.push(Column::right("accuracy", numbers(|t| t.accuracy)));
+        }
         columns.push(Column::right("base rate", numbers(|t| t.base_rate)));
     }
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());

@@ -67,6 +67,58 @@ fn real_values_are_scored_by_r2() {
     }
 }
 
+/// Scores of five classes, given for every row whatever its features.
+#[derive(Debug)]
+struct Given(Array2<f64>);
+
+impl crate::probe::Model for Given {
+    fn predict(&self, _features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// scikit-learn 1.9.1, numpy:
+///
+/// ```python
+/// y = np.repeat(range(5), [16, 10, 7, 5, 2]); i = np.arange(40)[:, None]; k = np.arange(5)
+/// s = np.exp(np.sin(0.7 * i + 1.3 * k**2) + (k == y[:, None])); s /= s.sum(1, keepdims=True)
+/// p = s.argmax(1)
+/// accuracy_score(y, p), balanced_accuracy_score(y, p)
+/// average_precision_score(y, s), roc_auc_score(y, s, multi_class="ovr")
+/// recall_score(y, p, average=None)
+/// ```
+#[test]
+fn classes_of_unequal_size_are_scored_as_by_scikit_learn() {
+    let labels: Vec<u32> =
+        (0..).zip([16, 10, 7, 5, 2]).flat_map(|(class, n)| vec![class; n]).collect();
+    let mut scores = Array2::from_shape_fn((40, 5), |(i, k)| {
+        let own = f64::from(u8::from(labels[i] as usize == k));
+        ((0.7 * i as f64 + 1.3 * (k * k) as f64).sin() + own).exp()
+    });
+    for mut row in scores.rows_mut() {
+        row /= row.sum();
+    }
+    let names = (0..5).map(|class| class.to_string()).collect();
+    let table = table(Array2::zeros((40, 1)), Targets::Classes { names, labels });
+    let choices = vec![Some(Choice::default()); 5];
+    let fitted = Fitted::new(&CentroidProbe, &table, choices, Given(scores));
+    let result = fitted.evaluate(&table, Bootstrap { replicates: 10, seed: 0 }).unwrap().result;
+    let found = [
+        result.accuracy(),
+        result.balanced_accuracy(),
+        result.mean(|class| class.average_precision),
+        result.mean(|class| class.auroc),
+    ];
+    let expected =
+        [0.625, 0.484_285_714_285_714_26, 0.591_748_767_187_554_4, 0.788_566_629_642_287_4];
+    for (found, expected) in found.into_iter().zip(expected) {
+        // Means of a few dozen terms in another order.
+        assert!((found.unwrap() - expected).abs() < 1e-14, "{found:?} {expected}");
+    }
+    let recalls: Vec<Option<f64>> = result.per_target.iter().map(|class| class.recall).collect();
+    assert_eq!(recalls, [0.75, 0.7, 4.0 / 7.0, 0.4, 0.0].map(Some));
+}
+
 #[test]
 fn shuffled_labels_score_at_chance() {
     let tables = three(|seed| shuffle_targets(&planted(800, seed), seed));

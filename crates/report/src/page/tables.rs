@@ -225,8 +225,8 @@ fn result_row(row: &Row, show: Columns) -> Markup {
             td.number.strong { (score(row.value)) }
             td.number.faint { (interval(row.ci)) }
             td.number { (score(result.mean(|target| target.average_precision))) }
-            td.number { (score(result.mean(|target| target.balanced_accuracy))) }
-            td.number { (score(result.mean(|target| target.accuracy))) }
+            td.number { (score(result.balanced_accuracy())) }
+            td.number { (score(result.accuracy())) }
             td.number { @if unfinished > 0 { span.verdict.below { (unfinished) } } }
         }
         (PreEscaped("\n"))
@@ -246,7 +246,16 @@ fn trained_on(row: &Row) -> String {
 /// A measured column of the table of targets.
 type Measured = (&'static str, fn(&TargetResult) -> Option<f64>);
 
-/// The columns for targets that are binary attributes or classes.
+/// The columns for classes, each against all others.
+const OF_CLASSES: [Measured; 5] = [
+    ("AUROC", |target| target.auroc),
+    ("Avg. precision", |target| target.average_precision),
+    ("Recall", |target| target.recall),
+    ("Accuracy against the rest", |target| target.accuracy),
+    ("Base rate", |target| target.base_rate),
+];
+
+/// The columns for targets that are binary attributes.
 const OF_LABELS: [Measured; 5] = [
     ("AUROC", |target| target.auroc),
     ("Avg. precision", |target| target.average_precision),
@@ -264,7 +273,11 @@ const OF_NUMBERS: [Measured; 3] = [
 
 /// Everything measured of each target of one result.
 fn targets(row: &Row) -> Markup {
-    let measured = if row.result.metric == Metric::R2 { &OF_NUMBERS[..] } else { &OF_LABELS[..] };
+    let measured = match row.result.metric {
+        Metric::Auroc => &OF_LABELS[..],
+        Metric::Accuracy => &OF_CLASSES[..],
+        Metric::R2 => &OF_NUMBERS[..],
+    };
     html! {
         div.scroll.tall[row.result.per_target.len() > MOST_ROWS] tabindex="0" role="region"
             aria-label="Every target of the best" {

@@ -43,8 +43,21 @@ Hat, red      -         -        -     1.000      1.000         -
 fn classes_are_headed_by_accuracy() {
     let mut result = fixture::report().results.remove(0);
     result.metric = Metric::Accuracy;
-    let text = results_table(&[result]);
-    assert!(text.starts_with("source   layers  columns  accuracy"), "{text}");
+    result.selectivity = None;
+    result.per_target[0].recall = Some(0.25);
+    result.per_target[1].recall = Some(0.75);
+    let expected = "\
+source   layers  columns  accuracy    95% interval  AUROC  avg prec  bal acc
+latents  32x32       512     0.750  [0.700, 0.812]  0.750     0.500    0.500
+undefined, one value in train or test: Hat, red
+";
+    assert_eq!(results_table(std::slice::from_ref(&result)), expected);
+    let expected = "\
+target    AUROC  avg prec  recall  1-vs-rest acc  base rate  strength
+Smiling   0.750     0.500   0.250          0.875      0.500       1e2
+Hat, red      -         -   0.750          1.000      1.000         -
+";
+    assert_eq!(targets_table(&result), expected);
 }
 
 #[test]

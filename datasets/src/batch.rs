@@ -124,7 +124,7 @@ fn load_one(
     dataset.check_index(split, index)?;
     let picture = match dataset.render(split, index, prep.size) {
         Some(picture) => picture,
-        None => prep.apply(&dataset.image(split, index)?)?,
+        None => prep.apply(&dataset.image_with(split, index, prep.exif)?)?,
     };
     Ok(picture.into_raw())
 }
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::png;
-    use crate::{Folder, ToyFaces};
+    use crate::{Exif, Folder, ToyFaces};
 
     #[test]
     fn order_is_kept_and_pictures_are_those_of_the_data_set() {
@@ -150,6 +150,26 @@ mod tests {
         }
         let empty = load_batch(&faces, Split::Train, &[], &prep, OnBadImage::Fail).unwrap();
         assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn pictures_are_turned_as_their_files_say_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut png = png();
+        // After the header of 33 bytes a chunk `eXIf`: orientation 6, lying on its left side.
+        let exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let chunk = [&(exif.len() as u32).to_be_bytes()[..], b"eXIf", exif, b"\xd6\x67\x4b\x69"];
+        png.splice(33..33, chunk.concat());
+        fs::write(directory.path().join("a.png"), png).unwrap();
+        let folder = Folder::open(directory.path(), 0).unwrap();
+        let load = |exif| {
+            let prep = Preparation { exif, ..Preparation::new(16) };
+            load_batch(&folder, Split::Train, &[0], &prep, OnBadImage::Fail).unwrap().pixels
+        };
+        let stored = crate::fixture::picture();
+        let prepared = |picture| Preparation::new(16).apply(&picture).unwrap().into_raw();
+        assert_eq!(load(Exif::Apply), prepared(image::imageops::rotate90(&stored)));
+        assert_eq!(load(Exif::Ignore), prepared(stored));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use image::RgbImage;
+use vdvae_io::Exif;
 
 use crate::{Error, Result};
 
@@ -105,11 +106,20 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// One picture at its own size.
+    /// One picture at its own size, turned as its file says.
     ///
     /// # Errors
     /// [`Error::Picture`] where it cannot be decoded, [`Error::Index`] past the end of the split.
     fn image(&self, split: Split, index: usize) -> Result<RgbImage>;
+
+    /// As [`Dataset::image`], or with the pixels as its file stores them; for data sets whose
+    /// pictures are no files (the default) there is no difference.
+    ///
+    /// # Errors
+    /// As [`Dataset::image`].
+    fn image_with(&self, split: Split, index: usize, _exif: Exif) -> Result<RgbImage> {
+        self.image(split, index)
+    }
 
     /// The picture drawn directly at `size`×`size`, for data sets that are rendered rather than
     /// read; `None` (the default) for all others.

@@ -70,4 +70,4 @@ pub use omniglot::{Omniglot, OneShotRun, OneShotRuns};
 pub use registry::{DATASETS, DatasetEntry, OpenOptions, Tasks, locate, open};
 pub use tiny_imagenet::{TinyImageNet, TinyImageNetSplits};
 pub use toy_faces::{Attribute, ToyFaces};
-pub use vdvae_io::{Crop, Preparation, Resize};
+pub use vdvae_io::{Crop, Exif, Preparation, Resize};

@@ -1,6 +1,7 @@
 //! Data sets whose pictures are files: what is the same for all of them.
 
 use image::RgbImage;
+use vdvae_io::Exif;
 
 use crate::fingerprint::Fingerprint;
 use crate::store::FileStore;
@@ -116,9 +117,13 @@ impl<T: FileDataset> Dataset for T {
     }
 
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
+        self.image_with(split, index, Exif::Apply)
+    }
+
+    fn image_with(&self, split: Split, index: usize, exif: Exif) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let picture = &self.pictures().of(split)[index];
-        self.pictures().store.picture(&picture.file, picture.key())
+        self.pictures().store.picture(&picture.file, picture.key(), exif)
     }
 
     fn fingerprint(&self) -> String {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use vdvae_io::{MAX_PICTURE_BYTES, decode_picture, read_exact_at};
+use vdvae_io::{Exif, MAX_PICTURE_BYTES, decode_picture, read_exact_at};
 
 use crate::archive::{Spool, archive_stem, is_archive, spool};
 use crate::fingerprint::Fingerprint;
@@ -152,13 +152,13 @@ impl FileStore {
     }
 
     /// Reads and decodes one picture; `key` names it in errors.
-    pub(crate) fn picture(&self, name: &str, key: &str) -> Result<RgbImage> {
+    pub(crate) fn picture(&self, name: &str, key: &str, exif: Exif) -> Result<RgbImage> {
         let length = self.length(name)?;
         if length > MAX_PICTURE_BYTES {
             let reason = format!("expected at most {MAX_PICTURE_BYTES} bytes, found {length}");
             return Err(Error::Picture { key: key.to_owned(), reason });
         }
-        Ok(decode_picture(key, &self.read_at(name, 0, length as usize)?)?)
+        Ok(decode_picture(key, &self.read_at(name, 0, length as usize)?, exif)?)
     }
 
     /// Length of one file in bytes.

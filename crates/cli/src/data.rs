@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use vdvae_datasets::{Dataset, OnBadImage, OpenOptions, Split, TargetColumn};
+use image::RgbImage;
+use vdvae_datasets::{
+    Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, TargetColumn,
+};
+use vdvae_io::read_picture;
 
 use crate::download::hub_options;
 use crate::exit::usage;
@@ -26,6 +30,24 @@ pub(crate) struct DataArgs {
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
     #[arg(long, value_name = "fail|skip", default_value = "fail")]
     pub(crate) on_bad_image: OnBadImage,
+    #[command(flatten)]
+    pub(crate) orientation: ExifArg,
+}
+
+/// How picture files are turned.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExifArg {
+    /// What happens to the orientation that a picture's file states: apply turns the picture as
+    /// people see it, ignore reads the pixels as they are stored [example: --exif ignore]
+    #[arg(long, value_name = "apply|ignore", default_value = "apply")]
+    pub(crate) exif: Exif,
+}
+
+impl ExifArg {
+    /// The default preparation for a network of this size, but for the orientation.
+    pub(crate) fn preparation(&self, image_size: usize) -> Preparation {
+        Preparation { exif: self.exif, ..Preparation::new(image_size) }
+    }
 }
 
 impl DataArgs {
@@ -60,6 +82,48 @@ impl DataArgs {
             hub: hub_options(),
             ..OpenOptions::from_env()
         }
+    }
+}
+
+/// Files as a data set, so that they are read exactly as those of any other.
+pub(crate) struct PictureFiles {
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl Dataset for PictureFiles {
+    fn name(&self) -> &str {
+        "pictures"
+    }
+
+    fn len(&self, _split: Split) -> usize {
+        self.paths.len()
+    }
+
+    fn key(&self, _split: Split, index: usize) -> String {
+        self.paths[index].display().to_string()
+    }
+
+    fn labels(&self, _split: Split) -> Labels {
+        Labels::None
+    }
+
+    fn image(&self, split: Split, index: usize) -> vdvae_datasets::Result<RgbImage> {
+        self.image_with(split, index, Exif::Apply)
+    }
+
+    fn image_with(
+        &self,
+        split: Split,
+        index: usize,
+        exif: Exif,
+    ) -> vdvae_datasets::Result<RgbImage> {
+        self.check_index(split, index)?;
+        Ok(read_picture(&self.paths[index], exif)?)
+    }
+
+    fn fingerprint(&self) -> String {
+        // Nothing is cached by it: the files are named anew every time.
+        String::new()
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use vdvae_datasets::{Preparation, Split};
+use vdvae_datasets::Split;
 use vdvae_model::{Preset, VdvaeConfig};
 use vdvae_train::{Error, Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
@@ -122,7 +122,7 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
         network: &network,
         config: &config,
         dataset: &*dataset,
-        preparation: Preparation::new(network.image_size),
+        preparation: args.source.orientation.preparation(network.image_size),
         on_bad_image,
         device: &device,
         out: &args.out,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use vdvae_datasets::Split;
+use vdvae_datasets::{Exif, Split};
 use vdvae_probes::{DataInfo, ModelInfo, ProbeReport, set_selectivity};
 use vdvae_report::{write_csv, write_json};
 
@@ -76,6 +76,9 @@ fn collect(
 fn remarks(experiment: &Experiment<'_>) -> Vec<String> {
     let mut remarks = experiment.data.remarks();
     remarks.extend(experiment.task.test_set().map(|data| data.remarks()).unwrap_or_default());
+    if experiment.preparation.exif == Exif::Ignore {
+        remarks.push("pictures are not turned as their files say (EXIF orientation)".to_owned());
+    }
     remarks
 }
 

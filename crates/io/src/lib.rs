@@ -33,8 +33,8 @@ pub use instruction_set::{
 };
 pub use npy::{NpyHeader, npy_header};
 pub use picture::{
-    Crop, Grid, MAX_PICTURE_BYTES, MAX_SIZE, Preparation, Resize, decode_picture, read_picture,
-    to_rgb, write_png,
+    Crop, Exif, FORMATS, Grid, MAX_PICTURE_BYTES, MAX_SIZE, Preparation, Resize, decode_picture,
+    describe, read_picture, to_rgb, write_png,
 };
 pub use quote::quote;
 pub use read_at::read_exact_at;

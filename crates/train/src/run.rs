@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde_json::{Value, json};
-use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split};
+use vdvae_datasets::{Dataset, Exif, OnBadImage, Preparation, Split};
 use vdvae_model::VdvaeConfig;
 
 use crate::checkpoint::State;
@@ -144,14 +144,18 @@ fn identity(run: &Run<'_>) -> Value {
 }
 
 fn data_json(run: &Run<'_>) -> Value {
-    let Preparation { crop, resize, .. } = run.preparation;
-    json!({
+    let Preparation { exif, crop, resize, .. } = run.preparation;
+    let mut data = json!({
         "name": run.dataset.name(),
         "fingerprint": run.dataset.fingerprint(),
         "images": run.dataset.len(Split::Train),
         "crop": crop.to_string(),
         "resize": resize.to_string(),
-    })
+    });
+    if exif != Exif::default() {
+        data["exif"] = exif.to_string().into();
+    }
+    data
 }
 
 /// The network's configuration with a section for the training.

@@ -16,6 +16,7 @@ use std::fs;
 use std::path::Path;
 
 use image::RgbImage;
+use vdvae_io::Exif;
 
 use crate::fingerprint::Fingerprint;
 use crate::names::{self, base, last_parts};
@@ -217,9 +218,13 @@ impl Dataset for CelebA {
     }
 
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
+        self.image_with(split, index, Exif::Apply)
+    }
+
+    fn image_with(&self, split: Split, index: usize, exif: Exif) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let file = &self.splits[split.position()][index].file;
-        self.store.picture(file, base(file))
+        self.store.picture(file, base(file), exif)
     }
 
     fn fingerprint(&self) -> String {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use rayon::prelude::*;
-use vdvae_io::{MAX_PICTURE_BYTES, decode_picture};
+use vdvae_io::{Exif, MAX_PICTURE_BYTES, decode_picture};
 
 pub use targets::{TargetColumn, TargetKind};
 
@@ -206,6 +206,10 @@ impl Dataset for CsvTable {
     }
 
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
+        self.image_with(split, index, Exif::Apply)
+    }
+
+    fn image_with(&self, split: Split, index: usize, exif: Exif) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let Picture { key, file } = self.picture(split, index);
         let opened = File::open(file).map_err(Error::io(file))?;
@@ -215,7 +219,7 @@ impl Dataset for CsvTable {
             let reason = format!("expected at most {MAX_PICTURE_BYTES} bytes, found more");
             return Err(Error::Picture { key: key.clone(), reason });
         }
-        Ok(decode_picture(key, &bytes)?)
+        Ok(decode_picture(key, &bytes, exif)?)
     }
 
     /// Covers the bytes of the CSV file and the lengths of the pictures.

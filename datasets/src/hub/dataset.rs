@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
 use vdvae_hub::{Block, Columns, Listing, Repository, Table, TableLabels, Targets, columns};
-use vdvae_io::decode_picture;
+use vdvae_io::{Exif, decode_picture};
 
 use super::shards::Shards;
 use crate::fingerprint::Fingerprint;
@@ -266,6 +266,10 @@ impl Dataset for HubDataset {
     }
 
     fn image(&self, split: Split, index: usize) -> Result<RgbImage> {
+        self.image_with(split, index, Exif::Apply)
+    }
+
+    fn image_with(&self, split: Split, index: usize, exif: Exif) -> Result<RgbImage> {
         self.check_index(split, index)?;
         let Row { table, row, .. } = self.row(split, index);
         let key = self.key(split, index);
@@ -275,7 +279,7 @@ impl Dataset for HubDataset {
         let block =
             self.blocks.get((table_number, group, block), || Ok(table.block((group, block))?))?;
         let picture = |block: &Block| match block.get(row) {
-            Some(Ok(bytes)) => Some(decode_picture(&key, bytes).map_err(Error::from)),
+            Some(Ok(bytes)) => Some(decode_picture(&key, bytes, exif).map_err(Error::from)),
             Some(Err(reason)) => Some(Err(Error::Picture { key: key.clone(), reason })),
             None => None,
         };

@@ -53,7 +53,7 @@ impl Asked {
             preparation: Preparation {
                 crop: selection.crop.unwrap_or_default(),
                 resize: selection.resize.unwrap_or_default(),
-                ..Preparation::new(model.config().image_size)
+                ..args.data.orientation.preparation(model.config().image_size)
             },
             on_bad_image: args.data.on_bad_image,
             batch_size: args.batch_size as usize,
@@ -78,7 +78,7 @@ pub(super) fn refused(error: Error) -> anyhow::Error {
         Error::Pairs { .. } => usage(format!("{error}; --pairs and --folds ask for fewer")),
         Error::NotSavable => usage(
             "--save-probe: expected one --layer and --probe logistic or ridge, without \
-             --match-columns, --train-fraction, --crop or --resize",
+             --match-columns, --train-fraction, --crop, --resize or --exif ignore",
         ),
         Error::Data(error) => not_found(error),
         Error::Unfit { .. } | Error::Layers(_) | Error::Episodes(_) => usage(error),

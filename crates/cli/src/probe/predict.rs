@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use image::RgbImage;
 use ndarray::Array2;
 use serde_json::json;
-use vdvae_datasets::{Dataset, Labels, OnBadImage, Preparation, Split};
+use vdvae_datasets::{OnBadImage, Preparation, Split};
 use vdvae_features::{Extraction, FeatureSource};
 use vdvae_probes::{Prediction, SavedProbe};
 use vdvae_report::{predictions_csv, predictions_table};
 
 use crate::common::Common;
+use crate::data::PictureFiles;
 use crate::exit::usage;
 use crate::model::{LoadedModel, ModelArgs};
 use crate::output::print;
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The network it was trained on
     #[command(flatten)]
     model: ModelArgs,
-    /// JPEG or PNG files
+    /// Files of pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Print comma-separated values instead of the table [example: --csv]
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
 fn predict(args: &Args, probe: &SavedProbe, loaded: &LoadedModel) -> Result<Array2<Prediction>> {
     let features = &probe.info.features;
     let extraction = Extraction {
-        dataset: &Pictures { paths: args.images.clone() },
+        dataset: &PictureFiles { paths: args.images.clone() },
         split: Split::Test,
         preparation: Preparation::new(loaded.model.config().image_size),
         on_bad_image: OnBadImage::Fail,
@@ -98,37 +98,4 @@ fn as_json(
     };
     let all: Vec<_> = images.iter().zip(predictions.rows()).map(of_image).collect();
     Ok(serde_json::to_string_pretty(&json!({"probe": probe.info, "images": all}))?)
-}
-
-/// Files as a data set, so that they become features exactly as those the probe was fitted on.
-struct Pictures {
-    paths: Vec<PathBuf>,
-}
-
-impl Dataset for Pictures {
-    fn name(&self) -> &str {
-        "pictures"
-    }
-
-    fn len(&self, _split: Split) -> usize {
-        self.paths.len()
-    }
-
-    fn key(&self, _split: Split, index: usize) -> String {
-        self.paths[index].display().to_string()
-    }
-
-    fn labels(&self, _split: Split) -> Labels {
-        Labels::None
-    }
-
-    fn image(&self, split: Split, index: usize) -> vdvae_datasets::Result<RgbImage> {
-        self.check_index(split, index)?;
-        Ok(vdvae_io::read_picture(&self.paths[index])?)
-    }
-
-    fn fingerprint(&self) -> String {
-        // Nothing is cached by it: the files are named anew every time.
-        String::new()
-    }
 }

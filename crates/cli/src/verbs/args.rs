@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::Device;
-use vdvae_datasets::{AHEAD_OF_GPU, Batches, Dataset, Preparation, Split};
+use vdvae_datasets::{AHEAD_OF_GPU, Batches, Dataset, Exif, Split};
 
 use crate::data::{DataArgs, not_found};
 
@@ -33,13 +33,17 @@ impl SplitArgs {
 
     /// The split's pictures at the size of the network.
     pub(super) fn batches<'a>(&self, dataset: &'a dyn Dataset, image_size: usize) -> Batches<'a> {
-        Batches::new(dataset, self.split, Preparation::new(image_size))
+        Batches::new(dataset, self.split, self.source.orientation.preparation(image_size))
             .on_bad_image(self.source.on_bad_image)
             .size(self.batch_size())
     }
 
     pub(super) fn batch_size(&self) -> usize {
         self.batch_size as usize
+    }
+
+    pub(super) fn exif(&self) -> Exif {
+        self.source.orientation.exif
     }
 
     /// What to say where nothing could be read.

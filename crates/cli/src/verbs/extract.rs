@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vdvae_datasets::{Batch, Dataset, Labels, Split, read_ahead};
+use vdvae_datasets::{Batch, Dataset, Exif, Labels, Split, read_ahead};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
@@ -80,6 +80,7 @@ struct Request<'a> {
     loaded: &'a LoadedModel,
     dataset: &'a dyn Dataset,
     split: Split,
+    exif: Exif,
     spec: FeatureSpec,
     layers: LayerSelection,
     parts: Vec<Part>,
@@ -106,8 +107,9 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let total = dataset.len(split);
     let edge = |i: usize, count: usize| total * i / count;
     let range = args.shard.map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count));
-    let request =
-        Request { loaded: &loaded, dataset: dataset.as_ref(), split, spec, layers, parts, range };
+    let exif = args.pictures.exif();
+    let dataset = dataset.as_ref();
+    let request = Request { loaded: &loaded, dataset, split, exif, spec, layers, parts, range };
     let identity = request.identity().to_string();
 
     let mut writer = FeatureWriter::open(&out, request.parts.clone(), &identity)?;
@@ -117,7 +119,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let device = loaded.model.device();
     let batch_size = args.pictures.batch_size();
     let at_once = if device.is_cpu() { rayon::current_num_threads() } else { 1 };
-    let batches = args.pictures.batches(&*dataset, config.image_size).range(left);
+    let batches = args.pictures.batches(dataset, config.image_size).range(left);
     let batches = batches.size(batch_size * at_once);
     read_ahead(ahead(device), batches, |batches| {
         for batch in batches {
@@ -136,7 +138,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     // A shard beyond the last picture is empty, and an empty file is what its job is to leave.
     if rows == 0 && !request.range.is_empty() {
         writer.discard()?;
-        return Err(args.pictures.none_read(&*dataset));
+        return Err(args.pictures.none_read(dataset));
     }
     writer.finish(&identity, |kept| request.manifest(kept))?;
     let columns: usize = request.parts.iter().map(|p| p.shape.iter().product::<usize>()).sum();
@@ -158,6 +160,7 @@ impl Request<'_> {
                 "fingerprint": self.dataset.fingerprint(),
                 "first": self.range.start,
                 "end": self.range.end,
+                "exif": self.exif.to_string(),
             },
             "statistic": self.spec.statistic.to_string(),
             "pool": self.spec.pooling.to_string(),

@@ -4,17 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
-use vdvae_datasets::{Batches, Preparation, Split};
+use vdvae_datasets::{Batches, Dataset, Split};
 use vdvae_features::LayerSelection;
-use vdvae_io::{Grid, read_picture};
-use vdvae_model::{Images, Vdvae};
+use vdvae_io::Grid;
+use vdvae_model::Vdvae;
 
 use super::args::{ZoomArg, temperature};
 use crate::common::Common;
-use crate::data::DataArgs;
-use crate::exit::usage;
+use crate::data::{DataArgs, PictureFiles};
 use crate::model::ModelArgs;
-use crate::output::{cannot_write, check_writable, print};
+use crate::output::{cannot_write, check_writable, print, report_skipped};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -78,20 +77,21 @@ fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usiz
 
 fn pictures(args: &Args, model: &Vdvae) -> Result<Tensor> {
     let size = model.config().image_size;
-    if !args.images.is_empty() {
-        let pictures = args.images.iter().map(|path| read_picture(path));
-        let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
-        return Ok(pictures.to_pixels(size, model.device())?);
-    }
-    let on_bad = args.source.on_bad_image;
-    let dataset = args.source.open(&args.data, &[Split::Test])?;
-    dataset.require(&[Split::Test])?;
-    let num = args.num as usize;
-    let batches = Batches::new(&*dataset, Split::Test, Preparation::new(size));
-    let mut batches = batches.on_bad_image(on_bad).evenly_spaced(num).size(num);
+    let (dataset, num): (Box<dyn Dataset>, _) = if args.images.is_empty() {
+        let dataset = args.source.open(&args.data, &[Split::Test])?;
+        dataset.require(&[Split::Test])?;
+        (dataset, args.num as usize)
+    } else {
+        (Box::new(PictureFiles { paths: args.images.clone() }), args.images.len())
+    };
+    let preparation = args.source.orientation.preparation(size);
+    let batches = Batches::new(&*dataset, Split::Test, preparation);
+    let batches = batches.on_bad_image(args.source.on_bad_image);
+    let mut batches = batches.evenly_spaced(num).size(num);
     let batch = batches.next().expect("the split was checked to hold a picture")?;
+    report_skipped(&batch.skipped);
     if batch.is_empty() {
-        return Err(usage(format!("{}: no picture could be read", dataset.name())));
+        anyhow::bail!("{}: no picture could be read", dataset.name());
     }
     Ok(model.pixels(batch.pixels)?)
 }

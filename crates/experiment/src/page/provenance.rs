@@ -1,5 +1,6 @@
 //! Where the numbers of a page come from.
 
+use vdvae_datasets::Preparation;
 use vdvae_probes::ProbeReport;
 
 use crate::experiment::Experiment;
@@ -22,7 +23,7 @@ pub(crate) fn provenance(
         ("Network", network(experiment)),
         ("Data", data.name.clone()),
         ("Pictures", format!("{train} train, {valid} valid, {test} test")),
-        ("Pictures are", format!("cut: {}, resized: {}", preparation.crop, preparation.resize)),
+        ("Pictures are", pictures_are(*preparation)),
         ("Features", format!("statistic {}, pooling {}", spec.statistic, spec.pooling)),
         ("KL per layer", format!("seeded samples, mean over {kl_pictures} test pictures")),
         ("Intervals", task.intervals()),
@@ -30,6 +31,10 @@ pub(crate) fn provenance(
         ("Version", format!("vdvae-probe {}", env!("CARGO_PKG_VERSION"))),
     ];
     rows.into_iter().chain(remarks).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn pictures_are(Preparation { exif, crop, resize, .. }: Preparation) -> String {
+    format!("cut: {crop}, resized: {resize}, EXIF orientation: {exif}")
 }
 
 fn network(experiment: &Experiment<'_>) -> String {

@@ -72,6 +72,7 @@ impl<'a> KeyedSource<'a> {
             "data": dataset.stamp(),
             "split": split.to_string(),
             "size": preparation.size,
+            "exif": preparation.exif.to_string(),
             "crop": preparation.crop.to_string(),
             "resize": preparation.resize.to_string(),
         })

@@ -172,7 +172,8 @@ fn every_part_of_the_key_counts() {
     check("split", source(&model, spec), &Extraction { split: Split::Test, ..extraction(&faces) });
     let crop = Preparation { crop: vdvae_datasets::Crop::None, ..base.preparation };
     let resize = Preparation { resize: vdvae_datasets::Resize::Bicubic, ..base.preparation };
-    for (what, preparation) in [("crop", crop), ("resize", resize)] {
+    let exif = Preparation { exif: vdvae_datasets::Exif::Ignore, ..base.preparation };
+    for (what, preparation) in [("crop", crop), ("resize", resize), ("exif", exif)] {
         check(what, source(&model, spec), &Extraction { preparation, ..extraction(&faces) });
     }
     let size = Preparation::new(8);

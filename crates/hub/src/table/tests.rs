@@ -44,7 +44,8 @@ fn attributes_groups_and_pictures_of_every_layout() {
 }
 
 fn decode_row(block: &Block, row: usize) -> image::RgbImage {
-    vdvae_io::decode_picture("x", block.get(row).unwrap().unwrap()).unwrap()
+    let bytes = block.get(row).unwrap().unwrap();
+    vdvae_io::decode_picture("x", bytes, vdvae_io::Exif::Apply).unwrap()
 }
 
 #[test]

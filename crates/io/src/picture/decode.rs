@@ -1,18 +1,26 @@
-//! Bytes of a JPEG or PNG file to RGB pixels, strictly and within limits.
+//! Bytes of a picture's file to RGB pixels, strictly and within limits.
 //!
-//! The `image` crate decodes damaged JPEGs leniently and fills what is missing with grey; here a
-//! picture is whole or an error. JPEGs are therefore read with zune-jpeg in its strict mode, and
-//! must end in an end-of-image marker; JPEG has no checksum, so damage that leaves both intact is
-//! not seen. EXIF orientation is ignored, as the reference loaders of all supported data sets do.
+//! JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, PGM and PBM, told apart by their contents; of several frames or
+//! pages the first. The `image` crate decodes damaged JPEGs leniently and fills what is missing with
+//! grey; here a picture is whole or an error. JPEGs are therefore read with zune-jpeg in its strict
+//! mode, and must end in an end-of-image marker; JPEG has no checksum, so damage that leaves both
+//! intact is not seen.
+//!
+//! Colours become RGB as with Pillow's `convert("RGB")`: grey is repeated, a palette looked up, alpha
+//! dropped. Pictures of 16 bits are scaled to 8, by rounding, where Pillow keeps the upper byte of
+//! colours and cuts grey off at 255.
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use super::Exif;
+use super::foreign::describe;
 use crate::{Error, Result};
 
 /// Largest file of one picture, in bytes.
@@ -25,19 +33,41 @@ const MAX_PIXELS: usize = 64 << 20;
 /// Decodes one picture; `key` names it in errors.
 ///
 /// # Errors
-/// [`Error::Picture`] where the bytes are no JPEG or PNG file, or not the whole of one, or where
-/// the picture has more than 16,384 pixels on a side or 67 million in all.
-pub fn decode_picture(key: &str, bytes: &[u8]) -> Result<RgbImage> {
+/// [`Error::Picture`] where the bytes are no picture of a format above, or not the whole of one, or
+/// where the picture has more than 16,384 pixels on a side or 67 million in all.
+pub fn decode_picture(key: &str, bytes: &[u8], exif: Exif) -> Result<RgbImage> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
     let decoded = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
-        Ok(ImageFormat::Png) => decode_png(bytes),
-        _ => {
-            let start = &bytes[..bytes.len().min(4)];
-            Err(format!("expected a JPEG or PNG file, found bytes {start:02x?}"))
-        }
+        Ok(Jpeg) => decode_jpeg(bytes),
+        Ok(format @ (Bmp | Gif | Png | Pnm | Tiff | WebP)) => decode_other(bytes, format),
+        _ => Err(format!("expected {FORMATS}, found {}", describe(bytes))),
     };
-    decoded.map_err(|reason| Error::Picture { key: key.to_owned(), reason: one_line(&reason) })
+    let (picture, orientation) = decoded
+        .map_err(|reason| Error::Picture { key: key.to_owned(), reason: one_line(&reason) })?;
+    Ok(match exif {
+        Exif::Ignore => picture,
+        Exif::Apply => turned(picture, orientation),
+    })
 }
+
+/// The formats that [`decode_picture`] reads, for messages and help.
+pub const FORMATS: &str = "JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, PGM or PBM";
+
+fn turned(picture: RgbImage, orientation: Orientation) -> RgbImage {
+    let mut picture = DynamicImage::from(picture);
+    picture.apply_orientation(orientation);
+    picture.into_rgb8()
+}
+
+/// What a block of EXIF says; one that cannot be understood says nothing.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    // Some writers keep the mark that only JPEG needs.
+    let block = exif.map(|block| block.strip_prefix(b"Exif\0\0").unwrap_or(block));
+    block.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
+
+/// A picture as stored, and how it is to be turned.
+type Decoded = Result<(RgbImage, Orientation), String>;
 
 /// Decoder messages may span lines; ours may not.
 fn one_line(text: &str) -> String {
@@ -54,7 +84,7 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
+fn decode_jpeg(bytes: &[u8]) -> Decoded {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)
@@ -68,8 +98,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     let pixels = decoder.decode().map_err(|error| error.to_string())?;
     let expected = width * height * 3;
     let found = pixels.len();
-    RgbImage::from_raw(width as u32, height as u32, pixels)
-        .ok_or_else(|| format!("expected {expected} bytes of pixels, found {found}"))
+    let picture = RgbImage::from_raw(width as u32, height as u32, pixels)
+        .ok_or_else(|| format!("expected {expected} bytes of pixels, found {found}"))?;
+    Ok((picture, orientation(decoder.exif().map(Vec::as_slice))))
 }
 
 /// Demands an end-of-image marker after the last scan.
@@ -94,17 +125,50 @@ fn check_jpeg_end(bytes: &[u8]) -> Result<(), String> {
     Err(format!("truncated JPEG: no end-of-image marker in {} bytes", bytes.len()))
 }
 
-fn decode_png(bytes: &[u8]) -> Result<RgbImage, String> {
-    let reader = || ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    let (width, height) = reader().into_dimensions().map_err(|error| error.to_string())?;
-    check_size(width as usize, height as usize)?;
+fn decode_other(bytes: &[u8], format: ImageFormat) -> Decoded {
+    let text = |error: image::ImageError| error.to_string();
+    check_length(bytes, format)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE as u32);
     limits.max_image_height = Some(MAX_SIDE as u32);
-    let mut reader = reader();
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let picture = reader.decode().map_err(|error| error.to_string())?;
-    Ok(to_rgb(picture))
+    let mut decoder = reader.into_decoder().map_err(text)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize)?;
+    let orientation = match format {
+        // A tag of the picture itself.
+        ImageFormat::Tiff => decoder.orientation().map_err(text)?,
+        ImageFormat::Png => orientation(png_exif(bytes)),
+        _ => orientation(decoder.exif_metadata().map_err(text)?.as_deref()),
+    };
+    let picture = DynamicImage::from_decoder(decoder).map_err(text)?;
+    Ok((to_rgb(picture), orientation))
+}
+
+/// Compares what a WebP file says of its length: its last pixels may lack and not be missed.
+fn check_length(bytes: &[u8], format: ImageFormat) -> Result<(), String> {
+    let Some(&[a, b, c, d]) = bytes.get(4..8).filter(|_| format == ImageFormat::WebP) else {
+        return Ok(());
+    };
+    let (stated, found) = (u64::from(u32::from_le_bytes([a, b, c, d])) + 8, bytes.len() as u64);
+    if stated <= found {
+        return Ok(());
+    }
+    Err(format!("truncated WebP: expected {stated} bytes, found {found}"))
+}
+
+/// The chunk `eXIf`, which may come after the pixels, where the `png` crate does not see it.
+fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut at = 8;
+    loop {
+        let &[a, b, c, d, ref kind @ ..] = bytes.get(at..at + 8)? else { return None };
+        let end = (at + 8).checked_add(u32::from_be_bytes([a, b, c, d]) as usize)?;
+        if kind == b"eXIf" {
+            return bytes.get(at + 8..end);
+        }
+        at = end.checked_add(4)?;
+    }
 }
 
 /// Colours as stored; an alpha channel is dropped, as Pillow's `convert("RGB")` does.
@@ -147,15 +211,19 @@ mod tests {
         bytes.into_inner()
     }
 
+    fn decode(key: &str, bytes: &[u8]) -> Result<RgbImage> {
+        decode_picture(key, bytes, Exif::Apply)
+    }
+
     fn reason(bytes: &[u8]) -> String {
-        let text = decode_picture("a/b.jpg", bytes).unwrap_err().to_string();
+        let text = decode("a/b.jpg", bytes).unwrap_err().to_string();
         assert!(text.starts_with("picture a/b.jpg: ") && !text.contains('\n'), "{text}");
         text
     }
 
     #[test]
     fn png_is_read_exactly_and_upright() {
-        let found = decode_picture("a.png", &png()).unwrap();
+        let found = decode("a.png", &png()).unwrap();
         assert_eq!(found, picture());
     }
 
@@ -167,7 +235,7 @@ mod tests {
         for picture in [DynamicImage::from(with_alpha), DynamicImage::from(without)] {
             let mut bytes = Cursor::new(Vec::new());
             picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
-            let found = decode_picture("a.png", bytes.get_ref()).unwrap();
+            let found = decode("a.png", bytes.get_ref()).unwrap();
             assert_eq!(found.dimensions(), (6, 4));
             assert!(found.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [grey(x, y); 3]));
         }
@@ -175,7 +243,7 @@ mod tests {
 
     #[test]
     fn jpeg_is_read_closely_and_upright() {
-        let found = decode_picture("a.jpg", &jpeg()).unwrap();
+        let found = decode("a.jpg", &jpeg()).unwrap();
         assert_eq!(found.dimensions(), (24, 16));
         let differences = found.as_raw().iter().zip(picture().into_raw());
         let total: u32 = differences.map(|(&a, b)| u32::from(a.abs_diff(b))).sum();
@@ -187,11 +255,7 @@ mod tests {
     fn every_truncated_jpeg_is_an_error() {
         let bytes = jpeg();
         for length in 0..bytes.len() {
-            assert!(
-                decode_picture("a.jpg", &bytes[..length]).is_err(),
-                "{length} of {}",
-                bytes.len()
-            );
+            assert!(decode("a.jpg", &bytes[..length]).is_err(), "{length} of {}", bytes.len());
         }
         assert!(reason(&bytes[..bytes.len() - 1]).contains("truncated JPEG"));
     }
@@ -202,8 +266,8 @@ mod tests {
         // An application segment that holds an end-of-image marker, as EXIF thumbnails do.
         let mut with_thumbnail = vec![0xff, 0xd8, 0xff, 0xe5, 0, 4, 0xff, 0xd9];
         with_thumbnail.extend_from_slice(&bytes[2..]);
-        assert!(decode_picture("a.jpg", &with_thumbnail).is_ok());
-        assert!(decode_picture("a.jpg", &with_thumbnail[..with_thumbnail.len() - 2]).is_err());
+        assert!(decode("a.jpg", &with_thumbnail).is_ok());
+        assert!(decode("a.jpg", &with_thumbnail[..with_thumbnail.len() - 2]).is_err());
     }
 
     #[test]
@@ -217,8 +281,11 @@ mod tests {
 
     #[test]
     fn other_bytes_are_named() {
-        assert!(reason(b"GIF89a").contains("expected a JPEG or PNG"));
-        assert!(reason(b"").contains("found bytes []"));
+        assert!(reason(b"").contains("JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, PGM or PBM"));
+        assert!(reason(b"").ends_with("found an empty file"));
+        assert!(reason(b"<!doctype html><title>404</title>").contains("found an HTML page"));
+        assert!(reason(b"\0\0\0\x18ftypheic\0\0\0\0").ends_with("found a HEIC picture"));
+        assert!(reason(b"\xfe\xdcabc").ends_with("found bytes [fe, dc, 61, 62]"));
     }
 
     #[test]
@@ -230,5 +297,7 @@ mod tests {
         let mut bytes = png();
         bytes[16..24].copy_from_slice(&[0, 0, 0x3f, 0xff, 0, 0, 0x3f, 0xff]);
         reason(&bytes);
+        assert!(reason(b"P6 16383 16383 255\n").contains("16383x16383"));
+        reason(b"GIF89a\xff\xff\xff\xff\0\0\0");
     }
 }

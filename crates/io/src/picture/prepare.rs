@@ -37,6 +37,17 @@ pub enum Resize {
     Nearest,
 }
 
+/// What is done with the orientation that a picture's file may state (EXIF): a photograph lies on
+/// its side in the file, and the file says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exif {
+    /// The picture is turned, and looks as people see it.
+    #[default]
+    Apply,
+    /// Pixels stay as they are stored, as most loaders of this field read them.
+    Ignore,
+}
+
 macro_rules! named {
     ($type:ident, $what:literal, $expected:literal, $($variant:ident = $name:literal),+) => {
         impl fmt::Display for $type {
@@ -100,11 +111,16 @@ named!(
     Nearest = "nearest"
 );
 
-/// How pictures are cut and resized.
+named!(Exif, "exif", "apply, ignore", Apply = "apply", Ignore = "ignore");
+
+/// How pictures are turned, cut and resized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preparation {
     /// Side of the prepared picture, in pixels.
     pub size: usize,
+    /// Whether it is turned as its file says. Whoever decodes the file goes by it;
+    /// [`Preparation::apply`] has pixels.
+    pub exif: Exif,
     /// What is cut first.
     pub crop: Crop,
     /// How the rest is resized.
@@ -112,9 +128,9 @@ pub struct Preparation {
 }
 
 impl Preparation {
-    /// Central square, antialiased bilinear, `size`×`size`.
+    /// Upright, central square, antialiased bilinear, `size`×`size`.
     pub fn new(size: usize) -> Self {
-        Self { size, crop: Crop::default(), resize: Resize::default() }
+        Self { size, exif: Exif::default(), crop: Crop::default(), resize: Resize::default() }
     }
 
     /// Fails where the size is 0 or above [`MAX_SIZE`].
@@ -229,7 +245,8 @@ mod tests {
 
     #[test]
     fn without_a_crop_the_whole_picture_is_used() {
-        let prep = Preparation { crop: Crop::None, resize: Resize::Nearest, size: 13 };
+        let prep =
+            Preparation { crop: Crop::None, resize: Resize::Nearest, ..Preparation::new(13) };
         let stretched = prep.apply(&picture()).unwrap();
         assert_eq!(stretched.get_pixel(0, 0), picture().get_pixel(0, 0));
         assert_eq!(stretched.get_pixel(12, 12), picture().get_pixel(12, 8));
@@ -248,6 +265,7 @@ mod tests {
         for resize in [Resize::Bilinear, Resize::Bicubic, Resize::Nearest] {
             assert_eq!(resize.to_string().parse::<Resize>().unwrap(), resize);
         }
+        assert_eq!("ignore".parse::<Exif>().unwrap(), Exif::Ignore);
         assert_eq!("none".parse::<Crop>().unwrap(), Crop::None);
         assert!("centre".parse::<Crop>().unwrap_err().to_string().contains("square, none"));
     }

@@ -40,3 +40,18 @@ pub struct OptimizerMemory {
     /// Finite gradient norms seen last, oldest first; no more than the skip rule looks at.
     pub norms: Vec<f64>,
 }
+
+impl OptimizerMemory {
+    /// Before the first step: zero moments, and an average that starts at the weights.
+    pub fn new(weights: Vec<Vec<f32>>) -> Self {
+        let zeros: Vec<_> = weights.iter().map(|vector| vec![0.0; vector.len()]).collect();
+        Self {
+            first: zeros.clone(),
+            second: zeros,
+            ema: weights,
+            steps: 0,
+            updates: 0,
+            norms: Vec::new(),
+        }
+    }
+}

@@ -4,7 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, Var};
 use vdvae_model::ElboTerms;
 
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, optimizer};
 use crate::{Error, StepStats, TrainConfig};
 
 /// AdamW as a [`Trainer`](crate::Trainer) uses it: with the clipping, the skip rule and the moving
@@ -31,7 +31,7 @@ use crate::{Error, StepStats, TrainConfig};
 /// ```
 #[derive(Debug)]
 pub struct AdamW {
-    optimizer: Optimizer,
+    optimizer: Box<dyn Optimizer>,
     variables: Vec<Var>,
     device: Device,
     learning_rate: f64,
@@ -62,7 +62,7 @@ impl candle_nn::Optimizer for AdamW {
     fn new(variables: Vec<Var>, config: TrainConfig) -> Result<Self> {
         config.validate().map_err(for_candle)?;
         let device = variables.first().map_or(Device::Cpu, |first| first.device().clone());
-        let optimizer = Optimizer::new(&config, &variables).map_err(for_candle)?;
+        let optimizer = optimizer(&config, &variables).map_err(for_candle)?;
         Ok(Self { optimizer, variables, device, learning_rate: config.learning_rate })
     }
 

@@ -78,49 +78,30 @@ impl FromStr for Skip {
     }
 }
 
-/// The finite gradient norms seen last, oldest first: what the adaptive threshold follows from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Norms(VecDeque<f64>);
-
-impl From<Vec<f64>> for Norms {
-    fn from(norms: Vec<f64>) -> Self {
-        Self(norms.into())
+/// The norm from which on updates are skipped after the finite `norms` seen last, see
+/// [`push_norm`]; infinite where there is no limit.
+pub(crate) fn threshold(skip: Skip, norms: &[f64]) -> f64 {
+    match skip {
+        Skip::None => f64::INFINITY,
+        Skip::Fixed(norm) => norm,
+        Skip::Adaptive(_) if norms.len() < FEWEST => f64::INFINITY,
+        Skip::Adaptive(factor) => factor * median(norms),
     }
 }
 
-impl From<Norms> for Vec<f64> {
-    fn from(norms: Norms) -> Self {
-        norms.0.into()
+/// Adds a norm, if it is finite, to those seen last, oldest first.
+pub(crate) fn push_norm(norms: &mut Vec<f64>, norm: f64) {
+    if norm.is_finite() {
+        norms.drain(..(norms.len() + 1).saturating_sub(WINDOW));
+        norms.push(norm);
     }
 }
 
-impl Norms {
-    /// The norm from which on updates are skipped now; infinite where there is no limit.
-    pub(crate) fn threshold(&self, skip: Skip) -> f64 {
-        match skip {
-            Skip::None => f64::INFINITY,
-            Skip::Fixed(norm) => norm,
-            Skip::Adaptive(_) if self.0.len() < FEWEST => f64::INFINITY,
-            Skip::Adaptive(factor) => factor * self.median(),
-        }
-    }
-
-    pub(crate) fn push(&mut self, norm: f64) {
-        if !norm.is_finite() {
-            return;
-        }
-        while self.0.len() >= WINDOW {
-            self.0.pop_front();
-        }
-        self.0.push_back(norm);
-    }
-
-    fn median(&self) -> f64 {
-        let mut sorted: Vec<f64> = self.0.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let half = sorted.len() / 2;
-        if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
-    }
+fn median(norms: &[f64]) -> f64 {
+    let mut sorted = norms.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
 }
 
 /// Notices a run that hardly makes updates any more.
@@ -180,19 +161,19 @@ mod tests {
 
     #[test]
     fn the_adaptive_threshold_follows_the_median_of_the_last_norms() {
-        let mut norms = Norms::default();
-        let skip = Skip::Adaptive(3.0);
-        (0..19).for_each(|_| norms.push(2.0));
-        assert_eq!(norms.threshold(skip), f64::INFINITY);
-        norms.push(f64::NAN);
-        assert_eq!(norms.threshold(skip), f64::INFINITY, "what is not finite does not count");
-        norms.push(1e9);
-        assert_eq!(norms.threshold(skip), 6.0);
+        let mut norms = Vec::new();
+        let threshold = |norms: &[f64]| threshold(Skip::Adaptive(3.0), norms);
+        (0..19).for_each(|_| push_norm(&mut norms, 2.0));
+        assert_eq!(threshold(&norms), f64::INFINITY);
+        push_norm(&mut norms, f64::NAN);
+        assert_eq!(threshold(&norms), f64::INFINITY, "what is not finite does not count");
+        push_norm(&mut norms, 1e9);
+        assert_eq!(threshold(&norms), 6.0);
         // A lasting change is accepted once it fills more than half of the window.
-        (0..49).for_each(|_| norms.push(50.0));
-        assert_eq!(norms.threshold(skip), 150.0);
-        (0..200).for_each(|_| norms.push(1.0));
-        assert_eq!((norms.0.len(), norms.threshold(skip)), (WINDOW, 3.0));
+        (0..49).for_each(|_| push_norm(&mut norms, 50.0));
+        assert_eq!(threshold(&norms), 150.0);
+        (0..200).for_each(|_| push_norm(&mut norms, 1.0));
+        assert_eq!((norms.len(), threshold(&norms)), (WINDOW, 3.0));
     }
 
     #[test]

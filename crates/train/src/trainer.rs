@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
 use vdvae_ops::OptimizerMemory;
 
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, optimizer};
 use crate::shards::Shards;
 use crate::{Error, Result, StepStats, TrainConfig};
 
@@ -36,7 +36,7 @@ pub struct Trainer {
     config: TrainConfig,
     /// Reads the variables, so that it changes with them.
     model: Vdvae,
-    optimizer: Optimizer,
+    optimizer: Box<dyn Optimizer>,
     /// Steps that were waited for and not yet collected.
     made: Vec<StepStats>,
     host_noise: bool,
@@ -76,7 +76,7 @@ impl Trainer {
         Ok(Self {
             config: config.clone(),
             model,
-            optimizer: Optimizer::new(config, &variables)?,
+            optimizer: optimizer(config, &variables)?,
             made: Vec::new(),
             host_noise: false,
             shards: device.is_cpu().then(Shards::new).transpose()?,

@@ -5,7 +5,7 @@ use vdvae_model::ElboTerms;
 use vdvae_ops::OptimizerMemory;
 use vdvae_ops::cuda::{DeviceAdamW, DeviceOptimizer};
 
-use super::EPSILON;
+use super::{EPSILON, Optimizer};
 use crate::skip::FEWEST;
 use crate::{Result, Skip, StepStats, TrainConfig, WINDOW};
 
@@ -23,42 +23,44 @@ impl GpuOptimizer {
             variables.iter().map(|variable| variable.as_tensor().clone()).collect();
         Ok(Self { inner: DeviceOptimizer::new(&parameters, adamw(config))?, updates: 0 })
     }
+}
 
-    pub(crate) fn restore(&mut self, memory: OptimizerMemory) -> Result<()> {
+impl Optimizer for GpuOptimizer {
+    fn restore(&mut self, memory: OptimizerMemory) -> Result<()> {
         self.updates = memory.updates;
         Ok(self.inner.restore(&memory)?)
     }
 
-    pub(crate) fn memory(&self) -> Result<OptimizerMemory> {
+    fn memory(&self) -> Result<OptimizerMemory> {
         Ok(self.inner.memory()?)
     }
 
-    pub(crate) fn ema(&self) -> Result<Vec<Tensor>> {
+    fn ema(&self) -> Result<Vec<Tensor>> {
         Ok(self.inner.ema()?)
     }
 
-    pub(crate) fn put(&mut self, i: usize, gradient: &Tensor) -> candle_core::Result<()> {
-        self.inner.put(i, gradient)
+    fn put(&mut self, i: usize, gradient: Tensor) -> candle_core::Result<()> {
+        self.inner.put(i, &gradient)
     }
 
-    pub(crate) fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
+    fn step(&mut self, terms: &[ElboTerms], learning_rate: f64) -> Result<()> {
         let [ElboTerms { distortion, rate }] = terms else {
             unreachable!("a batch on a GPU is one part");
         };
         Ok(self.inner.step(distortion, rate, learning_rate)?)
     }
 
-    pub(crate) fn collect(&mut self) -> Result<Vec<StepStats>> {
+    fn collect(&mut self) -> Result<Vec<StepStats>> {
         let steps = self.inner.collect()?;
         self.updates += steps.iter().filter(|step| !step.skipped).count() as u64;
         Ok(steps)
     }
 
-    pub(crate) fn steps(&self) -> u64 {
+    fn steps(&self) -> u64 {
         self.inner.steps()
     }
 
-    pub(crate) fn updates(&self) -> u64 {
+    fn updates(&self) -> u64 {
         self.updates
     }
 }

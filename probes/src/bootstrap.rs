@@ -10,13 +10,13 @@
 mod estimator;
 mod interval;
 
-use std::collections::BTreeMap;
-
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{check_count, check_range};
+use crate::who::places_by;
 
 pub use estimator::{Counts, Estimator, LANES, MeanAccuracy, MeanAuroc, MeanR2, headline};
 pub use interval::{PairedDifference, Replicated};
@@ -56,24 +56,20 @@ impl Resamples {
     /// [`Error::Mismatch`] unless there is one group a row; [`Error::OutOfRange`] where a replicate
     /// could draw 2³² rows or more.
     pub fn new(rows: usize, groups: Option<&[u64]>, bootstrap: Bootstrap) -> Result<Self> {
-        let too_many = |rows: usize| Error::OutOfRange {
-            what: "bootstrap rows",
-            expected: "fewer than 2^32",
-            found: rows.to_string(),
+        let few_enough = |rows: usize| {
+            check_range(u32::try_from(rows).is_ok(), "bootstrap rows", "fewer than 2^32", rows)
         };
-        let count = u32::try_from(rows).map_err(|_| too_many(rows))?;
+        few_enough(rows)?;
         let (members, starts) = match groups {
-            None => ((0..count).collect(), (0..=rows).collect()),
-            Some(groups) if groups.len() == rows => units(groups),
+            None => ((0..rows as u32).collect(), (0..=rows).collect()),
             Some(groups) => {
-                let what = "bootstrap groups".to_owned();
-                return Err(Error::Mismatch { what, expected: rows, found: groups.len() });
+                check_count("bootstrap groups", rows, groups.len())?;
+                units(groups)
             }
         };
         // The largest unit could be drawn every time.
         let largest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let most = largest.saturating_mul(starts.len() - 1);
-        u32::try_from(most).map_err(|_| too_many(most))?;
+        few_enough(largest.saturating_mul(starts.len() - 1))?;
         Ok(Self { rows, members, starts, bootstrap })
     }
 
@@ -133,13 +129,9 @@ impl Resamples {
 
 /// Rows gathered by group, and where each group starts.
 fn units(groups: &[u64]) -> (Vec<u32>, Vec<usize>) {
-    let mut by_group: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-    for (row, &group) in (0u32..).zip(groups) {
-        by_group.entry(group).or_default().push(row);
-    }
     let (mut members, mut starts) = (Vec::with_capacity(groups.len()), vec![0]);
-    for rows in by_group.into_values() {
-        members.extend(rows);
+    for rows in places_by(groups).into_values() {
+        members.extend(rows.into_iter().map(|row| row as u32));
         starts.push(members.len());
     }
     (members, starts)

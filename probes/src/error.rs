@@ -150,3 +150,24 @@ pub enum Error {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Fails with [`Error::OutOfRange`] unless a number is valid.
+pub(crate) fn check_range(
+    valid: bool,
+    what: &'static str,
+    expected: &'static str,
+    found: impl ToString,
+) -> Result<()> {
+    match valid {
+        true => Ok(()),
+        false => Err(Error::OutOfRange { what, expected, found: found.to_string() }),
+    }
+}
+
+/// Fails with [`Error::Mismatch`] unless there are as many as expected.
+pub(crate) fn check_count(what: impl Into<String>, expected: usize, found: usize) -> Result<()> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::Mismatch { what: what.into(), expected, found }),
+    }
+}

@@ -10,10 +10,11 @@ use rayon::prelude::*;
 use vdvae_features::{FeatureTable, Targets};
 
 use crate::check::{check_fit, has_two_values, joined};
+use crate::error::check_range;
 use crate::matrix::product;
 use crate::probe::{Choice, Fitted, Model, Probe};
 use crate::standardise::Standardiser;
-use crate::{Error, Result, select};
+use crate::{Result, select};
 
 /// Temperature of the votes, as in DINO.
 const TEMPERATURE: f32 = 0.07;
@@ -69,10 +70,8 @@ impl Probe for KnnProbe {
         let mut sizes = self.neighbours.clone();
         // Where validation cannot tell, more votes.
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        if sizes.last().is_none_or(|&k| k == 0) {
-            let (expected, found) = ("numbers above 0", format!("{:?}", self.neighbours));
-            return Err(Error::OutOfRange { what: "neighbours", expected, found });
-        }
+        let positive = sizes.last().is_some_and(|&k| k > 0);
+        check_range(positive, "neighbours", "numbers above 0", format!("{:?}", self.neighbours))?;
         let standardiser = Standardiser::of(train.view())?;
         let outputs = match &train.targets {
             Targets::None => 0,

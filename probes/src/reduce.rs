@@ -11,10 +11,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vdvae_features::{FeatureColumn, FeatureTable};
 
+use crate::Result;
+use crate::error::check_range;
 use crate::matrix::{add_product, eigen, orthonormal, product};
 use crate::named::named;
 use crate::standardise::Standardiser;
-use crate::{Error, Result};
 
 /// Rows handled at a time, so that few of them stand in memory in float64.
 const BLOCK: usize = 1024;
@@ -57,10 +58,7 @@ impl Reduction {
         columns: usize,
         seed: u64,
     ) -> Result<Self> {
-        if columns == 0 {
-            let (expected, found) = ("at least 1", "0".to_owned());
-            return Err(Error::OutOfRange { what: "matched columns", expected, found });
-        }
+        check_range(columns > 0, "matched columns", "at least 1", columns)?;
         let standardiser = Standardiser::of(train.view())?;
         let basis = match kind {
             ReductionKind::Projection => {

@@ -23,6 +23,7 @@ use crate::check::{check_fit, has_two_values};
 use crate::probe::{Choice, Fitted, Linear, Model, Probe};
 use crate::standardise::Standardiser;
 use crate::strengths::{STRENGTHS, strongest_first};
+use crate::who::places_by;
 use crate::{Result, select};
 
 /// Ridge regression with its strength chosen on validation.
@@ -78,7 +79,8 @@ impl Probe for RidgeProbe {
         }
         let best = select::best(&candidates, &valid.targets);
         for (system, columns) in systems.iter().zip(&groups) {
-            for (index, members) in by_choice(columns, &best) {
+            let indices: Vec<usize> = columns.iter().map(|&output| best[output]).collect();
+            for (index, members) in places_by(&indices) {
                 let chosen: Vec<usize> = members.iter().map(|&at| columns[at]).collect();
                 place(&mut linear, system.solve_both(strengths[index], &members)?, &chosen);
             }
@@ -125,15 +127,6 @@ fn groups(train: &FeatureTable, responses: &[Array2<f64>; 2]) -> Vec<Vec<usize>>
         }
     }
     by_missing.into_values().collect()
-}
-
-/// Positions in `columns`, by the candidate that was chosen for the output there.
-fn by_choice(columns: &[usize], best: &[usize]) -> BTreeMap<usize, Vec<usize>> {
-    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (at, &output) in columns.iter().enumerate() {
-        members.entry(best[output]).or_default().push(at);
-    }
-    members
 }
 
 /// Puts solutions, `(D, K)` and `(K)`, into the rows of some outputs.

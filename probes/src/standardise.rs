@@ -2,7 +2,8 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Zip, s};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{check_count, check_range};
 
 /// Standard deviations below this count as this: collapsed latents would otherwise be blown up to
 /// noise of unit variance.
@@ -44,13 +45,7 @@ impl Standardiser {
     /// # Errors
     /// [`Error::Mismatch`] for another number of columns than the training rows had.
     pub fn apply(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        if features.ncols() != self.mean.len() {
-            return Err(Error::Mismatch {
-                what: "feature columns".to_owned(),
-                expected: self.mean.len(),
-                found: features.ncols(),
-            });
-        }
+        check_count("feature columns", self.mean.len(), features.ncols())?;
         let mut scaled = Array2::zeros(features.dim());
         for (to, from) in scaled.rows_mut().into_iter().zip(features.rows()) {
             Zip::from(to).and(from).and(&self.mean).and(&self.deviation).for_each(
@@ -81,9 +76,7 @@ pub(crate) fn column_means(
     what: &'static str,
     features: ArrayView2<'_, f32>,
 ) -> Result<Array1<f64>> {
-    if features.nrows() == 0 {
-        return Err(Error::OutOfRange { what, expected: "at least one", found: "0".to_owned() });
-    }
+    check_range(features.nrows() > 0, what, "at least one", 0)?;
     let mut mean = Array1::<f64>::zeros(features.ncols());
     for row in features.rows() {
         mean.zip_mut_with(&row, |sum, &value| *sum += f64::from(value));

@@ -1,5 +1,7 @@
 //! Which class a row is of, and who is in it.
 
+use std::collections::BTreeMap;
+
 use vdvae_features::Targets;
 
 /// The class of every row, or its group (a person) where rows have no class; `None` where they have
@@ -21,6 +23,15 @@ pub fn identity_of_rows(targets: &Targets, groups: Option<&[u64]>) -> Option<Vec
         }
         _ => None,
     }
+}
+
+/// The places at which each of some values stands, rising.
+pub(crate) fn places_by<K: Ord + Copy>(values: &[K]) -> BTreeMap<K, Vec<usize>> {
+    let mut places: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+    for (place, &value) in values.iter().enumerate() {
+        places.entry(value).or_default().push(place);
+    }
+    places
 }
 
 /// Numbers from 0 in the order of the groups.

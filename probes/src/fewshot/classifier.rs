@@ -9,6 +9,8 @@ use super::dual::Dual;
 use super::episode::Episode;
 use super::nearest::{centroids, gather, products};
 use super::rows::{Rows, Scale};
+use crate::error::check_range;
+use crate::strengths::check_strength;
 use crate::{Error, Result};
 
 /// Temperature of the votes, as in [`KnnProbe`](crate::KnnProbe).
@@ -63,13 +65,12 @@ impl Classifier {
     }
 
     pub(super) fn check(self) -> Result<()> {
-        let out = |what, expected, found| Err(Error::OutOfRange { what, expected, found });
         match self {
-            Self::Knn { neighbours: 0 } => out("neighbours", "at least 1", "0".to_owned()),
-            Self::Logistic { strength } if !(strength > 0.0 && strength.is_finite()) => {
-                out("strength", "a finite number above 0", strength.to_string())
+            Self::Knn { neighbours } => {
+                check_range(neighbours > 0, "neighbours", "at least 1", neighbours)
             }
-            _ => Ok(()),
+            Self::Logistic { strength } => check_strength(strength),
+            Self::Cl2n | Self::Centroid => Ok(()),
         }
     }
 }

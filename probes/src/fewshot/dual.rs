@@ -30,14 +30,9 @@ struct Vector {
 
 impl Vector {
     fn reset(&mut self, ways: usize, count: usize) {
-        for (part, size) in [
-            (&mut self.coefficients, ways * count),
-            (&mut self.image, ways * count),
-            (&mut self.intercept, ways),
-        ] {
-            part.clear();
-            part.resize(size, 0.0);
-        }
+        zero(&mut self.coefficients, ways * count);
+        zero(&mut self.image, ways * count);
+        zero(&mut self.intercept, ways);
     }
 
     #[inline(always)]
@@ -72,6 +67,12 @@ impl Vector {
             }
         }
     }
+}
+
+/// Makes `count` zeros of it.
+fn zero(numbers: &mut Vec<f64>, count: usize) {
+    numbers.clear();
+    numbers.resize(count, 0.0);
 }
 
 #[inline(always)]
@@ -115,14 +116,9 @@ impl Dual {
             vector.reset(ways, count);
         }
         self.curved.reset(ways, count);
-        for (part, size) in [
-            (&mut self.gram, count * count),
-            (&mut self.probabilities, ways * count),
-            (&mut self.row, count),
-        ] {
-            part.clear();
-            part.resize(size, 0.0);
-        }
+        zero(&mut self.gram, count * count);
+        zero(&mut self.probabilities, ways * count);
+        zero(&mut self.row, count);
     }
 
     /// Says what the products of one row with all rows are.

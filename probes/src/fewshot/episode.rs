@@ -1,12 +1,14 @@
 //! Which rows an episode holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{check_count, check_range};
+use crate::who::places_by;
 use crate::{Error, Result};
 
 /// The shape of sampled episodes, and their seed.
@@ -52,10 +54,10 @@ impl Episode {
     /// # Errors
     /// Those of [`Episode::validate`].
     pub fn one_shot(support: Vec<usize>, query: Vec<usize>, truth: &[usize]) -> Result<Self> {
-        let too_many = |_| out_of_range("ways", "fewer than 2^32", support.len());
-        let ways = u32::try_from(support.len()).map_err(too_many)?;
+        let few_enough = u32::try_from(support.len()).is_ok();
+        check_range(few_enough, "ways", "fewer than 2^32", support.len())?;
         let query_ways = truth.iter().map(|&way| u32::try_from(way).unwrap_or(u32::MAX)).collect();
-        let classes: Vec<u32> = (0..ways).collect();
+        let classes: Vec<u32> = (0..support.len() as u32).collect();
         let episode = Self { support_ways: classes.clone(), classes, support, query, query_ways };
         episode.validate()?;
         Ok(episode)
@@ -72,20 +74,14 @@ impl Episode {
             ("ways of the support", &self.support, &self.support_ways),
             ("ways of the queries", &self.query, &self.query_ways),
         ] {
-            if rows.len() != ways.len() {
-                let (what, expected, found) = (what.to_owned(), rows.len(), ways.len());
-                return Err(Error::Mismatch { what, expected, found });
-            }
-            if let Some(way) = ways.iter().find(|&&way| way as usize >= self.classes.len()) {
-                return Err(out_of_range(what, "indices below the number of classes", *way));
+            check_count(what, rows.len(), ways.len())?;
+            for &way in ways {
+                let known = (way as usize) < self.classes.len();
+                check_range(known, what, "indices below the number of classes", way)?;
             }
         }
-        if self.classes.len() < 2 {
-            return Err(out_of_range("ways", "at least 2", self.classes.len()));
-        }
-        if self.query.is_empty() {
-            return Err(out_of_range("queries", "at least 1", 0));
-        }
+        check_range(self.classes.len() >= 2, "ways", "at least 2", self.classes.len())?;
+        check_range(!self.query.is_empty(), "queries", "at least 1", 0)?;
         let shown: BTreeSet<u32> = self.support_ways.iter().copied().collect();
         if let Some(way) = (0..self.classes.len()).find(|&way| !shown.contains(&(way as u32))) {
             let expected = "a labelled row of every class".to_owned();
@@ -101,10 +97,6 @@ impl Episode {
             }),
         }
     }
-}
-
-fn out_of_range(what: &'static str, expected: &'static str, found: impl ToString) -> Error {
-    Error::OutOfRange { what, expected, found: found.to_string() }
 }
 
 /// Draws episodes from labelled rows: classes without replacement, and rows of each without
@@ -125,18 +117,10 @@ impl EpisodeSampler {
     /// [`Error::OutOfRange`] for fewer than 2 ways, no shots or no queries; [`Error::Episodes`]
     /// where fewer classes than `ways` have `shots + queries` rows.
     pub fn new(labels: &[u32], config: EpisodeConfig) -> Result<Self> {
-        if config.ways < 2 {
-            return Err(out_of_range("ways", "at least 2", config.ways));
-        }
-        for (what, count) in [("shots", config.shots), ("queries", config.queries)] {
-            if count == 0 {
-                return Err(out_of_range(what, "at least 1", count));
-            }
-        }
-        let mut by_class: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (row, &label) in labels.iter().enumerate() {
-            by_class.entry(label).or_default().push(row);
-        }
+        check_range(config.ways >= 2, "ways", "at least 2", config.ways)?;
+        check_range(config.shots > 0, "shots", "at least 1", config.shots)?;
+        check_range(config.queries > 0, "queries", "at least 1", config.queries)?;
+        let by_class = places_by(labels);
         let (all, needed) = (by_class.len(), config.shots.saturating_add(config.queries));
         let classes: Vec<_> =
             by_class.into_iter().filter(|(_, rows)| rows.len() >= needed).collect();

@@ -7,8 +7,9 @@ use super::classifier::{Classification, Classifier, Outcome, Workspace};
 use super::episode::{Episode, EpisodeConfig, EpisodeSampler};
 use super::rows::Rows;
 use super::scores::EpisodeScores;
+use crate::Result;
+use crate::error::{check_count, check_range};
 use crate::simd::arch;
-use crate::{Error, Result};
 
 /// A number of sampled episodes, the same for every set of features of the same rows.
 #[derive(Debug, Clone)]
@@ -23,10 +24,7 @@ impl FewShot {
     /// # Errors
     /// Those of [`EpisodeSampler::new`]; [`Error::OutOfRange`] for no episodes.
     pub fn new(labels: &[u32], config: EpisodeConfig, episodes: u64) -> Result<Self> {
-        if episodes == 0 {
-            let (expected, found) = ("at least 1", "0".to_owned());
-            return Err(Error::OutOfRange { what: "episodes", expected, found });
-        }
+        check_range(episodes > 0, "episodes", "at least 1", episodes)?;
         Ok(Self { sampler: EpisodeSampler::new(labels, config)?, episodes })
     }
 
@@ -55,13 +53,7 @@ impl FewShot {
         base_mean: &Array1<f64>,
         classifier: Classifier,
     ) -> Result<EpisodeScores> {
-        if features.nrows() != self.sampler.rows() {
-            return Err(Error::Mismatch {
-                what: "feature rows".to_owned(),
-                expected: self.sampler.rows(),
-                found: features.nrows(),
-            });
-        }
+        check_count("feature rows", self.sampler.rows(), features.nrows())?;
         classifier.check()?;
         let rows = Rows::new(features, base_mean, classifier.scale())?;
         let episodes = (0..self.episodes).into_par_iter();
@@ -86,16 +78,13 @@ pub fn score_episodes(
     episodes: &[Episode],
     classifier: Classifier,
 ) -> Result<EpisodeScores> {
-    let out = |what, expected, found| Err(Error::OutOfRange { what, expected, found });
-    if episodes.is_empty() {
-        return out("episodes", "at least 1", "0".to_owned());
-    }
+    check_range(!episodes.is_empty(), "episodes", "at least 1", 0)?;
     for episode in episodes {
         episode.validate()?;
-        let mut rows = episode.support.iter().chain(&episode.query);
-        if let Some(row) = rows.find(|&&row| row >= features.nrows()) {
-            let found = format!("{row} of {}", features.nrows());
-            return out("row of an episode", "an index below the number of rows", found);
+        for &row in episode.support.iter().chain(&episode.query) {
+            let (what, count) = ("row of an episode", features.nrows());
+            let found = format_args!("{row} of {count}");
+            check_range(row < count, what, "an index below the number of rows", found)?;
         }
     }
     classifier.check()?;

@@ -3,6 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
+use crate::error::check_count;
 use crate::standardise::column_means;
 use crate::{Error, Result};
 
@@ -59,13 +60,7 @@ impl Rows {
         scale: Scale,
     ) -> Result<Self> {
         let (count, columns) = features.dim();
-        if base_mean.len() != columns {
-            return Err(Error::Mismatch {
-                what: "columns of the base mean".to_owned(),
-                expected: columns,
-                found: base_mean.len(),
-            });
-        }
+        check_count("columns of the base mean", columns, base_mean.len())?;
         check_mean(base_mean)?;
         let width = columns.next_multiple_of(REGISTER).max(REGISTER);
         let length = |row| centred(features.row(row), base_mean).map(|v| v * v).sum::<f64>().sqrt();

@@ -23,7 +23,8 @@ use super::pass::{Points, evaluate};
 use super::path::Group;
 use super::preconditioner::Preconditioner;
 use super::present::Present;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::check_count;
 
 /// With this many outputs or fewer, a pass waits for memory more than for arithmetic, and float32
 /// saves nothing.
@@ -35,10 +36,9 @@ pub(super) fn fit(design: &Design, jobs: &[Job<'_>], settings: Settings) -> Resu
     let Some(outputs) = groups.first().map(|group| group.present.outputs.len()) else {
         return Ok(Vec::new());
     };
-    if let Some(other) = groups.iter().find(|group| group.present.outputs.len() != outputs) {
-        let what = "classes present in jobs that are fitted together".to_owned();
-        let found = other.present.outputs.len();
-        return Err(Error::Mismatch { what, expected: outputs, found });
+    for group in &groups {
+        let what = "classes present in jobs that are fitted together";
+        check_count(what, outputs, group.present.outputs.len())?;
     }
     let preconditioner = Preconditioner::new(design)?;
     let mut batch = Batch { design, outputs, settings, preconditioner };

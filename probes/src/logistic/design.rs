@@ -5,7 +5,8 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView2, CowArray, Ix2, s};
 
 use super::rows::RowBlocks;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::check_count;
 
 /// Rows to fit on, `(N, D)`. The intercept is not a column.
 #[derive(Debug)]
@@ -26,12 +27,8 @@ impl Design {
     /// [`Error::Mismatch`] where blocks differ in columns.
     pub fn new(blocks: &[ArrayView2<'_, f64>]) -> Result<Self> {
         let columns = blocks.first().map_or(0, ArrayView2::ncols);
-        if let Some(other) = blocks.iter().find(|block| block.ncols() != columns) {
-            return Err(Error::Mismatch {
-                what: "feature columns".to_owned(),
-                expected: columns,
-                found: other.ncols(),
-            });
+        for block in blocks {
+            check_count("feature columns", columns, block.ncols())?;
         }
         let count = blocks.iter().map(ArrayView2::nrows).sum();
         let mut rows = Array2::zeros((count, columns));
@@ -79,19 +76,10 @@ impl Design {
         rows: Range<usize>,
         buffer: &'a mut Array2<f64>,
     ) -> Result<ArrayView2<'a, f64>> {
-        let expected = (rows.len(), self.columns());
+        let (count, columns) = (rows.len(), self.columns());
         let found = self.blocks().read(rows, buffer)?;
-        let mismatch = |what: &str, expected, found| Error::Mismatch {
-            what: format!("{what} of a block of features"),
-            expected,
-            found,
-        };
-        if found.nrows() != expected.0 {
-            return Err(mismatch("rows", expected.0, found.nrows()));
-        }
-        if found.ncols() != expected.1 {
-            return Err(mismatch("columns", expected.1, found.ncols()));
-        }
+        check_count("rows of a block of features", count, found.nrows())?;
+        check_count("columns of a block of features", columns, found.ncols())?;
         Ok(found)
     }
 

@@ -3,8 +3,10 @@
 use super::design::Design;
 use super::job::{Fit, Job, Settings};
 use super::{batched, linfa};
+use crate::Result;
+use crate::error::check_count;
 use crate::named::named;
-use crate::{Error, Result};
+use crate::strengths::check_strength;
 
 /// Which code fits a logistic regression. Both reach the same optimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -57,22 +59,10 @@ pub fn fit(
 }
 
 fn check(design: &Design, job: &Job<'_>) -> Result<()> {
-    let mismatch = |what: &str, expected, found| {
-        if expected == found {
-            return Ok(());
-        }
-        Err(Error::Mismatch { what: format!("logistic regression: {what}"), expected, found })
-    };
-    mismatch("labels", design.rows(), job.response.rows())?;
+    check_count("logistic regression: labels", design.rows(), job.response.rows())?;
     if let Some(start) = job.start {
-        mismatch("columns of the start", design.columns(), start.weights.ncols())?;
+        let what = "logistic regression: columns of the start";
+        check_count(what, design.columns(), start.weights.ncols())?;
     }
-    if !(job.strength > 0.0 && job.strength.is_finite()) {
-        return Err(Error::OutOfRange {
-            what: "strength",
-            expected: "a finite number above 0",
-            found: job.strength.to_string(),
-        });
-    }
-    Ok(())
+    check_strength(job.strength)
 }

@@ -58,7 +58,7 @@ macro_rules! float {
                 centre: Option<&Array1<f64>>,
                 buffer: &'a mut Array2<Self>,
             ) -> ArrayView2<'a, Self> {
-                $rows(block, centre, buffer)
+                ($rows)(block, centre, buffer)
             }
 
             #[inline(always)]
@@ -96,43 +96,23 @@ macro_rules! float {
     };
 }
 
-fn double_rows<'a>(
-    block: ArrayView2<'a, f64>,
+/// Writes a block of rows less their centre into `buffer`.
+fn centred<'a, T: Float>(
+    block: ArrayView2<'_, f64>,
     centre: Option<&Array1<f64>>,
-    buffer: &'a mut Array2<f64>,
-) -> ArrayView2<'a, f64> {
-    let Some(centre) = centre else {
-        return block;
-    };
-    resize(buffer, block.dim());
-    for (mut to, from) in buffer.rows_mut().into_iter().zip(block.rows()) {
-        Zip::from(&mut to).and(&from).and(centre).for_each(|to, from, centre| *to = from - centre);
+    buffer: &'a mut Array2<T>,
+) -> ArrayView2<'a, T> {
+    if buffer.dim() != block.dim() {
+        *buffer = Array2::from_elem(block.dim(), T::of(0.0));
     }
-    buffer.view()
-}
-
-fn single_rows<'a>(
-    block: ArrayView2<'a, f64>,
-    centre: Option<&Array1<f64>>,
-    buffer: &'a mut Array2<f32>,
-) -> ArrayView2<'a, f32> {
-    resize(buffer, block.dim());
-    for (mut to, from) in buffer.rows_mut().into_iter().zip(block.rows()) {
+    for (to, from) in buffer.rows_mut().into_iter().zip(block.rows()) {
+        let to = Zip::from(to).and(from);
         match centre {
-            None => Zip::from(&mut to).and(&from).for_each(|to, from| *to = *from as f32),
-            Some(centre) => Zip::from(&mut to)
-                .and(&from)
-                .and(centre)
-                .for_each(|to, from, centre| *to = (from - centre) as f32),
+            None => to.for_each(|to, &from| *to = T::of(from)),
+            Some(centre) => to.and(centre).for_each(|to, from, centre| *to = T::of(from - centre)),
         }
     }
     buffer.view()
-}
-
-fn resize<T: Float>(buffer: &mut Array2<T>, shape: (usize, usize)) {
-    if buffer.dim() != shape {
-        *buffer = Array2::from_elem(shape, T::of(0.0));
-    }
 }
 
 // Taylor coefficients 1/k!, and 1/(2k + 1) of atanh(s) / s: what is left out is below half a unit
@@ -140,7 +120,7 @@ fn resize<T: Float>(buffer: &mut Array2<T>, shape: (usize, usize)) {
 // 9⁻¹⁷ / 35 = 2e-18).
 float!(
     f32,
-    single_rows,
+    centred,
     12_582_912.0,
     -87.0,
     127,
@@ -151,7 +131,10 @@ float!(
 );
 float!(
     f64,
-    double_rows,
+    |block, centre: Option<_>, buffer| match centre {
+        None => block,
+        centre => centred(block, centre, buffer),
+    },
     6_755_399_441_055_744.0,
     -708.0,
     1023,

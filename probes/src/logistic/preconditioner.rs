@@ -20,6 +20,7 @@ use super::design::Design;
 use super::gemm::product;
 use super::rows::BLOCK_ROWS;
 use crate::Result;
+use crate::who::places_by;
 
 /// Widest diagonal block of `XᵀX` that is factored whole. Wider designs are cut into blocks, and
 /// what couples them is left to the quasi-Newton steps: a factor of 4096 columns takes 134 MB.
@@ -98,12 +99,11 @@ impl Preconditioner {
     /// `(strength, variance)`.
     pub(super) fn apply(&mut self, mut rows: ArrayViewMut2<'_, f64>, kinds: &[(f64, f64)]) {
         let columns = self.mean.len();
-        let mut members: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        for (row, &(strength, variance)) in kinds.iter().enumerate() {
-            let step = self.steps * (strength / variance.max(1e-12)).log10();
-            members.entry(step.round() as i32).or_default().push(row);
-        }
-        for (step, members) in members {
+        let step = |&(strength, variance): &(f64, f64)| {
+            (self.steps * (strength / variance.max(1e-12)).log10()).round() as i32
+        };
+        let steps: Vec<i32> = kinds.iter().map(step).collect();
+        for (step, members) in places_by(&steps) {
             let ridge = 10f64.powf(f64::from(step) / self.steps);
             let factors = self.factors.entry(step).or_insert_with(|| factor(&self.gram, ridge));
             let mut chosen = rows.select(Axis(0), &members);

@@ -63,22 +63,14 @@ impl SavedProbe {
     pub fn load(path: &Path) -> Result<Self> {
         let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
         let length = fs::metadata(path).map_err(io)?.len();
-        let read = || {
-            if length > MOST_BYTES {
-                return fault(format!("a probe of at most {MOST_BYTES} bytes"), length.to_string());
-            }
-            Ok(fs::read(path))
+        let parsed = match length <= MOST_BYTES {
+            true => Self::from_bytes(&fs::read(path).map_err(io)?),
+            false => fault(format!("a probe of at most {MOST_BYTES} bytes"), length.to_string()),
         };
-        let parsed = read().and_then(|bytes| match bytes {
-            Ok(bytes) => Self::from_bytes(&bytes).map(Ok),
-            Err(error) => Ok(Err(error)),
-        });
-        match parsed {
-            Ok(probe) => probe.map_err(io),
-            Err(Fault { expected, found }) => {
-                Err(Error::File { path: path.to_owned(), expected, found })
-            }
-        }
+        parsed.map_err(|Fault { expected, found }| {
+            let path = path.to_owned();
+            Error::File { path, expected, found }
+        })
     }
 
     fn tensors(&self) -> [(&'static str, Vec<usize>, Vec<u8>); 4] {

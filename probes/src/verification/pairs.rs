@@ -1,12 +1,14 @@
 //! Pairs of rows, and how they are drawn where a data set publishes none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::error::check_range;
+use crate::who::places_by;
 use crate::{Error, Result};
 
 /// Two rows, and whether they show the same person.
@@ -19,6 +21,12 @@ pub struct Pair {
     pub b: usize,
     /// Whether the two are of one identity.
     pub same: bool,
+}
+
+/// Fails where a pair names a row that is not there.
+pub(super) fn check_row(row: usize, rows: usize) -> Result<()> {
+    let expected = "an index below the number of rows";
+    check_range(row < rows, "row of a pair", expected, format_args!("{row} of {rows}"))
 }
 
 /// Folds of pairs, in each as many of one identity (first) as of two: a pure function of the
@@ -37,15 +45,9 @@ pub fn sample_pairs(
     pairs_per_fold: usize,
     seed: u64,
 ) -> Result<Vec<Vec<Pair>>> {
-    let out = |what, expected, found: usize| {
-        Err(Error::OutOfRange { what, expected, found: found.to_string() })
-    };
-    if folds < 2 {
-        return out("folds", "at least 2", folds);
-    }
-    if pairs_per_fold == 0 || !pairs_per_fold.is_multiple_of(2) {
-        return out("pairs of a fold", "an even number above 0", pairs_per_fold);
-    }
+    check_range(folds >= 2, "folds", "at least 2", folds)?;
+    let even = pairs_per_fold > 0 && pairs_per_fold.is_multiple_of(2);
+    check_range(even, "pairs of a fold", "an even number above 0", pairs_per_fold)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let dealt = deal(identities, folds, &mut rng);
     let sample = |(fold, people): (usize, &Vec<Vec<usize>>)| {
@@ -72,12 +74,8 @@ fn too_few(fold: usize, which: &str, expected: usize, found: u64) -> Error {
 /// The rows of each identity, identities dealt in turn: first those with several rows, then those
 /// with one, so that every fold has its share of both.
 fn deal(identities: &[u64], folds: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<Vec<usize>>> {
-    let mut by_identity: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for (row, &identity) in identities.iter().enumerate() {
-        by_identity.entry(identity).or_default().push(row);
-    }
     let (mut several, mut single): (Vec<_>, Vec<_>) =
-        by_identity.into_values().partition(|rows| rows.len() > 1);
+        places_by(identities).into_values().partition(|rows| rows.len() > 1);
     several.shuffle(rng);
     single.shuffle(rng);
     let mut dealt = vec![Vec::new(); folds];

@@ -3,14 +3,14 @@
 //! Both begin with the principal components of standardised columns, because scatter of more columns
 //! than rows has no inverse, and shrink eigenvalues towards their mean before they divide by them.
 
-use std::collections::BTreeMap;
-
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+use crate::error::check_range;
 use crate::matrix::{add_product, eigen, orthonormal, product};
 use crate::reduce::signs;
 use crate::standardise::Standardiser;
+use crate::who::places_by;
 use crate::{Error, Result};
 
 /// How projections are fitted.
@@ -35,18 +35,10 @@ impl Default for Projection {
 
 impl Projection {
     pub(super) fn check(self) -> Result<()> {
-        let out = |what, expected, found| Err(Error::OutOfRange { what, expected, found });
-        for (what, count) in
-            [("components", self.components), ("discriminants", self.discriminants)]
-        {
-            if count == 0 {
-                return out(what, "at least 1", "0".to_owned());
-            }
-        }
-        if !(0.0..=1.0).contains(&self.shrinkage) {
-            return out("shrinkage", "0 to 1", self.shrinkage.to_string());
-        }
-        Ok(())
+        check_range(self.components > 0, "components", "at least 1", self.components)?;
+        check_range(self.discriminants > 0, "discriminants", "at least 1", self.discriminants)?;
+        let shrinkage = self.shrinkage;
+        check_range((0.0..=1.0).contains(&shrinkage), "shrinkage", "0 to 1", shrinkage)
     }
 }
 
@@ -148,10 +140,7 @@ pub(super) fn discriminants(
     standardiser: &Standardiser,
     projection: Projection,
 ) -> Result<Array2<f64>> {
-    let mut people: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for (row, &identity) in identities.iter().enumerate() {
-        people.entry(identity).or_default().push(row);
-    }
+    let people = places_by(identities);
     let all = people.len();
     let people: Vec<Vec<usize>> = people.into_values().filter(|rows| rows.len() > 1).collect();
     if people.len() < 2 {

@@ -1,6 +1,7 @@
 //! From scores to the numbers of the protocol.
 
 use super::pairs::Pair;
+use crate::error::{check_count, check_range};
 use crate::metrics::{Roc, auroc, by_falling_score};
 use crate::moments::{mean, standard_error};
 use crate::result::TarAtFar;
@@ -58,23 +59,15 @@ pub fn verify(scores: &[Vec<f64>], pairs: &[Vec<Pair>]) -> Result<Verification> 
 /// Those of [`verify`]; [`Error::Mismatch`] unless there is one set of scores a fold.
 pub fn verify_each(scores: &[Vec<Vec<f64>>], pairs: &[Vec<Pair>]) -> Result<Verification> {
     check_folds(pairs)?;
-    mismatch("sets of scores", pairs.len(), scores.len())?;
+    check_count("verification: sets of scores", pairs.len(), scores.len())?;
     for scores in scores {
         check(scores, pairs)?;
     }
     Ok(protocol(pairs, |fold| &scores[fold]))
 }
 
-fn mismatch(what: &str, expected: usize, found: usize) -> Result<()> {
-    let what = || format!("verification: {what}");
-    if expected == found { Ok(()) } else { Err(Error::Mismatch { what: what(), expected, found }) }
-}
-
 fn check_folds(pairs: &[Vec<Pair>]) -> Result<()> {
-    if pairs.len() < 2 {
-        let (expected, found) = ("at least 2", pairs.len().to_string());
-        return Err(Error::OutOfRange { what: "folds", expected, found });
-    }
+    check_range(pairs.len() >= 2, "folds", "at least 2", pairs.len())?;
     let empty = pairs.iter().position(Vec::is_empty);
     empty.map_or(Ok(()), |fold| {
         let expected = "at least one pair in every fold".to_owned();
@@ -83,9 +76,9 @@ fn check_folds(pairs: &[Vec<Pair>]) -> Result<()> {
 }
 
 fn check(scores: &[Vec<f64>], pairs: &[Vec<Pair>]) -> Result<()> {
-    mismatch("folds of scores", pairs.len(), scores.len())?;
+    check_count("verification: folds of scores", pairs.len(), scores.len())?;
     for (fold, (scores, pairs)) in scores.iter().zip(pairs).enumerate() {
-        mismatch(&format!("scores of fold {fold}"), pairs.len(), scores.len())?;
+        check_count(format!("verification: scores of fold {fold}"), pairs.len(), scores.len())?;
         if let Some(pair) = scores.iter().position(|score| !score.is_finite()) {
             let (at, found) = (format!("fold {fold}, pair {pair}"), scores[pair]);
             return Err(Error::NotFinite { what: "verification scores", at, found });

@@ -6,8 +6,9 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::pairs::Pair;
+use super::pairs::{Pair, check_row};
 use super::projection::{Projection, discriminants, whitening};
+use crate::error::check_count;
 use crate::matrix::product;
 use crate::named::named;
 use crate::neighbours::unit_length;
@@ -78,13 +79,7 @@ impl Scorer {
     ) -> Result<Self> {
         projection.check()?;
         let Training { features, identities } = training;
-        if identities.len() != features.nrows() {
-            return Err(Error::Mismatch {
-                what: "training identities".to_owned(),
-                expected: features.nrows(),
-                found: identities.len(),
-            });
-        }
+        check_count("training identities", features.nrows(), identities.len())?;
         let tested: BTreeSet<u64> = tested.iter().copied().collect();
         if let Some(&identity) = identities.iter().find(|identity| tested.contains(identity)) {
             return Err(Error::SharedIdentity { identity });
@@ -123,10 +118,8 @@ impl Scorer {
         for Pair { a, b, .. } in pairs.iter().flatten() {
             rows.extend([*a, *b]);
         }
-        if let Some(&row) = rows.last().filter(|&&row| row >= features.nrows()) {
-            let (what, found) = ("row of a pair", format!("{row} of {}", features.nrows()));
-            let expected = "an index below the number of rows";
-            return Err(Error::OutOfRange { what, expected, found });
+        if let Some(&last) = rows.last() {
+            check_row(last, features.nrows())?;
         }
         // Only rows that occur in a pair are projected; `place` says where they went.
         let rows: Vec<usize> = rows.into_iter().collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vdvae_features::FeatureTable;
 
-use super::pairs::Pair;
+use super::pairs::{Pair, check_row};
 use super::projection::Projection;
 use super::protocol::{verify, verify_each};
 use super::scorer::{Scorer, Training, VerificationScore};
@@ -76,9 +76,6 @@ fn people(table: &FeatureTable) -> Result<Vec<u64>> {
 
 /// The identity of a row that a pair names.
 fn who(people: &[u64], row: usize) -> Result<u64> {
-    people.get(row).copied().ok_or_else(|| Error::OutOfRange {
-        what: "row of a pair",
-        expected: "an index below the number of rows",
-        found: format!("{row} of {}", people.len()),
-    })
+    check_row(row, people.len())?;
+    Ok(people[row])
 }

@@ -10,7 +10,9 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
     moves,
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
 use crate::shape::{check_parameters, grid_of};
 
@@ -61,11 +63,9 @@ impl Operator<2> for GainBias {
     fn gradients<T: Number>(
         &self,
         &channels: &usize,
-        [x, parameters]: [&[T]; 2],
-        upstream: &[T],
-        _wanted: [bool; 2],
-        _held: [Option<&mut [T]>; 2],
+        of: OnSlices<'_, T, 2>,
     ) -> [Gradient<Vec<T>>; 2] {
+        let OnSlices { inputs: [x, parameters], upstream, .. } = of;
         let (dx, dp) = gradients(&parameters[..channels], x, upstream);
         [Gradient::Own(dx), Gradient::Own(dp)]
     }
@@ -76,15 +76,8 @@ impl Operator<2> for GainBias {
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        _: &usize,
-        [x, parameters]: [View<'_>; 2],
-        upstream: View<'_>,
-        _wanted: [bool; 2],
-        _held: [Option<View<'_>>; 2],
-    ) -> Result<[Gradient<Buffer>; 2]> {
+    fn gpu_gradients(&self, _: &usize, of: OnGpu<'_, 2>) -> Result<[Gradient<Buffer>; 2]> {
+        let OnGpu { gpu, inputs: [x, parameters], upstream, .. } = of;
         let (dx, dp) = moves::gain_bias_backward(gpu, (x, parameters, upstream))?;
         Ok([Gradient::Own(dx), Gradient::Own(dp)])
     }

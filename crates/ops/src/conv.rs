@@ -16,7 +16,9 @@ use crate::cuda::{
     gpu::Gpu,
     memory::{Buffer, Kind, View},
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{ConvShape, check_parameters, grid_of};
 
 /// Rows of a convolution over `x`.
@@ -96,14 +98,8 @@ impl Operator<2> for Conv {
         out
     }
 
-    fn gradients<T: Number>(
-        &self,
-        &grid: &Grid,
-        [x, parameters]: [&[T]; 2],
-        upstream: &[T],
-        wanted: [bool; 2],
-        _held: [Option<&mut [T]>; 2],
-    ) -> [Gradient<Vec<T>>; 2] {
+    fn gradients<T: Number>(&self, &grid: &Grid, of: OnSlices<'_, T, 2>) -> [Gradient<Vec<T>>; 2] {
+        let OnSlices { inputs: [x, parameters], upstream, wanted, .. } = of;
         let (ConvShape { input, output, kernel }, exact) = (self.shape, self.arithmetic.exact);
         let dx = wanted[0].then(|| {
             let mut dx = vec![T::zero(); x.len()];
@@ -135,15 +131,8 @@ impl Operator<2> for Conv {
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        &grid: &Grid,
-        [x, parameters]: [View<'_>; 2],
-        upstream: View<'_>,
-        wanted: [bool; 2],
-        _held: [Option<View<'_>>; 2],
-    ) -> Result<[Gradient<Buffer>; 2]> {
+    fn gpu_gradients(&self, &grid: &Grid, of: OnGpu<'_, 2>) -> Result<[Gradient<Buffer>; 2]> {
+        let OnGpu { gpu, inputs: [x, parameters], upstream, wanted, .. } = of;
         let how = (grid, self.shape, self.arithmetic.tf32);
         let found = dense::conv_backward(gpu, how, (x, parameters, upstream), wanted.into())?;
         Ok(<[_; 2]>::from(found).map(Gradient::own))

@@ -7,14 +7,18 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::cpu::Number;
-use crate::cpu::latent::{Gaussian, Kernel, PIXELS, Pixels};
+use crate::cpu::elementary::Elementary;
+use crate::cpu::latent::{
+    Inputs, Kernel, PIXELS, Pixels, forward, posterior_gradient, prior_gradient,
+};
 #[cfg(feature = "cuda")]
 use crate::cuda::{
     gpu::Gpu,
-    latent::Latent,
     memory::{Buffer, View},
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{nhwc, same_shape};
 
 /// Draws the latent of a posterior, and its KL from the prior.
@@ -79,25 +83,10 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn pixels<'a, T, const N: usize>(&self, inputs: [&'a [T]; N]) -> Pixels<'a, T> {
-        Pixels {
-            latent_channels: self.latent_channels,
-            prior_width: self.prior_width,
-            posterior: inputs[0],
-            prior: inputs[1],
-            noise: inputs.get(2).copied(),
-        }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn latent<'a, const N: usize>(&self, inputs: [View<'a>; N]) -> Latent<'a> {
-        Latent {
-            latent_channels: self.latent_channels,
-            prior_width: self.prior_width,
-            posterior: inputs[0],
-            prior: inputs[1],
-            noise: inputs.get(2).copied(),
-        }
+    fn of<V: Copy, const N: usize>(&self, inputs: [V; N]) -> Inputs<V> {
+        let Self { latent_channels, prior_width } = *self;
+        let (posterior, prior, noise) = (inputs[0], inputs[1], inputs.get(2).copied());
+        Inputs { latent_channels, prior_width, posterior, prior, noise }
     }
 }
 
@@ -125,39 +114,33 @@ impl<const N: usize> Operator<N> for SampleAndKl {
     }
 
     fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
-        let pixels = sizes.pixels(inputs);
+        let pixels = sizes.of(inputs);
         let mut out = vec![T::zero(); inputs[0].len()];
         out.par_chunks_mut(PIXELS * 2 * sizes.latent_channels)
             .enumerate()
-            .for_each(|(i, out)| T::forward(pixels.chunk(i), out));
+            .for_each(|(i, out)| forward(pixels.chunk(i), out));
         out
     }
 
     // What a prior has so far is wider than its statistics: adding in place saves passes over that.
-    fn gradients<T: Number>(
-        &self,
-        sizes: &Sizes,
-        inputs: [&[T]; N],
-        upstream: &[T],
-        wanted: [bool; N],
-        mut held: [Option<&mut [T]>; N],
-    ) -> [Gradient<Vec<T>>; N] {
-        let pixels = sizes.pixels(inputs);
+    fn gradients<T: Number>(&self, sizes: &Sizes, of: OnSlices<'_, T, N>) -> [Gradient<Vec<T>>; N] {
+        let OnSlices { inputs, upstream, wanted, mut held } = of;
+        let pixels = sizes.of(inputs);
         std::array::from_fn(|i| match (i, held[i].take()) {
             _ if !wanted[i] => Gradient::Nothing,
             (0, _) => {
                 let mut dq = vec![T::zero(); inputs[0].len()];
                 let width = 2 * sizes.latent_channels;
-                gradient(pixels, upstream, width, T::posterior_gradient, &mut dq);
+                gradient(pixels, upstream, width, posterior_gradient, &mut dq);
                 Gradient::Own(dq)
             }
             (1, Some(held)) => {
-                gradient(pixels, upstream, sizes.prior_width, T::prior_gradient, held);
+                gradient(pixels, upstream, sizes.prior_width, prior_gradient, held);
                 Gradient::Nothing
             }
             (1, None) => {
                 let mut dp = vec![T::zero(); inputs[1].len()];
-                gradient(pixels, upstream, sizes.prior_width, T::prior_gradient, &mut dp);
+                gradient(pixels, upstream, sizes.prior_width, prior_gradient, &mut dp);
                 Gradient::Own(dp)
             }
             // Noise is a constant.
@@ -170,20 +153,13 @@ impl<const N: usize> Operator<N> for SampleAndKl {
         for input in &inputs {
             input.expect(inputs[0].kind, <Self as Operator<N>>::NAME)?;
         }
-        sizes.latent(inputs).forward(gpu)
+        sizes.of(inputs).forward(gpu)
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Sizes,
-        inputs: [View<'_>; N],
-        upstream: View<'_>,
-        wanted: [bool; N],
-        held: [Option<View<'_>>; N],
-    ) -> Result<[Gradient<Buffer>; N]> {
-        let latent = sizes.latent(inputs);
+    fn gpu_gradients(&self, sizes: &Sizes, of: OnGpu<'_, N>) -> Result<[Gradient<Buffer>; N]> {
+        let OnGpu { gpu, inputs, upstream, wanted, held } = of;
+        let latent = sizes.of(inputs);
         let (dq, dp) = latent.backward(gpu, upstream, (wanted[0], wanted[1]), held[1])?;
         let mut found = [dq, dp].map(Gradient::own).into_iter();
         Ok(std::array::from_fn(|_| found.next().unwrap_or(Gradient::Nothing)))
@@ -191,7 +167,7 @@ impl<const N: usize> Operator<N> for SampleAndKl {
 }
 
 /// Runs a gradient kernel over all chunks of `out`, `width` numbers a pixel.
-fn gradient<T: Gaussian>(
+fn gradient<T: Elementary>(
     pixels: Pixels<'_, T>,
     upstream: &[T],
     width: usize,

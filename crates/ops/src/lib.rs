@@ -76,6 +76,7 @@ mod pool;
 mod project;
 mod rate;
 mod real;
+mod resampling;
 mod shape;
 mod simd;
 mod storage;

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use self::sample::logits_shape;
 use crate::cpu::Number;
-use crate::cpu::mixture::{Bins, GROUPS, Mixture, Scratch};
+use crate::cpu::elementary::Elementary;
+use crate::cpu::mixture::{Bins, GROUPS, Scratch, chunk};
 #[cfg(feature = "cuda")]
 use crate::cuda::{
     gpu::Gpu,
@@ -22,7 +23,9 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
 };
 use crate::kept::Kept;
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::same_shape;
 use crate::tape;
 
@@ -79,7 +82,7 @@ struct MixtureNll {
 
 impl MixtureNll {
     /// Nats per dimension of each picture and, if `want`ed, their derivatives by the logits.
-    fn evaluate<T: Mixture>(&self, sizes: &Sizes, logits: &[T], want: bool) -> (Vec<T>, Vec<T>) {
+    fn evaluate<T: Elementary>(&self, sizes: &Sizes, logits: &[T], want: bool) -> (Vec<T>, Vec<T>) {
         let Sizes { images, image_pixels, components } = *sizes;
         let mut gradient = vec![T::zero(); if want { logits.len() } else { 0 }];
         let (image, bytes) = (logits.len() / images, 3 * image_pixels);
@@ -128,7 +131,7 @@ struct Sizes {
 }
 
 /// One picture: nats per dimension, and their derivatives unless `gradient` is empty.
-fn image_nll<T: Mixture>(
+fn image_nll<T: Elementary>(
     components: usize,
     bins: Bins<T>,
     logits: &[T],
@@ -148,7 +151,7 @@ fn image_nll<T: Mixture>(
             || Scratch::new(components, PIXELS),
             |scratch, (gradient, (logits, pixels))| {
                 let mut log_likelihood = 0.0;
-                T::chunk(logits, pixels, bins, scratch, gradient, &mut log_likelihood);
+                chunk(logits, pixels, bins, scratch, gradient, &mut log_likelihood);
                 log_likelihood
             },
         )
@@ -157,7 +160,7 @@ fn image_nll<T: Mixture>(
 }
 
 /// Multiplies every picture's gradient by the gradient of its result.
-fn scale_images<T: Mixture>(gradient: &mut [T], upstream: &[T]) {
+fn scale_images<T: Elementary>(gradient: &mut [T], upstream: &[T]) {
     let image = gradient.len() / upstream.len();
     gradient.par_chunks_exact_mut(image).zip(upstream).for_each(|(gradient, &u)| {
         gradient.iter_mut().for_each(|g| *g *= u);
@@ -180,14 +183,8 @@ impl Operator<1> for MixtureNll {
         values
     }
 
-    fn gradients<T: Number>(
-        &self,
-        sizes: &Sizes,
-        [logits]: [&[T]; 1],
-        upstream: &[T],
-        _wanted: [bool; 1],
-        _held: [Option<&mut [T]>; 1],
-    ) -> [Gradient<Vec<T>>; 1] {
+    fn gradients<T: Number>(&self, sizes: &Sizes, of: OnSlices<'_, T, 1>) -> [Gradient<Vec<T>>; 1] {
+        let OnSlices { inputs: [logits], upstream, .. } = of;
         let kept = self.kept.take::<Vec<T>>();
         let mut gradient = kept.unwrap_or_else(|| self.evaluate(sizes, logits, true).1);
         scale_images(&mut gradient, upstream);
@@ -204,15 +201,8 @@ impl Operator<1> for MixtureNll {
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Sizes,
-        [logits]: [View<'_>; 1],
-        upstream: View<'_>,
-        _wanted: [bool; 1],
-        _held: [Option<View<'_>>; 1],
-    ) -> Result<[Gradient<Buffer>; 1]> {
+    fn gpu_gradients(&self, sizes: &Sizes, of: OnGpu<'_, 1>) -> Result<[Gradient<Buffer>; 1]> {
+        let OnGpu { gpu, inputs: [logits], upstream, .. } = of;
         let gradient = match self.kept.take::<Buffer>() {
             Some(kept) => kept,
             None => {

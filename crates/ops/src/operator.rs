@@ -51,15 +51,11 @@ pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
     /// The result.
     fn forward<T: Number>(&self, sizes: &Self::Sizes, inputs: [&[T]; N]) -> Vec<T>;
 
-    /// Gradients of the inputs from that of the result. Those that are not `wanted` need not be
-    /// computed. `held` is what inputs have from other uses; it may be written to.
+    /// Gradients of the inputs from that of the result.
     fn gradients<T: Number>(
         &self,
         sizes: &Self::Sizes,
-        inputs: [&[T]; N],
-        upstream: &[T],
-        wanted: [bool; N],
-        held: [Option<&mut [T]>; N],
+        of: OnSlices<'_, T, N>,
     ) -> [Gradient<Vec<T>>; N];
 
     /// As [`Self::forward`], on a GPU: activations in float32 or bfloat16, parameters in float32.
@@ -68,16 +64,37 @@ pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
 
     /// As [`Self::gradients`], on a GPU.
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Self::Sizes,
-        inputs: [View<'_>; N],
-        upstream: View<'_>,
-        wanted: [bool; N],
-        held: [Option<View<'_>>; N],
-    ) -> Result<[Gradient<Buffer>; N]>;
+    fn gpu_gradients(&self, sizes: &Self::Sizes, of: OnGpu<'_, N>)
+    -> Result<[Gradient<Buffer>; N]>;
 }
+
+/// What gradients follow from.
+pub(crate) struct Backward<V, H, const N: usize> {
+    /// What the operator was applied to.
+    pub(crate) inputs: [V; N],
+    /// The gradient of the result.
+    pub(crate) upstream: V,
+    /// Gradients that are asked for; the others need not be computed.
+    pub(crate) wanted: [bool; N],
+    /// What inputs have from other uses; it may be written to.
+    pub(crate) held: [Option<H>; N],
+}
+
+/// [`Backward`] as an operator reads it on a CPU.
+pub(crate) type OnSlices<'a, T, const N: usize> = Backward<&'a [T], &'a mut [T], N>;
+
+/// [`Backward`] as an operator reads it on a GPU.
+#[cfg(feature = "cuda")]
+pub(crate) struct OnGpu<'a, const N: usize> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) inputs: [View<'a>; N],
+    pub(crate) upstream: View<'a>,
+    pub(crate) wanted: [bool; N],
+    pub(crate) held: [Option<View<'a>>; N],
+}
+
+/// [`Backward`] as a tape or candle's graph hands it over.
+type OnTensors<'a, const N: usize> = Backward<&'a Tensor, Tensor, N>;
 
 /// What an operator gives for one input.
 pub(crate) enum Gradient<V> {
@@ -129,7 +146,7 @@ where
     })?;
     let result = tape::result(storage, shape, &inputs.each_ref());
     tape::record(inputs, &result, false, move |inputs, upstream, wanted, held| {
-        gradients(&operator, inputs, upstream, wanted, held)
+        gradients(&operator, Backward { inputs, upstream, wanted, held })
     });
     Ok(result)
 }
@@ -162,28 +179,23 @@ fn gpu_forward<O: Operator<N>, const N: usize>(
 /// Gradients of the inputs that are wanted, each with what the input has from other uses.
 fn gradients<O: Operator<N>, const N: usize>(
     operator: &O,
-    inputs: [&Tensor; N],
-    upstream: &Tensor,
-    wanted: [bool; N],
-    held: [Option<Tensor>; N],
+    of: OnTensors<'_, N>,
 ) -> Result<[Option<Tensor>; N]> {
+    let (sizes, _) = operator.sizes(of.inputs.map(Tensor::shape))?;
     #[cfg(feature = "cuda")]
-    if inputs[0].device().is_cuda() {
-        return gpu_gradients(operator, inputs, upstream, wanted, held);
+    if of.inputs[0].device().is_cuda() {
+        return gpu_gradients(operator, &sizes, of);
     }
-    dispatch!(inputs[0].dtype(), O::NAME, T => {
-        cpu_gradients::<T, O, N>(operator, inputs, upstream, wanted, held)
+    dispatch!(of.inputs[0].dtype(), O::NAME, T => {
+        cpu_gradients::<T, O, N>(operator, &sizes, of)
     })
 }
 
 fn cpu_gradients<T: Number, O: Operator<N>, const N: usize>(
     operator: &O,
-    inputs: [&Tensor; N],
-    upstream: &Tensor,
-    wanted: [bool; N],
-    held: [Option<Tensor>; N],
+    sizes: &O::Sizes,
+    OnTensors { inputs, upstream, wanted, held }: OnTensors<'_, N>,
 ) -> Result<[Option<Tensor>; N]> {
-    let (sizes, _) = operator.sizes(inputs.map(Tensor::shape))?;
     let upstream = upstream.contiguous()?;
     let mut held: [Option<Vec<T>>; N] =
         collected(held.into_iter().map(|held| held.map(|of| into_vec(O::NAME, of)).transpose()))?;
@@ -193,7 +205,7 @@ fn cpu_gradients<T: Number, O: Operator<N>, const N: usize>(
                 let inputs = slices::<T, N>(O::NAME, inputs)?;
                 let [upstream] = slices::<T, 1>(O::NAME, upstream)?;
                 let held = held.each_mut().map(Option::as_deref_mut);
-                Ok(operator.gradients(&sizes, inputs, upstream, wanted, held))
+                Ok(operator.gradients(sizes, OnSlices { inputs, upstream, wanted, held }))
             }
             #[cfg(feature = "cuda")]
             _ => candle_core::bail!("{}: expected all tensors on the CPU", O::NAME),
@@ -212,21 +224,23 @@ fn cpu_gradients<T: Number, O: Operator<N>, const N: usize>(
 #[cfg(feature = "cuda")]
 fn gpu_gradients<O: Operator<N>, const N: usize>(
     operator: &O,
-    inputs: [&Tensor; N],
-    upstream: &Tensor,
-    wanted: [bool; N],
-    held: [Option<Tensor>; N],
+    sizes: &O::Sizes,
+    OnTensors { inputs, upstream, wanted, held }: OnTensors<'_, N>,
 ) -> Result<[Option<Tensor>; N]> {
-    let (sizes, _) = operator.sizes(inputs.map(Tensor::shape))?;
     let gpu = Gpu::of_tensor(inputs[0], O::NAME)?;
     let read = Operand::all(inputs, O::NAME)?;
     let upstream = Operand::new(upstream, O::NAME)?;
     let held: [Option<Operand>; N] = collected(
         held.iter().map(|held| held.as_ref().map(|of| Operand::new(of, O::NAME)).transpose()),
     )?;
-    let views = read.each_ref().map(Operand::view);
-    let onto = held.each_ref().map(|held| held.as_ref().map(Operand::view));
-    let found = operator.gpu_gradients(&gpu, &sizes, views, upstream.view(), wanted, onto)?;
+    let of = OnGpu {
+        gpu: &gpu,
+        inputs: read.each_ref().map(Operand::view),
+        upstream: upstream.view(),
+        wanted,
+        held: held.each_ref().map(|held| held.as_ref().map(Operand::view)),
+    };
+    let found = operator.gpu_gradients(sizes, of)?;
     let found = found.into_iter().zip(held).zip(inputs.into_iter().zip(wanted));
     collected(found.map(|((gradient, held), (input, wanted))| {
         let gradient = match gradient {
@@ -285,7 +299,8 @@ macro_rules! in_graph {
             ) -> Result<$gradients> {
                 let inputs = [$first $(, $x)*];
                 let (wanted, held) = (inputs.map(Tensor::track_op), [const { None }; $n]);
-                let [$first $(, $x)*] = gradients(&self.0, inputs, upstream, wanted, held)?;
+                let of = Backward { inputs, upstream, wanted, held };
+                let [$first $(, $x)*] = gradients(&self.0, of)?;
                 Ok(($first $(, $x)*))
             }
         }

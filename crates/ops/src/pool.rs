@@ -3,7 +3,6 @@
 //! `F.avg_pool2d` followed by zero-padding the channels, as the published encoder does.
 
 use candle_core::{Result, Shape, Tensor, WithDType};
-use rayon::prelude::*;
 
 use crate::cpu::Number;
 #[cfg(feature = "cuda")]
@@ -12,8 +11,11 @@ use crate::cuda::{
     memory::{Buffer, View},
     moves,
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
+use crate::resampling::Resampling;
 use crate::shape::nhwc;
 
 /// Averages `rate`×`rate` cells, then appends channels of zeros up to `channels_out`.
@@ -36,36 +38,7 @@ struct AvgPool {
     channels_out: usize,
 }
 
-/// Sizes of one call.
-#[derive(Clone, Copy)]
-struct Sizes {
-    rate: usize,
-    images: usize,
-    /// Of the input, as width and channels.
-    height: usize,
-    width: usize,
-    channels: usize,
-    channels_out: usize,
-}
-
-impl Sizes {
-    #[cfg(feature = "cuda")]
-    fn resampling(&self) -> moves::Resampling {
-        let Self { rate, height, width, channels, channels_out, .. } = *self;
-        let (height, width) = (height / rate, width / rate);
-        moves::Resampling { rate, height, width, input: channels, output: channels_out }
-    }
-
-    /// Numbers in a row of input pixels.
-    fn row(&self) -> usize {
-        self.width * self.channels
-    }
-
-    /// Numbers in a row of output pixels.
-    fn row_out(&self) -> usize {
-        self.width / self.rate * self.channels_out
-    }
-
+impl AvgPool {
     /// `1 / rate²`
     fn weight<T: Real>(&self) -> T {
         <T as WithDType>::from_f64(1.0 / (self.rate * self.rate) as f64)
@@ -75,9 +48,9 @@ impl Sizes {
 impl Operator<1> for AvgPool {
     const NAME: &'static str = "avg_pool";
 
-    type Sizes = Sizes;
+    type Sizes = Resampling;
 
-    fn sizes(&self, [x]: [&Shape; 1]) -> Result<(Sizes, Shape)> {
+    fn sizes(&self, [x]: [&Shape; 1]) -> Result<(Resampling, Shape)> {
         let Self { rate, channels_out } = *self;
         let [images, height, width, channels] = nhwc(Self::NAME, "x", x)?;
         if rate == 0 || height % rate != 0 || width % rate != 0 {
@@ -92,76 +65,35 @@ impl Operator<1> for AvgPool {
                 Self::NAME
             );
         }
-        let sizes = Sizes { rate, images, height, width, channels, channels_out };
+        let sizes = Resampling { rate, height, width, fine: channels, coarse: channels_out };
         Ok((sizes, Shape::from((images, height / rate, width / rate, channels_out))))
     }
 
-    fn forward<T: Number>(&self, sizes: &Sizes, [x]: [&[T]; 1]) -> Vec<T> {
-        forward(x, *sizes)
+    fn forward<T: Number>(&self, sizes: &Resampling, [x]: [&[T]; 1]) -> Vec<T> {
+        let weight = self.weight::<T>();
+        sizes.sum_cells(x, |row| row.iter_mut().for_each(|v| *v *= weight))
     }
 
     fn gradients<T: Number>(
         &self,
-        sizes: &Sizes,
-        _: [&[T]; 1],
-        upstream: &[T],
-        _wanted: [bool; 1],
-        _held: [Option<&mut [T]>; 1],
+        sizes: &Resampling,
+        of: OnSlices<'_, T, 1>,
     ) -> [Gradient<Vec<T>>; 1] {
-        [Gradient::Own(backward(upstream, *sizes))]
+        let OnSlices { upstream, .. } = of;
+        let weight = self.weight::<T>();
+        [Gradient::Own(sizes.repeat(upstream, None, |d, g| *d = g * weight))]
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, [x]: [View<'_>; 1]) -> Result<Buffer> {
-        moves::pool(gpu, sizes.resampling(), x)
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Resampling, [x]: [View<'_>; 1]) -> Result<Buffer> {
+        moves::pool(gpu, *sizes, x)
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Sizes,
-        [x]: [View<'_>; 1],
-        upstream: View<'_>,
-        _wanted: [bool; 1],
-        _held: [Option<View<'_>>; 1],
-    ) -> Result<[Gradient<Buffer>; 1]> {
-        Ok([Gradient::Own(moves::pool_backward(gpu, sizes.resampling(), upstream, x.len)?)])
+    fn gpu_gradients(&self, sizes: &Resampling, of: OnGpu<'_, 1>) -> Result<[Gradient<Buffer>; 1]> {
+        let OnGpu { gpu, inputs: [x], upstream, .. } = of;
+        Ok([Gradient::Own(moves::pool_backward(gpu, *sizes, upstream, x.len)?)])
     }
-}
-
-fn forward<T: Real>(x: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, images, height, channels, channels_out, .. } = sizes;
-    let weight = sizes.weight::<T>();
-    let mut out = vec![T::zero(); images * height / rate * sizes.row_out()];
-    let cells = x.par_chunks_exact(rate * sizes.row());
-    out.par_chunks_exact_mut(sizes.row_out()).zip(cells).for_each(|(out, cells)| {
-        for line in cells.chunks_exact(sizes.row()) {
-            for (i, pixel) in line.chunks_exact(channels).enumerate() {
-                let sum = &mut out[i / rate * channels_out..][..channels];
-                sum.iter_mut().zip(pixel).for_each(|(s, &v)| *s += v);
-            }
-        }
-        out.iter_mut().for_each(|v| *v *= weight);
-    });
-    out
-}
-
-/// The gradient of the input, from that of the output.
-fn backward<T: Real>(upstream: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, images, height, channels, channels_out, .. } = sizes;
-    let weight = sizes.weight::<T>();
-    let mut dx = vec![T::zero(); images * height * sizes.row()];
-    let upstream = upstream.par_chunks_exact(sizes.row_out());
-    dx.par_chunks_exact_mut(rate * sizes.row()).zip(upstream).for_each(|(dx, upstream)| {
-        for line in dx.chunks_exact_mut(sizes.row()) {
-            for (i, pixel) in line.chunks_exact_mut(channels).enumerate() {
-                let g = &upstream[i / rate * channels_out..][..channels];
-                pixel.iter_mut().zip(g).for_each(|(d, &g)| *d = g * weight);
-            }
-        }
-    });
-    dx
 }
 
 #[cfg(test)]

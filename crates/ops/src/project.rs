@@ -12,7 +12,9 @@ use crate::cuda::{
     gpu::Gpu,
     memory::{Buffer, Kind, View},
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{ConvShape, check_parameters};
 
 /// Adds the projection of a latent to the last channels of `base`:
@@ -100,11 +102,9 @@ impl Operator<3> for ProjectAdd {
     fn gradients<T: Number>(
         &self,
         &sizes: &Sizes,
-        [_, latent, parameters]: [&[T]; 3],
-        upstream: &[T],
-        _wanted: [bool; 3],
-        _held: [Option<&mut [T]>; 3],
+        of: OnSlices<'_, T, 3>,
     ) -> [Gradient<Vec<T>>; 3] {
+        let OnSlices { inputs: [_, latent, parameters], upstream, .. } = of;
         let Sizes { pixels, base_width, latent_width } = sizes;
         let ConvShape { input, output, .. } = self.shape;
         let mut db = vec![T::zero(); pixels * base_width];
@@ -143,15 +143,8 @@ impl Operator<3> for ProjectAdd {
 
     /// The latent's gradient is added in the product that computes it.
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        &sizes: &Sizes,
-        [_, latent, parameters]: [View<'_>; 3],
-        upstream: View<'_>,
-        _wanted: [bool; 3],
-        held: [Option<View<'_>>; 3],
-    ) -> Result<[Gradient<Buffer>; 3]> {
+    fn gpu_gradients(&self, &sizes: &Sizes, of: OnGpu<'_, 3>) -> Result<[Gradient<Buffer>; 3]> {
+        let OnGpu { gpu, inputs: [_, latent, parameters], upstream, held, .. } = of;
         let Sizes { pixels, base_width, latent_width } = sizes;
         let (db, dl, dp) = dense::project_add_backward(
             gpu,

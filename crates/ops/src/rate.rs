@@ -9,7 +9,9 @@ use crate::cuda::{
     latent,
     memory::{Buffer, View},
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
 
 /// Sums the KL half of what [`crate::sample_and_kl`] returns, in float64, over pixels and channels.
@@ -55,11 +57,9 @@ impl Operator<1> for KlSum {
     fn gradients<T: Number>(
         &self,
         &(n, width): &(usize, usize),
-        [latent]: [&[T]; 1],
-        upstream: &[T],
-        _wanted: [bool; 1],
-        _held: [Option<&mut [T]>; 1],
+        of: OnSlices<'_, T, 1>,
     ) -> [Gradient<Vec<T>>; 1] {
+        let OnSlices { inputs: [latent], upstream, .. } = of;
         [Gradient::Own(spread(upstream, n, width, latent.len()))]
     }
 
@@ -76,13 +76,10 @@ impl Operator<1> for KlSum {
     #[cfg(feature = "cuda")]
     fn gpu_gradients(
         &self,
-        gpu: &Gpu,
         &(_, width): &(usize, usize),
-        [latent]: [View<'_>; 1],
-        upstream: View<'_>,
-        _wanted: [bool; 1],
-        _held: [Option<View<'_>>; 1],
+        of: OnGpu<'_, 1>,
     ) -> Result<[Gradient<Buffer>; 1]> {
+        let OnGpu { gpu, inputs: [latent], upstream, .. } = of;
         let of = (latent.kind, latent.len);
         Ok([Gradient::Own(latent::spread_kl(gpu, of, upstream, width / 2)?)])
     }

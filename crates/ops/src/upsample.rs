@@ -14,8 +14,11 @@ use crate::cuda::{
     memory::{Buffer, Kind, View},
     moves,
 };
-use crate::operator::{Gradient, Operator, apply};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
+use crate::resampling::Resampling;
 use crate::shape::nhwc;
 #[cfg(feature = "cuda")]
 use crate::storage::collected;
@@ -49,48 +52,13 @@ struct UpsampleAdd {
     channels: usize,
 }
 
-/// Sizes of one call.
-#[derive(Clone, Copy)]
-struct Sizes {
-    rate: usize,
-    /// Numbers of an image of the higher resolution.
-    image: usize,
-    /// Width and channels of the lower resolution.
-    low: (usize, usize),
-    /// Height and channels of the higher resolution.
-    high: (usize, usize),
-}
-
-impl Sizes {
-    #[cfg(feature = "cuda")]
-    fn resampling(&self) -> moves::Resampling {
-        let Self { rate, low: (width, input), high: (height, output), .. } = *self;
-        moves::Resampling { rate, height, width: width * rate, input, output }
-    }
-
-    /// Numbers in a row of the lower resolution.
-    fn low_row(&self) -> usize {
-        self.low.0 * self.low.1
-    }
-
-    /// Numbers in a row of the higher resolution.
-    fn high_row(&self) -> usize {
-        self.low.0 * self.rate * self.high.1
-    }
-
-    /// Channels that both have.
-    fn shared(&self) -> usize {
-        self.low.1.min(self.high.1)
-    }
-}
-
 /// Of the lower state alone, or of the lower state and a bias.
 impl<const N: usize> Operator<N> for UpsampleAdd {
     const NAME: &'static str = "upsample_add";
 
-    type Sizes = Sizes;
+    type Sizes = Resampling;
 
-    fn sizes(&self, inputs: [&Shape; N]) -> Result<(Sizes, Shape)> {
+    fn sizes(&self, inputs: [&Shape; N]) -> Result<(Resampling, Shape)> {
         let (Self { rate, channels }, name) = (*self, <Self as Operator<N>>::NAME);
         let [n, h, w, low_channels] = nhwc(name, "the lower state", inputs[0])?;
         if rate == 0 || channels == 0 {
@@ -98,101 +66,55 @@ impl<const N: usize> Operator<N> for UpsampleAdd {
                 "{name}: expected a positive rate and width, found {rate} and {channels}"
             );
         }
-        let image = [h * rate, w * rate, channels];
-        let size = image.iter().product();
+        let image @ [height, width, fine] = [h * rate, w * rate, channels];
+        let size: usize = image.iter().product();
         if let Some(bias) = inputs.get(1).filter(|bias| bias.elem_count() != size) {
             candle_core::bail!("{name}: expected the bias of {image:?}, found {:?}", bias.dims());
         }
-        let low = (w, low_channels);
-        let sizes = Sizes { rate, image: size, low, high: (h * rate, channels) };
-        Ok((sizes, Shape::from((n, h * rate, w * rate, channels))))
+        let sizes = Resampling { rate, height, width, fine, coarse: low_channels };
+        Ok((sizes, Shape::from((n, height, width, fine))))
     }
 
-    fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
-        forward(inputs[0], inputs.get(1).copied(), *sizes)
+    fn forward<T: Number>(&self, sizes: &Resampling, inputs: [&[T]; N]) -> Vec<T> {
+        sizes.repeat(inputs[0], inputs.get(1).copied(), |v, low| *v += low)
     }
 
     fn gradients<T: Number>(
         &self,
-        sizes: &Sizes,
-        _: [&[T]; N],
-        upstream: &[T],
-        wanted: [bool; N],
-        _held: [Option<&mut [T]>; N],
+        sizes: &Resampling,
+        of: OnSlices<'_, T, N>,
     ) -> [Gradient<Vec<T>>; N] {
+        let OnSlices { upstream, wanted, .. } = of;
         std::array::from_fn(|i| match i {
             _ if !wanted[i] => Gradient::Nothing,
-            0 => Gradient::Own(sum_cells(upstream, *sizes)),
-            _ => Gradient::Own(sum_images(upstream, sizes.image, sizes.high_row())),
+            0 => Gradient::Own(sizes.sum_cells(upstream, |_| ())),
+            _ => Gradient::Own(sum_images(upstream, sizes.height, sizes.fine_row())),
         })
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, gpu: &Gpu, sizes: &Sizes, inputs: [View<'_>; N]) -> Result<Buffer> {
+    fn gpu_forward(&self, gpu: &Gpu, sizes: &Resampling, inputs: [View<'_>; N]) -> Result<Buffer> {
         let bias = inputs.get(1).map(|bias| bias.expect(Kind::F32, <Self as Operator<N>>::NAME));
-        moves::upsample(gpu, sizes.resampling(), inputs[0], bias.transpose()?)
+        moves::upsample(gpu, *sizes, inputs[0], bias.transpose()?)
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Sizes,
-        inputs: [View<'_>; N],
-        upstream: View<'_>,
-        wanted: [bool; N],
-        _held: [Option<View<'_>>; N],
-    ) -> Result<[Gradient<Buffer>; N]> {
-        let (of, n) = (sizes.resampling(), inputs[0].len);
+    fn gpu_gradients(&self, sizes: &Resampling, of: OnGpu<'_, N>) -> Result<[Gradient<Buffer>; N]> {
+        let OnGpu { gpu, inputs, upstream, wanted, .. } = of;
+        let (of, n) = (*sizes, inputs[0].len);
         collected((0..N).map(|i| match i {
             _ if !wanted[i] => Ok(Gradient::Nothing),
             0 => moves::upsample_backward(gpu, of, upstream, n).map(Gradient::Own),
-            _ => moves::sum_images(gpu, upstream, sizes.image).map(Gradient::Own),
+            _ => {
+                moves::sum_images(gpu, upstream, sizes.height * sizes.fine_row()).map(Gradient::Own)
+            }
         }))
     }
 }
 
-fn forward<T: Real>(low: &[T], bias: Option<&[T]>, sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, low: (_, low_channels), high: (height, channels), .. } = sizes;
-    let (row, shared) = (sizes.high_row(), sizes.shared());
-    let rows = low.len() / sizes.low_row() * rate;
-    let mut out = vec![T::zero(); rows * row];
-    out.par_chunks_exact_mut(row).enumerate().for_each(|(i, out)| {
-        if let Some(bias) = bias {
-            out.copy_from_slice(&bias[i % height * row..][..row]);
-        }
-        // Every row of an image is a whole number of cells, so `i / rate` counts rows of `low`.
-        let low = &low[i / rate * sizes.low_row()..][..sizes.low_row()];
-        for (cell, low) in out.chunks_exact_mut(rate * channels).zip(low.chunks_exact(low_channels))
-        {
-            for pixel in cell.chunks_exact_mut(channels) {
-                pixel[..shared].iter_mut().zip(low).for_each(|(v, &l)| *v += l);
-            }
-        }
-    });
-    out
-}
-
-/// The gradient of the lower state: sums over its `rate`×`rate` copies.
-fn sum_cells<T: Real>(upstream: &[T], sizes: Sizes) -> Vec<T> {
-    let Sizes { rate, low: (_, low_channels), high: (_, channels), .. } = sizes;
-    let shared = sizes.shared();
-    let rows = upstream.len() / (rate * sizes.high_row());
-    let mut d = vec![T::zero(); rows * sizes.low_row()];
-    let upstream = upstream.par_chunks_exact(rate * sizes.high_row());
-    d.par_chunks_exact_mut(sizes.low_row()).zip(upstream).for_each(|(d, upstream)| {
-        for line in upstream.chunks_exact(sizes.high_row()) {
-            for (i, pixel) in line.chunks_exact(channels).enumerate() {
-                let sum = &mut d[i / rate * low_channels..][..shared];
-                sum.iter_mut().zip(pixel).for_each(|(s, &g)| *s += g);
-            }
-        }
-    });
-    d
-}
-
 /// The gradient of the bias: the sum over images, in their order.
-fn sum_images<T: Real>(upstream: &[T], image: usize, row: usize) -> Vec<T> {
+fn sum_images<T: Real>(upstream: &[T], rows: usize, row: usize) -> Vec<T> {
+    let image = rows * row;
     let mut d = vec![T::zero(); image];
     d.par_chunks_exact_mut(row).enumerate().for_each(|(i, d)| {
         for upstream in upstream.chunks_exact(image) {

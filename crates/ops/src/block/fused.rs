@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::arithmetic::Arithmetic;
 use crate::conv::run_conv;
 use crate::cpu::buffer::Buffer;
+use crate::cpu::gelu::{gelu, gelu_backward};
 use crate::cpu::im2col::Grid;
 use crate::cpu::matrix::Matrix;
 use crate::cpu::product::{Kernels, Packed, Rows, Weights, bias_gradient, product};
@@ -56,7 +57,7 @@ type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
 fn gelu_all<T: Kernels>(x: &[T]) -> Buffer<T> {
     const CHUNK: usize = 1 << 14;
     let mut y = Buffer::stale(x.len());
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| T::gelu(x, y));
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| gelu(x, y));
     y
 }
 
@@ -207,7 +208,7 @@ impl Fused {
         let how = (grid, conv, Direction::Backward);
         let by = (None, self.arithmetic.exact);
         run_conv(how, (upstream, weights, None), by, &mut out, |first, block| {
-            T::gelu_backward(&h[first * conv.input..][..block.len()], block);
+            gelu_backward(&h[first * conv.input..][..block.len()], block);
         });
         out
     }
@@ -245,7 +246,7 @@ impl Fused {
         let mut dx = vec![T::zero(); input.x.len()];
         let output = self.shape.output;
         product(&[(rows, weights.into())], None, channels, &mut dx, |first, block| {
-            T::gelu_backward(&input.x[first * channels..][..block.len()], block);
+            gelu_backward(&input.x[first * channels..][..block.len()], block);
             if let Some(held) = held {
                 let held = &held[first * channels..];
                 block.iter_mut().zip(held).for_each(|(dx, &held)| *dx += held);

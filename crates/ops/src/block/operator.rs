@@ -11,7 +11,9 @@ use crate::cuda::{
     gpu::Gpu,
     memory::{Buffer, Kind, View},
 };
-use crate::operator::{Gradient, Operator};
+#[cfg(feature = "cuda")]
+use crate::operator::OnGpu;
+use crate::operator::{Gradient, OnSlices, Operator};
 use crate::shape::{check_parameters, grid_of};
 
 /// The pixels, and the channels of each input.
@@ -55,14 +57,8 @@ impl<const N: usize> Operator<N> for Fused {
         self.result(sizes.grid, &with_channels(inputs, sizes), flat)
     }
 
-    fn gradients<T: Number>(
-        &self,
-        sizes: &Sizes,
-        inputs: [&[T]; N],
-        upstream: &[T],
-        wanted: [bool; N],
-        held: [Option<&mut [T]>; N],
-    ) -> [Gradient<Vec<T>>; N] {
+    fn gradients<T: Number>(&self, sizes: &Sizes, of: OnSlices<'_, T, N>) -> [Gradient<Vec<T>>; N] {
+        let OnSlices { inputs, upstream, wanted, held } = of;
         let (flat, inputs) = parameters_last(&inputs);
         let held = held.map(|held| held.map(|held| &*held));
         let onto = (&wanted[..], &held[..]);
@@ -86,15 +82,8 @@ impl<const N: usize> Operator<N> for Fused {
     }
 
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(
-        &self,
-        gpu: &Gpu,
-        sizes: &Sizes,
-        inputs: [View<'_>; N],
-        upstream: View<'_>,
-        wanted: [bool; N],
-        held: [Option<View<'_>>; N],
-    ) -> Result<[Gradient<Buffer>; N]> {
+    fn gpu_gradients(&self, sizes: &Sizes, of: OnGpu<'_, N>) -> Result<[Gradient<Buffer>; N]> {
+        let OnGpu { gpu, inputs, upstream, wanted, held } = of;
         let (&parameters, inputs) = parameters_last(&inputs);
         let inputs = with_channels(inputs, sizes);
         let call = self.call(gpu, sizes.grid, &inputs, parameters);

@@ -4,6 +4,7 @@
 //! Abramowitz and Stegun 7.1.26, whose exponential is the density the derivative needs too
 //! (absolute error below 4e-7); in float64 from `libm::erf`.
 
+use super::elementary::Elementary;
 use crate::simd::{mul_add, multiversion};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -23,80 +24,61 @@ fn exp2_tail_free<const FMA: bool>(y: f32) -> f32 {
     let f = clamped - (shifted - ROUND);
     // Taylor coefficients of 2^f, ln(2)^k / k!, good to 1e-8 relative on [-0.5, 0.5].
     let mut p = 1.540_353e-4_f32;
-    p = mul_add::<FMA>(p, f, 1.333_355_8e-3);
-    p = mul_add::<FMA>(p, f, 9.618_129e-3);
-    p = mul_add::<FMA>(p, f, 5.550_411e-2);
-    p = mul_add::<FMA>(p, f, 2.402_265e-1);
-    p = mul_add::<FMA>(p, f, std::f32::consts::LN_2);
-    p = mul_add::<FMA>(p, f, 1.0);
+    p = mul_add::<FMA, _>(p, f, 1.333_355_8e-3);
+    p = mul_add::<FMA, _>(p, f, 9.618_129e-3);
+    p = mul_add::<FMA, _>(p, f, 5.550_411e-2);
+    p = mul_add::<FMA, _>(p, f, 2.402_265e-1);
+    p = mul_add::<FMA, _>(p, f, std::f32::consts::LN_2);
+    p = mul_add::<FMA, _>(p, f, 1.0);
     // The integer lies in the low bits of `shifted`; all that lies above is shifted out.
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if y > -40.0 { p * scale } else { 0.0 }
 }
 
-/// `(Φ(x), exp(-x²/2))`.
-#[inline(always)]
-fn normal_f32<const FMA: bool>(x: f32) -> (f32, f32) {
-    let e = exp2_tail_free::<FMA>(x * x * (-0.5 * LOG2_E));
-    const P: f32 = 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / mul_add::<FMA>(x.abs(), P, 1.0);
-    let mut q = 1.061_405_4_f32;
-    q = mul_add::<FMA>(q, t, -1.453_152);
-    q = mul_add::<FMA>(q, t, 1.421_413_7);
-    q = mul_add::<FMA>(q, t, -0.284_496_74);
-    q = mul_add::<FMA>(q, t, 0.254_829_6);
-    let upper_tail = q * t * e * 0.5;
-    (if x < 0.0 { upper_tail } else { 1.0 - upper_tail }, e)
+/// Number types with a normal distribution.
+pub(crate) trait Normal: Elementary {
+    /// `(Φ(x), exp(-x²/2))`.
+    fn normal<const FMA: bool>(self) -> (Self, Self);
 }
 
-multiversion! {
-    fn forward_f32(x: &[f32], y: &mut [f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * normal_f32::<FMA>(x).0;
-        }
+impl Normal for f32 {
+    #[inline(always)]
+    fn normal<const FMA: bool>(self) -> (f32, f32) {
+        let e = exp2_tail_free::<FMA>(self * self * (-0.5 * LOG2_E));
+        const P: f32 = 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2;
+        let t = 1.0 / mul_add::<FMA, _>(self.abs(), P, 1.0);
+        let mut q = 1.061_405_4_f32;
+        q = mul_add::<FMA, _>(q, t, -1.453_152);
+        q = mul_add::<FMA, _>(q, t, 1.421_413_7);
+        q = mul_add::<FMA, _>(q, t, -0.284_496_74);
+        q = mul_add::<FMA, _>(q, t, 0.254_829_6);
+        let upper_tail = q * t * e * 0.5;
+        (if self < 0.0 { upper_tail } else { 1.0 - upper_tail }, e)
+    }
+}
+
+impl Normal for f64 {
+    fn normal<const FMA: bool>(self) -> (f64, f64) {
+        let upper = -self * std::f64::consts::FRAC_1_SQRT_2;
+        (0.5 * libm::erfc(upper), (-0.5 * self * self).exp())
     }
 }
 
 multiversion! {
-    fn backward_f32(x: &[f32], gradient: &mut [f32]) {
-        for (g, &x) in gradient.iter_mut().zip(x) {
-            let (cdf, e) = normal_f32::<FMA>(x);
-            *g *= mul_add::<FMA>(x * e, INV_SQRT_TAU as f32, cdf);
-        }
-    }
-}
-
-fn normal_f64(x: f64) -> (f64, f64) {
-    (0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2), (-0.5 * x * x).exp())
-}
-
-/// GELU in the number types of the operators.
-pub(crate) trait Gelu: Sized {
     /// `y = gelu(x)`.
-    fn gelu(x: &[Self], y: &mut [Self]);
-    /// `gradient *= gelu'(x)`.
-    fn gelu_backward(x: &[Self], gradient: &mut [Self]);
-}
-
-impl Gelu for f32 {
-    fn gelu(x: &[f32], y: &mut [f32]) {
-        forward_f32(x, y);
-    }
-    fn gelu_backward(x: &[f32], gradient: &mut [f32]) {
-        backward_f32(x, gradient);
-    }
-}
-
-impl Gelu for f64 {
-    fn gelu(x: &[f64], y: &mut [f64]) {
+    pub(crate) fn gelu<T: Normal>(x: &[T], y: &mut [T]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * normal_f64(x).0;
+            *y = x * x.normal::<FMA>().0;
         }
     }
-    fn gelu_backward(x: &[f64], gradient: &mut [f64]) {
+}
+
+multiversion! {
+    /// `gradient *= gelu'(x)`.
+    pub(crate) fn gelu_backward<T: Normal>(x: &[T], gradient: &mut [T]) {
         for (g, &x) in gradient.iter_mut().zip(x) {
-            let (cdf, e) = normal_f64(x);
-            *g *= x * e * INV_SQRT_TAU + cdf;
+            let (cdf, e) = x.normal::<FMA>();
+            *g *= mul_add::<FMA, _>(x * e, T::of(INV_SQRT_TAU), cdf);
         }
     }
 }
@@ -114,11 +96,11 @@ mod tests {
         let x = grid();
         let x32: Vec<f32> = x.iter().map(|&v| v as f32).collect();
         let (mut y, mut d) = (vec![0.0; x.len()], vec![1.0; x.len()]);
-        f64::gelu(&x, &mut y);
-        f64::gelu_backward(&x, &mut d);
+        gelu(&x, &mut y);
+        gelu_backward(&x, &mut d);
         let (mut y32, mut d32) = (vec![0.0f32; x.len()], vec![1.0f32; x.len()]);
-        f32::gelu(&x32, &mut y32);
-        f32::gelu_backward(&x32, &mut d32);
+        gelu(&x32, &mut y32);
+        gelu_backward(&x32, &mut d32);
         for i in 0..x.len() {
             // The approximation's own bound is 1.5e-7 on erf; it is multiplied by |x| <= 20.
             assert!((f64::from(y32[i]) - y[i]).abs() < 4e-7 * x[i].abs().max(1.0), "x = {}", x[i]);
@@ -131,9 +113,9 @@ mod tests {
         let h = 1e-6;
         for x in grid() {
             let mut slope = [0.0; 2];
-            f64::gelu(&[x - h, x + h], &mut slope);
+            gelu(&[x - h, x + h], &mut slope);
             let mut d = [1.0];
-            f64::gelu_backward(&[x], &mut d);
+            gelu_backward(&[x], &mut d);
             assert!(((slope[1] - slope[0]) / (2.0 * h) - d[0]).abs() < 1e-7, "x = {x}");
         }
     }
@@ -142,7 +124,7 @@ mod tests {
     fn tails_hold_no_denormals() {
         let x: Vec<f32> = (0..4000).map(|i| -(i as f32) * 0.01).collect();
         let mut y = vec![0.0; x.len()];
-        f32::gelu(&x, &mut y);
+        gelu(&x, &mut y);
         assert!(y.iter().all(|v| *v == 0.0 || v.is_normal()));
         assert_eq!(y[3999], 0.0);
     }

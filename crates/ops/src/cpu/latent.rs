@@ -9,15 +9,18 @@ pub(crate) const PIXELS: usize = 64;
 /// A gradient kernel over one chunk: inputs, gradient of the result, gradient of one input.
 pub(crate) type Kernel<T> = fn(Pixels<'_, T>, &[T], &mut [T]);
 
-/// One call's inputs: pixels of `posterior.len() / pixels`, `prior_width` and Z numbers.
+/// One call's inputs, slices or memory of a GPU: pixels of 2Z, `prior_width` and Z numbers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pixels<'a, T> {
+pub(crate) struct Inputs<V> {
     pub(crate) latent_channels: usize,
     pub(crate) prior_width: usize,
-    pub(crate) posterior: &'a [T],
-    pub(crate) prior: &'a [T],
-    pub(crate) noise: Option<&'a [T]>,
+    pub(crate) posterior: V,
+    pub(crate) prior: V,
+    pub(crate) noise: Option<V>,
 }
+
+/// [`Inputs`] on a CPU.
+pub(crate) type Pixels<'a, T> = Inputs<&'a [T]>;
 
 impl<'a, T: Elementary> Pixels<'a, T> {
     /// The `index`-th [`PIXELS`] of them.
@@ -56,122 +59,76 @@ struct Pixel<'a, T> {
     noise: Option<&'a [T]>,
 }
 
-/// Kernels over the pixels of one chunk, compiled for the widest instruction set.
-pub(crate) trait Gaussian: Elementary {
+multiversion! {
     /// latent | KL
-    fn forward(pixels: Pixels<'_, Self>, out: &mut [Self]);
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "indexed, the loop vectorises; enumerated, it runs four times slower"
+    )]
+    pub(crate) fn forward<T: Elementary>(pixels: Pixels<'_, T>, out: &mut [T]) {
+        let z = pixels.latent_channels;
+        let (half, two) = (T::of(0.5), T::of(2.0));
+        for (i, out) in out.chunks_exact_mut(2 * z).enumerate() {
+            let p = pixels.pixel(i);
+            let (latent, kl) = out.split_at_mut(z);
+            for i in 0..z {
+                let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
+                let distance = p.posterior_mean[i] - p.prior_mean[i];
+                let variances = (two * (s - t)).quick_exp();
+                let squares = distance * distance * (-two * t).quick_exp();
+                kl[i] = t - s - half + half * (variances + squares);
+            }
+            latent.copy_from_slice(p.posterior_mean);
+            if let Some(noise) = p.noise {
+                for i in 0..z {
+                    latent[i] += p.posterior_log_std[i].quick_exp() * noise[i];
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
     /// Gradient of the posterior.
-    fn posterior_gradient(pixels: Pixels<'_, Self>, upstream: &[Self], out: &mut [Self]);
+    pub(crate) fn posterior_gradient<T: Elementary>(pixels: Pixels<'_, T>, upstream: &[T], out: &mut [T]) {
+        let z = pixels.latent_channels;
+        let two = T::of(2.0);
+        for (i, out) in out.chunks_exact_mut(2 * z).enumerate() {
+            let p = pixels.pixel(i);
+            let (dz, dkl) = upstream[i * 2 * z..][..2 * z].split_at(z);
+            let (d_mean, d_log_std) = out.split_at_mut(z);
+            for i in 0..z {
+                let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
+                let distance = p.posterior_mean[i] - p.prior_mean[i];
+                d_mean[i] = dz[i] + dkl[i] * distance * (-two * t).quick_exp();
+                d_log_std[i] = dkl[i] * ((two * (s - t)).quick_exp() - T::one());
+            }
+            if let Some(noise) = p.noise {
+                for i in 0..z {
+                    d_log_std[i] += dz[i] * p.posterior_log_std[i].quick_exp() * noise[i];
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
     /// Adds the gradient of the prior; what follows its statistics is not touched.
-    fn prior_gradient(pixels: Pixels<'_, Self>, upstream: &[Self], out: &mut [Self]);
-}
-
-multiversion! {
-    fn forward_f32(pixels: Pixels<'_, f32>, out: &mut [f32]) {
-        forward(pixels, out);
-    }
-}
-
-multiversion! {
-    fn posterior_gradient_f32(pixels: Pixels<'_, f32>, upstream: &[f32], out: &mut [f32]) {
-        posterior_gradient(pixels, upstream, out);
-    }
-}
-
-multiversion! {
-    fn prior_gradient_f32(pixels: Pixels<'_, f32>, upstream: &[f32], out: &mut [f32]) {
-        prior_gradient(pixels, upstream, out);
-    }
-}
-
-impl Gaussian for f32 {
-    fn forward(pixels: Pixels<'_, f32>, out: &mut [f32]) {
-        forward_f32(pixels, out);
-    }
-    fn posterior_gradient(pixels: Pixels<'_, f32>, upstream: &[f32], out: &mut [f32]) {
-        posterior_gradient_f32(pixels, upstream, out);
-    }
-    fn prior_gradient(pixels: Pixels<'_, f32>, upstream: &[f32], out: &mut [f32]) {
-        prior_gradient_f32(pixels, upstream, out);
-    }
-}
-
-impl Gaussian for f64 {
-    fn forward(pixels: Pixels<'_, f64>, out: &mut [f64]) {
-        forward(pixels, out);
-    }
-    fn posterior_gradient(pixels: Pixels<'_, f64>, upstream: &[f64], out: &mut [f64]) {
-        posterior_gradient(pixels, upstream, out);
-    }
-    fn prior_gradient(pixels: Pixels<'_, f64>, upstream: &[f64], out: &mut [f64]) {
-        prior_gradient(pixels, upstream, out);
-    }
-}
-
-#[expect(
-    clippy::needless_range_loop,
-    reason = "indexed, the loop vectorises; enumerated, it runs four times slower"
-)]
-#[inline(always)]
-fn forward<T: Gaussian>(pixels: Pixels<'_, T>, out: &mut [T]) {
-    let z = pixels.latent_channels;
-    let (half, two) = (T::of(0.5), T::of(2.0));
-    for (i, out) in out.chunks_exact_mut(2 * z).enumerate() {
-        let p = pixels.pixel(i);
-        let (latent, kl) = out.split_at_mut(z);
-        for i in 0..z {
-            let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
-            let distance = p.posterior_mean[i] - p.prior_mean[i];
-            let variances = (two * (s - t)).quick_exp();
-            let squares = distance * distance * (-two * t).quick_exp();
-            kl[i] = t - s - half + half * (variances + squares);
-        }
-        latent.copy_from_slice(p.posterior_mean);
-        if let Some(noise) = p.noise {
+    pub(crate) fn prior_gradient<T: Elementary>(pixels: Pixels<'_, T>, upstream: &[T], out: &mut [T]) {
+        let z = pixels.latent_channels;
+        let two = T::of(2.0);
+        for (i, out) in out.chunks_exact_mut(pixels.prior_width).enumerate() {
+            let p = pixels.pixel(i);
+            let dkl = &upstream[i * 2 * z + z..][..z];
+            let (d_mean, d_log_std) = out[..2 * z].split_at_mut(z);
             for i in 0..z {
-                latent[i] += p.posterior_log_std[i].quick_exp() * noise[i];
+                let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
+                let distance = p.posterior_mean[i] - p.prior_mean[i];
+                let precision = (-two * t).quick_exp();
+                d_mean[i] -= dkl[i] * distance * precision;
+                let ratio = (two * (s - t)).quick_exp() + distance * distance * precision;
+                d_log_std[i] += dkl[i] * (T::one() - ratio);
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn posterior_gradient<T: Gaussian>(pixels: Pixels<'_, T>, upstream: &[T], out: &mut [T]) {
-    let z = pixels.latent_channels;
-    let two = T::of(2.0);
-    for (i, out) in out.chunks_exact_mut(2 * z).enumerate() {
-        let p = pixels.pixel(i);
-        let (dz, dkl) = upstream[i * 2 * z..][..2 * z].split_at(z);
-        let (d_mean, d_log_std) = out.split_at_mut(z);
-        for i in 0..z {
-            let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
-            let distance = p.posterior_mean[i] - p.prior_mean[i];
-            d_mean[i] = dz[i] + dkl[i] * distance * (-two * t).quick_exp();
-            d_log_std[i] = dkl[i] * ((two * (s - t)).quick_exp() - T::one());
-        }
-        if let Some(noise) = p.noise {
-            for i in 0..z {
-                d_log_std[i] += dz[i] * p.posterior_log_std[i].quick_exp() * noise[i];
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn prior_gradient<T: Gaussian>(pixels: Pixels<'_, T>, upstream: &[T], out: &mut [T]) {
-    let z = pixels.latent_channels;
-    let two = T::of(2.0);
-    for (i, out) in out.chunks_exact_mut(pixels.prior_width).enumerate() {
-        let p = pixels.pixel(i);
-        let dkl = &upstream[i * 2 * z + z..][..z];
-        let (d_mean, d_log_std) = out[..2 * z].split_at_mut(z);
-        for i in 0..z {
-            let (s, t) = (p.posterior_log_std[i], p.prior_log_std[i]);
-            let distance = p.posterior_mean[i] - p.prior_mean[i];
-            let precision = (-two * t).quick_exp();
-            d_mean[i] -= dkl[i] * distance * precision;
-            let ratio = (two * (s - t)).quick_exp() + distance * distance * precision;
-            d_log_std[i] += dkl[i] * (T::one() - ratio);
         }
     }
 }

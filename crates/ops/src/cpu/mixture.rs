@@ -67,101 +67,51 @@ impl<T: Elementary> Scratch<T> {
     }
 }
 
-/// Number types the kernel is compiled for.
-pub(crate) trait Mixture: Elementary {
+multiversion! {
     /// Adds the log-likelihood of `pixels`, (P, 3), under `logits`, (P, 10M), to `sum`, and writes
     /// the gradient of the nats per dimension unless `gradient` is empty.
-    fn chunk(
-        logits: &[Self],
+    pub(crate) fn chunk<T: Elementary>(
+        logits: &[T],
         pixels: &[u8],
-        bins: Bins<Self>,
-        scratch: &mut Scratch<Self>,
-        gradient: &mut [Self],
-        sum: &mut f64,
-    );
-}
-
-multiversion! {
-    fn chunk_f32(
-        logits: &[f32],
-        pixels: &[u8],
-        bins: Bins<f32>,
-        scratch: &mut Scratch<f32>,
-        gradient: &mut [f32],
+        bins: Bins<T>,
+        scratch: &mut Scratch<T>,
+        gradient: &mut [T],
         sum: &mut f64,
     ) {
-        chunk(logits, pixels, bins, scratch, gradient, sum);
+        let m = scratch.components;
+        let size = pixels.len() / 3 * m;
+        take_apart(logits, pixels, bins, scratch);
+        let Scratch { groups, targets, joint, .. } = scratch;
+        let joint = &mut joint[..size];
+        let [prior, m0, s0, c0, m1, s1, c1, m2, s2, c2] = groups.each_mut().map(|g| &mut g[..size]);
+        let [red, green, blue] = targets.each_ref().map(|t| &t[..size]);
+        for coefficients in [&mut *c0, &mut *c1, &mut *c2] {
+            coefficients.iter_mut().for_each(|c| *c = tanh(*c));
+        }
+        tie(m1, c0, red);
+        tie(m2, c1, red);
+        tie(m2, c2, green);
+        joint.copy_from_slice(prior);
+        colour(red, bins, m0, s0, joint);
+        colour(green, bins, m1, s1, joint);
+        colour(blue, bins, m2, s2, joint);
+        *sum += softmax(joint, m) - softmax(prior, m);
+        if gradient.is_empty() {
+            return;
+        }
+        let factor = bins.gradient_factor;
+        for (prior, &posterior) in prior.iter_mut().zip(&*joint) {
+            *prior = factor * (posterior - *prior);
+        }
+        joint.iter_mut().for_each(|posterior| *posterior *= factor);
+        for gradient in [&mut *m0, &mut *s0, &mut *m1, &mut *s1, &mut *m2, &mut *s2] {
+            gradient.iter_mut().zip(&*joint).for_each(|(g, &weight)| *g *= weight);
+        }
+        untie(c0, m1, red);
+        untie(c1, m2, red);
+        untie(c2, m2, green);
+        put_together(scratch, gradient);
     }
-}
-
-impl Mixture for f32 {
-    fn chunk(
-        logits: &[f32],
-        pixels: &[u8],
-        bins: Bins<f32>,
-        scratch: &mut Scratch<f32>,
-        gradient: &mut [f32],
-        sum: &mut f64,
-    ) {
-        chunk_f32(logits, pixels, bins, scratch, gradient, sum);
-    }
-}
-
-impl Mixture for f64 {
-    fn chunk(
-        logits: &[f64],
-        pixels: &[u8],
-        bins: Bins<f64>,
-        scratch: &mut Scratch<f64>,
-        gradient: &mut [f64],
-        sum: &mut f64,
-    ) {
-        chunk(logits, pixels, bins, scratch, gradient, sum);
-    }
-}
-
-#[inline(always)]
-fn chunk<T: Elementary>(
-    logits: &[T],
-    pixels: &[u8],
-    bins: Bins<T>,
-    scratch: &mut Scratch<T>,
-    gradient: &mut [T],
-    sum: &mut f64,
-) {
-    let m = scratch.components;
-    let size = pixels.len() / 3 * m;
-    take_apart(logits, pixels, bins, scratch);
-    let Scratch { groups, targets, joint, .. } = scratch;
-    let joint = &mut joint[..size];
-    let [prior, m0, s0, c0, m1, s1, c1, m2, s2, c2] = groups.each_mut().map(|g| &mut g[..size]);
-    let [red, green, blue] = targets.each_ref().map(|t| &t[..size]);
-    for coefficients in [&mut *c0, &mut *c1, &mut *c2] {
-        coefficients.iter_mut().for_each(|c| *c = tanh(*c));
-    }
-    tie(m1, c0, red);
-    tie(m2, c1, red);
-    tie(m2, c2, green);
-    joint.copy_from_slice(prior);
-    colour(red, bins, m0, s0, joint);
-    colour(green, bins, m1, s1, joint);
-    colour(blue, bins, m2, s2, joint);
-    *sum += softmax(joint, m) - softmax(prior, m);
-    if gradient.is_empty() {
-        return;
-    }
-    let factor = bins.gradient_factor;
-    for (prior, &posterior) in prior.iter_mut().zip(&*joint) {
-        *prior = factor * (posterior - *prior);
-    }
-    joint.iter_mut().for_each(|posterior| *posterior *= factor);
-    for gradient in [&mut *m0, &mut *s0, &mut *m1, &mut *s1, &mut *m2, &mut *s2] {
-        gradient.iter_mut().zip(&*joint).for_each(|(g, &weight)| *g *= weight);
-    }
-    untie(c0, m1, red);
-    untie(c1, m2, red);
-    untie(c2, m2, green);
-    put_together(scratch, gradient);
 }
 
 /// Copies channels into their groups, and repeats every pixel's targets M times.

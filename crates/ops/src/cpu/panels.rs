@@ -140,13 +140,32 @@ unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
             let target = Target { out, stride: out_stride, live, count };
             let add = matches!(start, Start::Result);
             // SAFETY: rows of `a` hold `k` numbers, the panel `k * width`.
-            unsafe {
-                match count.div_ceil(L::N) {
-                    1 => tile::<L, 1>(lines, k, b.as_ptr(), width).finish(target, bias, add),
-                    2 => tile::<L, 2>(lines, k, b.as_ptr(), width).finish(target, bias, add),
-                    _ => tile::<L, 3>(lines, k, b.as_ptr(), width).finish(target, bias, add),
-                }
-            }
+            unsafe { tile::<L>((lines, 1), k, (b.as_ptr(), width), target, bias, add) }
+        }
+    }
+}
+
+/// Sums `a[i][..k] · b[..k][columns]` and stores it; numbers of `a` are `a_step` apart, rows of `b`
+/// `b_stride`.
+///
+/// # Safety
+/// Each `a[i]` must be valid for `k` numbers `a_step` apart, each row of `b` for as many registers as
+/// `target.count` numbers fill; the instruction set of `L` must be present.
+#[inline(always)]
+unsafe fn tile<L: Lanes>(
+    (a, a_step): ([*const f32; MAX_ROWS], usize),
+    k: usize,
+    (b, b_stride): (*const f32, usize),
+    target: Target<'_>,
+    bias: Option<&[f32]>,
+    add: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match target.count.div_ceil(L::N) {
+            1 => Tile::<L, 1>::sum(a, a_step, k, b, b_stride).finish(target, bias, add),
+            2 => Tile::<L, 2>::sum(a, a_step, k, b, b_stride).finish(target, bias, add),
+            _ => Tile::<L, 3>::sum(a, a_step, k, b, b_stride).finish(target, bias, add),
         }
     }
 }
@@ -162,37 +181,38 @@ struct Target<'a> {
     count: usize,
 }
 
-/// Sums `a[i][..k] · b[..k][columns]`; rows of `b` are `b_stride` apart.
-///
-/// # Safety
-/// Each `a[i]` must be valid for `k` numbers, each row of `b` for `C` registers.
-#[inline(always)]
-unsafe fn tile<L: Lanes, const C: usize>(
-    a: [*const f32; MAX_ROWS],
-    k: usize,
-    b: *const f32,
-    b_stride: usize,
-) -> Tile<L, C> {
-    // SAFETY: the caller's promise covers every pointer; `k` bounds the offsets.
-    unsafe {
-        let mut sums = [[L::splat(0.0); C]; MAX_ROWS];
-        for step in 0..k {
-            let mut row = [L::splat(0.0); C];
-            for j in 0..C {
-                row[j] = L::load(b.add(step * b_stride + j * L::N));
-            }
-            for i in 0..L::TILE_ROWS {
-                let left = L::splat(*a[i].add(step));
+impl<L: Lanes, const C: usize> Tile<L, C> {
+    /// See [`tile`].
+    ///
+    /// # Safety
+    /// As of [`tile`], with `C` registers in each row of `b`.
+    #[inline(always)]
+    unsafe fn sum(
+        a: [*const f32; MAX_ROWS],
+        a_step: usize,
+        k: usize,
+        b: *const f32,
+        b_stride: usize,
+    ) -> Self {
+        // SAFETY: the caller's promise covers every pointer; `k` bounds the offsets.
+        unsafe {
+            let mut sums = [[L::splat(0.0); C]; MAX_ROWS];
+            for step in 0..k {
+                let mut row = [L::splat(0.0); C];
                 for j in 0..C {
-                    sums[i][j] = left.mul_add(row[j], sums[i][j]);
+                    row[j] = L::load(b.add(step * b_stride + j * L::N));
+                }
+                for i in 0..L::TILE_ROWS {
+                    let left = L::splat(*a[i].add(step * a_step));
+                    for j in 0..C {
+                        sums[i][j] = left.mul_add(row[j], sums[i][j]);
+                    }
                 }
             }
+            Self(sums)
         }
-        Tile(sums)
     }
-}
 
-impl<L: Lanes, const C: usize> Tile<L, C> {
     /// Adds the bias, or what is there, and stores.
     ///
     /// # Safety
@@ -294,47 +314,7 @@ unsafe fn outer_kernel<L: Lanes>(p: Outer<'_>) {
             let target = Target { out: &mut out[row * n + first..], stride: n, live, count };
             let b = b[first..].as_ptr();
             // SAFETY: `a` has a number and `b` whole registers for every row, as checked.
-            unsafe {
-                match count.div_ceil(L::N) {
-                    1 => columns::<L, 1>(lines, a_stride, b, b_stride, rows)
-                        .finish(target, None, true),
-                    2 => columns::<L, 2>(lines, a_stride, b, b_stride, rows)
-                        .finish(target, None, true),
-                    _ => columns::<L, 3>(lines, a_stride, b, b_stride, rows)
-                        .finish(target, None, true),
-                }
-            }
+            unsafe { tile::<L>((lines, a_stride), rows, (b, b_stride), target, None, true) }
         }
-    }
-}
-
-/// Sums `a[i][row] · b[row][columns]` over rows; as [`tile`], with the left-hand side transposed.
-///
-/// # Safety
-/// Each `a[i]` must be valid for one number, and `b` for `C` registers, at every row.
-#[inline(always)]
-unsafe fn columns<L: Lanes, const C: usize>(
-    a: [*const f32; MAX_ROWS],
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    rows: usize,
-) -> Tile<L, C> {
-    // SAFETY: the caller's promise covers every pointer; `rows` bounds the offsets.
-    unsafe {
-        let mut sums = [[L::splat(0.0); C]; MAX_ROWS];
-        for step in 0..rows {
-            let mut row = [L::splat(0.0); C];
-            for j in 0..C {
-                row[j] = L::load(b.add(step * b_stride + j * L::N));
-            }
-            for i in 0..L::TILE_ROWS {
-                let left = L::splat(*a[i].add(step * a_stride));
-                for j in 0..C {
-                    sums[i][j] = left.mul_add(row[j], sums[i][j]);
-                }
-            }
-        }
-        Tile(sums)
     }
 }

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::gelu::Gelu;
+use super::gelu::{Normal, gelu};
 use super::im2col::{Grid, im2col_3x3};
 use super::matmul::matmul;
 use super::matrix::Matrix;
@@ -40,7 +40,7 @@ pub(crate) enum Rows<'a, T> {
     Neighbours { grid: Grid, x: &'a [T], channels: usize },
 }
 
-impl<T: Real + Gelu> Rows<'_, T> {
+impl<T: Normal> Rows<'_, T> {
     /// Numbers in a row.
     pub(crate) fn width(&self) -> usize {
         match *self {
@@ -65,7 +65,7 @@ impl<T: Real + Gelu> Rows<'_, T> {
                 return Matrix::new(&x[first * stride..], count, width, stride);
             }
             Self::Gelu { x, .. } => {
-                T::gelu(&x[first * width..][..count * width], &mut scratch[..count * width]);
+                gelu(&x[first * width..][..count * width], &mut scratch[..count * width]);
             }
             Self::Neighbours { grid, x, channels } => {
                 im2col_3x3(grid, x, channels, first, count, &mut scratch[..count * width]);
@@ -157,7 +157,7 @@ impl<'a, T> Weights<'a, T> {
 pub(crate) type Operand<'a, T> = (Rows<'a, T>, Weights<'a, T>);
 
 /// The loops of one number type.
-pub(crate) trait Kernels: Real + Gelu {
+pub(crate) trait Kernels: Normal {
     /// See [`product`].
     fn product(
         operands: &[Operand<'_, Self>],

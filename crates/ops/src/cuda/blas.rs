@@ -52,6 +52,18 @@ pub(crate) struct Product<'a> {
     pub(crate) tf32: bool,
 }
 
+impl<'a> Product<'a> {
+    /// `out = a · b`, (rows × inner) times (inner × columns).
+    pub(crate) fn new(
+        [rows, inner, columns]: [usize; 3],
+        [a, b]: [Matrix<'a>; 2],
+        out: Matrix<'a>,
+        tf32: bool,
+    ) -> Self {
+        Self { rows, columns, inner, a, b, add: None, bias: None, out, tf32 }
+    }
+}
+
 /// What an algorithm is chosen by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {

@@ -14,7 +14,7 @@ use super::memory::{Buffer, Kind, View, address_of, kernel};
 use super::shapes::Conv3;
 use super::weights::{Convolution, Weights};
 use crate::cpu::im2col::Grid;
-use crate::shape::BlockShape;
+use crate::shape::{BlockShape, ConvShape};
 
 /// One input: its numbers and its channels.
 pub(crate) type Input<'a> = (View<'a>, usize);
@@ -75,12 +75,8 @@ impl Call<'_> {
         let BlockShape { input, middle, .. } = self.shape;
         let first = self.stale(middle)?;
         let activated = self.activated_inputs()?;
-        self.gpu.product(&forward(
-            self.pixels(),
-            &convolutions[0],
-            Matrix::new(activated.view(), input),
-            Matrix::new(first.view(), middle),
-        ))?;
+        let (rows, out) = (Matrix::new(activated.view(), input), Matrix::new(first.view(), middle));
+        self.gpu.product(&forward(self.pixels(), &convolutions[0], rows, out))?;
         drop(activated);
         let second = self.middle(&convolutions[1], &first, convolutions[0].bias)?;
         let third = self.middle(&convolutions[2], &second, convolutions[1].bias)?;
@@ -118,10 +114,8 @@ impl Call<'_> {
         let activated = self.activated(hidden, bias)?;
         let out = self.stale(middle)?;
         if self.shape.kernel == 1 {
-            let rows = Matrix::new(activated.view(), middle);
-            let product =
-                forward(self.pixels(), convolution, rows, Matrix::new(out.view(), middle));
-            self.gpu.product(&product)?;
+            let [rows, out] = [&activated, &out].map(|of| Matrix::new(of.view(), middle));
+            self.gpu.product(&forward(self.pixels(), convolution, rows, out))?;
         } else {
             self.gpu.conv3(self.conv3(), activated.view(), convolution.weights, out.view())?;
         }
@@ -180,15 +174,10 @@ impl Call<'_> {
         let [c1, c2, c3, c4] = &convolutions;
 
         let d3 = self.stale(middle)?;
-        self.gpu.product(&backward(
-            self.pixels(),
-            c4,
-            Matrix::new(upstream, output),
-            Matrix::new(d3.view(), middle),
-        ))?;
+        let (rows, out) = (Matrix::new(upstream, output), Matrix::new(d3.view(), middle));
+        self.gpu.product(&backward(self.pixels(), c4, rows, out))?;
         let a3 = self.gelu_backward(&h3, c3.bias, &d3, g3.1)?;
         drop(h3);
-        let rows = Matrix::new(upstream, output);
         self.weight_gradient(rows, Matrix::new(a3.view(), middle), (output, middle), g4.0)?;
         bias_gradient(self.gpu, upstream, (self.pixels(), output), g4.1)?;
         drop(a3);
@@ -206,16 +195,11 @@ impl Call<'_> {
         drop((a1, d2));
 
         let d0 = self.stale(input)?;
-        self.gpu.product(&backward(
-            self.pixels(),
-            c1,
-            Matrix::new(d1.view(), middle),
-            Matrix::new(d0.view(), input),
-        ))?;
+        let (rows, out) = (Matrix::new(d1.view(), middle), Matrix::new(d0.view(), input));
+        self.gpu.product(&backward(self.pixels(), c1, rows, out))?;
         let inputs = self.input_gradients(&d0, upstream, onto)?;
         // d0 holds the activated inputs now.
-        let rows = Matrix::new(d1.view(), middle);
-        self.weight_gradient(rows, Matrix::new(d0.view(), input), (middle, input), g1.0)?;
+        self.weight_gradient(rows, out, (middle, input), g1.0)?;
         Ok(Gradients { inputs, parameters: gradient })
     }
 
@@ -245,10 +229,8 @@ impl Call<'_> {
         let middle = self.shape.middle;
         let out = self.stale(middle)?;
         if self.shape.kernel == 1 {
-            let rows = Matrix::new(d.view(), middle);
-            let product =
-                backward(self.pixels(), convolution, rows, Matrix::new(out.view(), middle));
-            self.gpu.product(&product)?;
+            let [rows, out] = [d, &out].map(|of| Matrix::new(of.view(), middle));
+            self.gpu.product(&backward(self.pixels(), convolution, rows, out))?;
         } else {
             self.gpu.conv3_data(self.conv3(), convolution.weights, d.view(), out.view())?;
         }
@@ -320,18 +302,9 @@ pub(crate) fn forward<'a>(
     rows: Matrix<'a>,
     out: Matrix<'a>,
 ) -> Product<'a> {
-    let (input, output) = (convolution.shape.input, convolution.shape.output);
-    Product {
-        rows: pixels,
-        columns: output,
-        inner: input,
-        a: rows,
-        b: Matrix::new(convolution.weights, input).transposed(),
-        add: None,
-        bias: None,
-        out,
-        tf32: convolution.tf32,
-    }
+    let ConvShape { input, output, .. } = convolution.shape;
+    let weights = Matrix::new(convolution.weights, input).transposed();
+    Product::new([pixels, input, output], [rows, weights], out, convolution.tf32)
 }
 
 /// `out = upstream · weights`
@@ -341,18 +314,9 @@ pub(crate) fn backward<'a>(
     upstream: Matrix<'a>,
     out: Matrix<'a>,
 ) -> Product<'a> {
-    let (input, output) = (convolution.shape.input, convolution.shape.output);
-    Product {
-        rows: pixels,
-        columns: input,
-        inner: output,
-        a: upstream,
-        b: Matrix::new(convolution.weights, input),
-        add: None,
-        bias: None,
-        out,
-        tf32: convolution.tf32,
-    }
+    let ConvShape { input, output, .. } = convolution.shape;
+    let weights = Matrix::new(convolution.weights, input);
+    Product::new([pixels, output, input], [upstream, weights], out, convolution.tf32)
 }
 
 /// `out = upstreamᵀ · x`, in float32.
@@ -363,17 +327,8 @@ pub(crate) fn weight_gradient(
     (x, input): (Matrix<'_>, usize),
     out: View<'_>,
 ) -> Result<()> {
-    gpu.product(&Product {
-        rows: output,
-        columns: input,
-        inner: pixels,
-        a: upstream.transposed(),
-        b: x,
-        add: None,
-        bias: None,
-        out: Matrix::new(out, input),
-        tf32,
-    })
+    let (sizes, out) = ([output, pixels, input], Matrix::new(out, input));
+    gpu.product(&Product::new(sizes, [upstream.transposed(), x], out, tf32))
 }
 
 /// The gradient of a bias, in float32: sums of the columns of `upstream`.

@@ -69,17 +69,11 @@ impl Gpu {
         let Conv3 { input, output, .. } = conv;
         let row = 9 * input;
         self.each_part(conv, x, |first, count, patches| {
-            let out = Matrix::new(dw, row);
+            let (dy, out) = (Matrix::new(dy.from(first * output), output), Matrix::new(dw, row));
+            let of = [dy.transposed(), Matrix::new(patches, row)];
             self.product(&Product {
-                rows: output,
-                columns: row,
-                inner: count,
-                a: Matrix::new(dy.from(first * output), output).transposed(),
-                b: Matrix::new(patches, row),
                 add: (first > 0).then_some(out),
-                bias: None,
-                out,
-                tf32: conv.tf32,
+                ..Product::new([output, count, row], of, out, conv.tf32)
             })
         })
     }
@@ -88,17 +82,9 @@ impl Gpu {
         let Conv3 { input, output, .. } = conv;
         let row = 9 * input;
         self.each_part(conv, x, |first, count, patches| {
-            self.product(&Product {
-                rows: count,
-                columns: output,
-                inner: row,
-                a: Matrix::new(patches, row),
-                b: Matrix::new(w, row).transposed(),
-                add: None,
-                bias: None,
-                out: Matrix::new(y.from(first * output), output),
-                tf32: conv.tf32,
-            })
+            let of = [Matrix::new(patches, row), Matrix::new(w, row).transposed()];
+            let out = Matrix::new(y.from(first * output), output);
+            self.product(&Product::new([count, row, output], of, out, conv.tf32))
         })
     }
 

@@ -31,15 +31,9 @@ pub(crate) fn conv(
     let n = grid.pixels() * output;
     let out = gpu.stale(x.kind, n)?;
     if kernel == 1 {
-        gpu.product(&Product {
-            bias: Some(convolution.cast_bias),
-            ..forward(
-                grid.pixels(),
-                &convolution,
-                Matrix::new(x, input),
-                Matrix::new(out.view(), output),
-            )
-        })?;
+        let (rows, to) = (Matrix::new(x, input), Matrix::new(out.view(), output));
+        let product = forward(grid.pixels(), &convolution, rows, to);
+        gpu.product(&Product { bias: Some(convolution.cast_bias), ..product })?;
         return Ok(out);
     }
     gpu.conv3(conv3_of(of), x, convolution.weights, out.view())?;

@@ -113,56 +113,33 @@ impl Dnn {
         let (one, zero) = (1.0f32, 0.0f32);
         let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
         let (scratch, bytes) = (scratch as *mut _, candidate.workspace);
+        macro_rules! run {
+            ($convolution:ident, ($a:ident, $b:ident) to $c:ident, $algorithm:expr) => {
+                result::$convolution(
+                    self.handle,
+                    one,
+                    of.$a,
+                    $a as *const _,
+                    of.$b,
+                    $b as *const _,
+                    of.conv,
+                    $algorithm,
+                    scratch,
+                    bytes,
+                    zero,
+                    of.$c,
+                    $c as *mut _,
+                )
+            };
+        }
         // SAFETY: the descriptions were made for these sizes, callers pass addresses of as many
         // numbers, and scratch is as large as the algorithm said.
         unsafe {
             result::set_convolution_math_type(of.conv, candidate.math)?;
             match candidate.algorithm {
-                Algorithm::Forward(algorithm) => result::convolution_forward(
-                    self.handle,
-                    one,
-                    of.x,
-                    x as *const _,
-                    of.w,
-                    w as *const _,
-                    of.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    of.y,
-                    y as *mut _,
-                ),
-                Algorithm::Data(algorithm) => result::convolution_backward_data(
-                    self.handle,
-                    one,
-                    of.w,
-                    w as *const _,
-                    of.y,
-                    y as *const _,
-                    of.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    of.x,
-                    x as *mut _,
-                ),
-                Algorithm::Filter(algorithm) => result::convolution_backward_filter(
-                    self.handle,
-                    one,
-                    of.x,
-                    x as *const _,
-                    of.y,
-                    y as *const _,
-                    of.conv,
-                    algorithm,
-                    scratch,
-                    bytes,
-                    zero,
-                    of.w,
-                    w as *mut _,
-                ),
+                Algorithm::Forward(by) => run!(convolution_forward, (x, w) to y, by),
+                Algorithm::Data(by) => run!(convolution_backward_data, (w, y) to x, by),
+                Algorithm::Filter(by) => run!(convolution_backward_filter, (x, y) to w, by),
             }
         }
     }

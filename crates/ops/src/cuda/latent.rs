@@ -5,18 +5,9 @@ use candle_core::{CudaStorage, Result};
 
 use super::gpu::{Gpu, launch, slice_address};
 use super::memory::{Buffer, Kind, View, address_of, kernel};
+use crate::cpu::latent::Inputs;
 
-/// What a layer's latent is made of.
-#[derive(Clone, Copy)]
-pub(crate) struct Latent<'a> {
-    pub(crate) latent_channels: usize,
-    pub(crate) prior_width: usize,
-    pub(crate) posterior: View<'a>,
-    pub(crate) prior: View<'a>,
-    pub(crate) noise: Option<View<'a>>,
-}
-
-impl Latent<'_> {
+impl Inputs<View<'_>> {
     fn n(&self) -> usize {
         self.posterior.len / 2
     }

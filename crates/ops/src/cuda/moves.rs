@@ -5,27 +5,17 @@ use candle_core::Result;
 use super::block::sum_partials;
 use super::gpu::{Gpu, launch};
 use super::memory::{Buffer, Kind, View, address_of, kernel};
-
-/// Sizes of pooling and upsampling; height and width are the result's.
-#[derive(Clone, Copy)]
-pub(crate) struct Resampling {
-    pub(crate) rate: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    /// Channels of the input.
-    pub(crate) input: usize,
-    /// Channels of the result.
-    pub(crate) output: usize,
-}
+use crate::resampling::Resampling;
 
 /// Means of cells, widened with zeros.
 pub(crate) fn pool(gpu: &Gpu, sizes: Resampling, x: View<'_>) -> Result<Buffer> {
-    let Resampling { rate, height, width, input, output } = sizes;
-    let n = x.len / (rate * rate * input) * output;
+    let Resampling { rate, fine, coarse, .. } = sizes;
+    let [height, width] = [sizes.height, sizes.width].map(|size| size / rate);
+    let n = x.len / (rate * rate * fine) * coarse;
     let out = gpu.stale(x.kind, n)?;
     launch!(gpu, kernel!(x.kind, "pool"), (gpu.blocks(n), 1, 1), (256, 1, 1), 0;
-        x.address, out.view().address, n as u64, height as i32, width as i32, input as i32,
-        output as i32, rate as i32);
+        x.address, out.view().address, n as u64, height as i32, width as i32, fine as i32,
+        coarse as i32, rate as i32);
     Ok(out)
 }
 
@@ -36,11 +26,12 @@ pub(crate) fn pool_backward(
     upstream: View<'_>,
     n: usize,
 ) -> Result<Buffer> {
-    let Resampling { rate, height, width, input, output } = sizes;
+    let Resampling { rate, fine, coarse, .. } = sizes;
+    let [height, width] = [sizes.height, sizes.width].map(|size| size / rate);
     let out = gpu.stale(upstream.kind, n)?;
     launch!(gpu, kernel!(upstream.kind, "pool_backward"), (gpu.blocks(n), 1, 1), (256, 1, 1), 0;
         upstream.address, out.view().address, n as u64, height as i32, width as i32,
-        input as i32, output as i32, rate as i32);
+        fine as i32, coarse as i32, rate as i32);
     Ok(out)
 }
 
@@ -51,12 +42,12 @@ pub(crate) fn upsample(
     low: View<'_>,
     bias: Option<View<'_>>,
 ) -> Result<Buffer> {
-    let Resampling { rate, height, width, input, output } = sizes;
-    let n = low.len / input * rate * rate * output;
+    let Resampling { rate, height, width, fine, coarse } = sizes;
+    let n = low.len / coarse * rate * rate * fine;
     let out = gpu.stale(low.kind, n)?;
     launch!(gpu, kernel!(low.kind, "upsample"), (gpu.blocks(n), 1, 1), (256, 1, 1), 0;
         low.address, address_of(bias), out.view().address, n as u64, height as i32,
-        width as i32, input as i32, output as i32, rate as i32);
+        width as i32, coarse as i32, fine as i32, rate as i32);
     Ok(out)
 }
 
@@ -67,11 +58,11 @@ pub(crate) fn upsample_backward(
     upstream: View<'_>,
     n: usize,
 ) -> Result<Buffer> {
-    let Resampling { rate, width, input, output, .. } = sizes;
+    let Resampling { rate, width, fine, coarse, .. } = sizes;
     let out = gpu.stale(upstream.kind, n)?;
     launch!(gpu, kernel!(upstream.kind, "upsample_backward"), (gpu.blocks(n), 1, 1), (256, 1, 1),
-        0; upstream.address, out.view().address, n as u64, width as i32, input as i32,
-        output as i32, rate as i32);
+        0; upstream.address, out.view().address, n as u64, width as i32, coarse as i32,
+        fine as i32, rate as i32);
     Ok(out)
 }
 

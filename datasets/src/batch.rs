@@ -181,6 +181,10 @@ mod tests {
             fs::write(train.join(name), png()).unwrap();
         }
         fs::write(train.join("b.png"), &png()[..60]).unwrap();
+        for split in ["valid", "test"] {
+            fs::create_dir(directory.path().join(split)).unwrap();
+            fs::write(directory.path().join(split).join("d.png"), png()).unwrap();
+        }
         let folder = Folder::open(directory.path(), 0).unwrap();
         let load = |indices: &[usize], on_bad| {
             load_batch(&folder, Split::Train, indices, &Preparation::new(8), on_bad)

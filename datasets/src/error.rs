@@ -82,6 +82,18 @@ pub enum Error {
         /// What was there.
         found: String,
     },
+    /// It is not clear which folders hold which splits; the user may say so.
+    #[error("{dataset} in {}: expected {expected}, found {found}", path.display())]
+    Splits {
+        /// Name of the data set.
+        dataset: &'static str,
+        /// Folder or archive.
+        path: PathBuf,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
     /// Columns of a table cannot be predicted together, or as they are; others may be.
     #[error("{file}, line {line}: expected {expected}, found {found}")]
     Targets {

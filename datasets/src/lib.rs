@@ -29,12 +29,14 @@ mod cifar;
 mod csv_table;
 mod dataset;
 mod error;
+mod filter;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod folder;
 #[cfg_attr(not(feature = "hub"), path = "without_hub.rs")]
 mod hub;
+mod left_out;
 mod lfw;
 mod mnist;
 mod names;
@@ -50,6 +52,7 @@ mod store;
 mod text;
 mod tiny_imagenet;
 mod toy_faces;
+mod walk;
 
 pub use batch::{Batch, OnBadImage, load_batch};
 pub use batches::{AHEAD_OF_GPU, Batches, read_ahead};
@@ -58,7 +61,7 @@ pub use cifar::{Cifar, CifarSet};
 pub use csv_table::{CsvTable, TargetColumn, TargetKind};
 pub use dataset::{Dataset, Labels, Split};
 pub use error::{Error, Result};
-pub use folder::Folder;
+pub use folder::{Folder, SplitFolder};
 pub use hub::HubOptions;
 #[cfg(feature = "hub")]
 pub use hub::{Fetched, fetch};

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::archive::ENDINGS;
 use crate::{
     CelebA, Cifar, CifarSet, CsvTable, Dataset, Error, Folder, HubOptions, IdxSet, Lfw, Mnist, Npy,
-    Omniglot, Result, Split, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
+    Omniglot, Result, Split, SplitFolder, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces,
+    hub,
 };
 
 /// A data set of the registry.
@@ -232,10 +233,17 @@ pub static DATASETS: [DatasetEntry; 23] = [
     DatasetEntry {
         name: "folder",
         form: "folder:PATH",
-        description: "pictures in folders named like their classes, or in one",
+        description: "pictures in folders named like their classes, or in one; or an archive of them",
         folders: &[],
         tasks: Tasks { targets: &["folder:PATH"], episodes: Some("folder"), identities: true },
-        open: |request| Ok(Box::new(Folder::open(&request.root()?, request.options.seed)?)),
+        open: |request| {
+            let options = request.options;
+            Ok(Box::new(Folder::open_splits(
+                &request.root()?,
+                &options.split_folders,
+                options.seed,
+            )?))
+        },
     },
     DatasetEntry {
         name: "npy",
@@ -355,6 +363,9 @@ pub struct OpenOptions {
     pub partition: Option<PathBuf>,
     /// Columns to predict (`csv` only; others ignore them); all where there are none.
     pub targets: Vec<TargetColumn>,
+    /// Folders of the splits (`folder` only; others ignore them); told by their names where there
+    /// are none.
+    pub split_folders: Vec<SplitFolder>,
     /// Seed of rendered pictures and of splits that the data set does not define.
     pub seed: u64,
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
@@ -435,10 +446,13 @@ fn number_of_people(given: &Path) -> Option<usize> {
     given.to_str()?.parse().ok().filter(|people| (1..=1_000_000).contains(people))
 }
 
-/// Name and path of `NAME:PATH`.
+/// Name and path of `NAME:PATH`. Shells leave a `~` after the colon alone; it is the home folder.
 fn parse(spec: &str) -> (&str, Option<PathBuf>) {
     let (name, path) = spec.split_once(':').unwrap_or((spec, ""));
-    (name, Some(path).filter(|path| !path.is_empty()).map(PathBuf::from))
+    let below_home = path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let at_home =
+        below_home.and_then(|rest| Some(std::env::home_dir()?.join(rest.trim_start_matches('/'))));
+    (name, at_home.or_else(|| Some(path).filter(|path| !path.is_empty()).map(PathBuf::from)))
 }
 
 /// The folder or archive of a data set in the collection, where it exists.
@@ -495,6 +509,15 @@ mod tests {
         options.data_root = Some(at("a"));
         in_folder("a", message("cifar10", &options));
         in_folder("b", message(&format!("cifar10:{}", at("b").display()), &options));
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(parse("folder:~/a/b").1, Some(home.join("a/b")));
+        assert_eq!(parse("csv:~").1, Some(home));
+        assert_eq!(parse("folder:~a/b").1, Some("~a/b".into()));
+        assert_eq!(parse("folder:a/~").1, Some("a/~".into()));
     }
 
     #[test]

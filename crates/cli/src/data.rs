@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use image::RgbImage;
 use vdvae_datasets::{
-    Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, TargetColumn,
+    Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, SplitFolder, TargetColumn,
 };
 use vdvae_io::read_picture;
 
@@ -23,6 +23,11 @@ pub(crate) struct DataArgs {
     /// [example: --partition my_split.txt]
     #[arg(long, value_name = "FILE")]
     pub(crate) partition: Option<PathBuf>,
+    /// Folders of folder:PATH that hold the splits, relative to it, where their names do not say so;
+    /// pictures elsewhere are left out, and `train=.` alone takes all folders for classes
+    /// [example: --splits train=part1,train=part2,test=part3]
+    #[arg(long = "splits", value_delimiter = ',', value_name = "SPLIT=DIR")]
+    pub(crate) split_folders: Vec<SplitFolder>,
     /// Columns of csv:FILE to predict, with their types where those are not to be found from the
     /// cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -61,6 +66,10 @@ impl DataArgs {
             let expected = "expected csv:FILE, which has columns to choose from";
             return Err(usage(format!("--targets: {expected}, found {name}")));
         }
+        if !self.split_folders.is_empty() && name != "folder" && !name.starts_with("folder:") {
+            let expected = "expected folder:PATH, whose folders may be splits";
+            return Err(usage(format!("--splits: {expected}, found {name}")));
+        }
         let dataset = vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)?;
         for remark in dataset.remarks() {
             eprintln!("note: {remark}");
@@ -76,6 +85,7 @@ impl DataArgs {
     fn options(&self, splits: &[Split]) -> OpenOptions {
         OpenOptions {
             targets: self.targets.clone(),
+            split_folders: self.split_folders.clone(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
             splits: splits.to_vec(),
@@ -137,6 +147,9 @@ pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
         Error::UnknownDataset { .. } | Error::Address(_) => usage(error),
         Error::EmptySplit { ref dataset, .. } if dataset == "celeba" => {
             anyhow::anyhow!("{error}; --partition FILE names other splits")
+        }
+        Error::Splits { .. } => {
+            anyhow::anyhow!("{error}; --splits train=DIR,test=DIR says which folders are splits")
         }
         Error::Targets { .. } => anyhow::anyhow!("{error}; choose with --targets"),
         other => other.into(),

@@ -30,6 +30,11 @@ fn pictures_of_odd_sizes_and_kinds_are_prepared_alike() {
     for (i, picture) in pictures.iter().enumerate() {
         picture.save(train.join(format!("{i:02}.png"))).unwrap();
     }
+    // Other splits, or they would be drawn from train.
+    for split in ["valid", "test"] {
+        std::fs::create_dir(folder.path().join(split)).unwrap();
+        pictures[0].save(folder.path().join(split).join("0.png")).unwrap();
+    }
     let data = Folder::open(folder.path(), 0).unwrap();
     let indices: Vec<usize> = (0..data.len(Split::Train)).collect();
     assert_eq!(indices.len(), pictures.len());

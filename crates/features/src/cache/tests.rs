@@ -328,6 +328,10 @@ fn pictures_that_were_left_out_are_told_again_and_never_served_where_they_must_n
     }
     let whole = fs::read(train.join("1.png")).unwrap();
     fs::write(train.join("1.png"), &whole[..whole.len() / 2]).unwrap();
+    for split in ["valid", "test"] {
+        fs::create_dir(folder.path().join(split)).unwrap();
+        fs::copy(train.join("0.png"), folder.path().join(split).join("0.png")).unwrap();
+    }
     let open = || Folder::open(folder.path(), 0).unwrap();
     let (data, model) = (open(), network(0));
     let spec = FeatureSpec { statistic: Statistic::Z, ..FeatureSpec::default() };

@@ -31,18 +31,11 @@ pub enum Error {
         reason: String,
     },
 
-    /// No preset has this name.
-    #[error("unknown preset {found}: expected one of {expected}")]
-    UnknownPreset {
-        /// The name that was asked for.
-        found: String,
-        /// Every valid name.
-        expected: String,
-    },
-
-    /// No precision has this name.
-    #[error("unknown precision {found}: expected one of {expected}")]
-    UnknownPrecision {
+    /// No preset, or no precision, has this name.
+    #[error("unknown {what} {found}: expected one of {expected}")]
+    UnknownName {
+        /// `preset` or `precision`.
+        what: &'static str,
         /// The name that was asked for.
         found: String,
         /// Every valid name.
@@ -187,6 +180,14 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// The one of `all` that has a name.
+pub(crate) fn named<T: Copy + ToString>(what: &'static str, all: &[T], name: &str) -> Result<T> {
+    all.iter().copied().find(|one| one.to_string() == name).ok_or_else(|| {
+        let expected = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Error::UnknownName { what, found: vdvae_io::quote(name), expected }
+    })
 }
 
 /// One way in which a set of weights differs from what a configuration asks for.

@@ -28,24 +28,6 @@ impl Slot {
     fn len(&self) -> usize {
         self.shape.iter().product()
     }
-
-    /// Calls `visit(published index, stored index)` for every element.
-    fn each_element(&self, mut visit: impl FnMut(usize, usize)) {
-        match self.shape[..] {
-            // A four-dimensional shape keeps its first axis and moves the second to the end.
-            [outer, channels, height, width] => {
-                let area = height * width;
-                for o in 0..outer {
-                    for c in 0..channels {
-                        for p in 0..area {
-                            visit((o * channels + c) * area + p, (o * area + p) * channels + c);
-                        }
-                    }
-                }
-            }
-            _ => (0..self.len()).for_each(|i| visit(i, i)),
-        }
-    }
 }
 
 /// A block, convolution, learned bias or the output's gain and bias.
@@ -107,20 +89,10 @@ impl Parameters {
     /// device's memory.
     pub fn from_weights(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
         weights.check(config)?;
-        let units = units(config);
-        let tensors = units
-            .iter()
-            .map(|unit| {
-                let mut flat = vec![0f32; unit.parameters()];
-                for slot in &unit.slots {
-                    let array = weights.get(&slot.name).expect("checked above");
-                    let stored = &mut flat[slot.offset..];
-                    slot.each_element(|published, at| stored[at] = array.data[published]);
-                }
-                Ok(Tensor::from_vec(flat, unit.parameters(), device)?)
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { units, tensors, frozen: true })
+        Self::from_named(config, |slot| {
+            let array = weights.get(&slot.name).expect("checked above");
+            Ok(Tensor::from_slice(&array.data, &array.shape[..], device)?)
+        })
     }
 
     /// Lays out tensors that `named` gives, in published shapes. Where they are variables, gradients
@@ -167,11 +139,16 @@ impl Parameters {
     pub fn to_weights(&self) -> Result<Weights> {
         let mut weights = Weights::default();
         for (unit, tensor) in self.units.iter().zip(&self.tensors) {
-            let flat = tensor.to_vec1::<f32>()?;
+            let flat = tensor.to_device(&Device::Cpu)?;
             for slot in &unit.slots {
-                let stored = &flat[slot.offset..];
-                let mut data = vec![0f32; slot.len()];
-                slot.each_element(|published, at| data[published] = stored[at]);
+                let stored = flat.narrow(0, slot.offset, slot.len())?;
+                let published = match slot.shape[..] {
+                    [outer, channels, height, width] => {
+                        stored.reshape((outer, height, width, channels))?.permute((0, 3, 1, 2))?
+                    }
+                    _ => stored,
+                };
+                let data = published.flatten_all()?.to_vec1()?;
                 weights.insert(slot.name.clone(), Array { shape: slot.shape.clone(), data });
             }
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
+use crate::error::named;
 use crate::{Error, Result};
 
 /// The numbers that a network computes in. Parameters, gradients of parameters and sums are float32
@@ -62,12 +63,7 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|precision| precision.to_string() == name).ok_or_else(|| {
-            Error::UnknownPrecision {
-                found: vdvae_io::quote(name),
-                expected: Self::ALL.map(|precision| precision.to_string()).join(", "),
-            }
-        })
+        named("precision", &Self::ALL, name)
     }
 }
 

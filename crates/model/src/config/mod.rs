@@ -173,46 +173,30 @@ impl VdvaeConfig {
 
     /// The encoder's blocks in order of computation, repeats written out.
     pub fn encoder_blocks(&self) -> Vec<EncoderBlock> {
-        let mut blocks = Vec::new();
-        for spec in self.enc.specs() {
-            match *spec {
-                BlockSpec::Same { resolution, count } => {
-                    blocks.extend(std::iter::repeat_n(
-                        EncoderBlock { resolution, down: None },
-                        count,
-                    ));
-                }
-                BlockSpec::Down { resolution, rate } => {
-                    blocks.push(EncoderBlock { resolution, down: Some(rate) });
-                }
+        let blocks = |spec: &BlockSpec| {
+            let (resolution, down, count) = match *spec {
+                BlockSpec::Same { resolution, count } => (resolution, None, count),
+                BlockSpec::Down { resolution, rate } => (resolution, Some(rate), 1),
                 // validate() refuses these in an encoder.
-                BlockSpec::Mix { resolution, .. } => {
-                    blocks.push(EncoderBlock { resolution, down: None });
-                }
-            }
-        }
-        blocks
+                BlockSpec::Mix { resolution, .. } => (resolution, None, 1),
+            };
+            std::iter::repeat_n(EncoderBlock { resolution, down }, count)
+        };
+        self.enc.specs().iter().flat_map(blocks).collect()
     }
 
     /// The decoder's blocks in order of computation, repeats written out.
     pub fn decoder_blocks(&self) -> Vec<DecoderBlock> {
-        let mut blocks = Vec::new();
-        for spec in self.dec.specs() {
-            match *spec {
-                BlockSpec::Same { resolution, count } => {
-                    let block = DecoderBlock { resolution, mix_from: None };
-                    blocks.extend(std::iter::repeat_n(block, count));
-                }
-                BlockSpec::Mix { resolution, from } => {
-                    blocks.push(DecoderBlock { resolution, mix_from: Some(from) });
-                }
+        let blocks = |spec: &BlockSpec| {
+            let (resolution, mix_from, count) = match *spec {
+                BlockSpec::Same { resolution, count } => (resolution, None, count),
+                BlockSpec::Mix { resolution, from } => (resolution, Some(from), 1),
                 // validate() refuses these in a decoder.
-                BlockSpec::Down { resolution, .. } => {
-                    blocks.push(DecoderBlock { resolution, mix_from: None });
-                }
-            }
-        }
-        blocks
+                BlockSpec::Down { resolution, .. } => (resolution, None, 1),
+            };
+            std::iter::repeat_n(DecoderBlock { resolution, mix_from }, count)
+        };
+        self.dec.specs().iter().flat_map(blocks).collect()
     }
 
     /// Resolutions with a learned bias, ascending: entry i belongs to `decoder.bias_xs.i`.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::VdvaeConfig;
+use crate::error::named;
 use crate::{Error, Result};
 
 /// A named configuration with the values it is trained with.
@@ -305,12 +306,7 @@ impl FromStr for Preset {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| {
-            Error::UnknownPreset {
-                found: vdvae_io::quote(name),
-                expected: Self::ALL.map(Self::name).join(", "),
-            }
-        })
+        named("preset", &Self::ALL, name)
     }
 }
 

@@ -53,8 +53,9 @@ impl Resamples {
     /// Resamples `rows` rows, or whole groups where the rows have groups.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] unless there is one group a row; [`Error::OutOfRange`] where a replicate
-    /// could draw 2³² rows or more.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) unless there is one group a row;
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) where a replicate could draw 2³² rows or
+    /// more.
     pub fn new(rows: usize, groups: Option<&[u64]>, bootstrap: Bootstrap) -> Result<Self> {
         let few_enough = |rows: usize| {
             check_range(u32::try_from(rows).is_ok(), "bootstrap rows", "fewer than 2^32", rows)

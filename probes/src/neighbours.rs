@@ -184,8 +184,8 @@ fn without_votes(targets: &Targets, output: usize) -> f64 {
 /// `bank`: `(N, D)`; `queries`: `(M, D)`. Returns M lists.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] for a bank without rows, [`Error::Mismatch`] for queries with other
-/// columns.
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) for a bank without rows,
+/// [`Error::Mismatch`](crate::Error::Mismatch) for queries with other columns.
 pub fn nearest_rows(
     bank: ArrayView2<'_, f32>,
     queries: ArrayView2<'_, f32>,

@@ -50,8 +50,9 @@ impl Reduction {
     /// have. `seed` is that of the projection, or of the start of the iterations.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] without rows or for no columns; [`Error::Singular`] where the
-    /// eigenvectors of the components cannot be found.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) without rows or for no columns;
+    /// [`Error::Singular`](crate::Error::Singular) where the eigenvectors of the components cannot
+    /// be found.
     pub fn fit(
         train: &FeatureTable,
         kind: ReductionKind,
@@ -72,7 +73,8 @@ impl Reduction {
     /// The same rows with fewer columns, which belong to no layer.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for another number of columns than the training rows had.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of columns than the training
+    /// rows had.
     pub fn apply(&self, table: &FeatureTable) -> Result<FeatureTable> {
         let mut features = Array2::zeros((table.rows(), self.basis.ncols()));
         self.standardiser.for_blocks(table.view(), BLOCK, |at, rows| {

@@ -22,7 +22,7 @@ impl Standardiser {
     /// Statistics of `(N, D)` training rows, summed in float64.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] without rows.
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) without rows.
     pub fn of(features: ArrayView2<'_, f32>) -> Result<Self> {
         let rows = features.nrows() as f64;
         let mean = column_means("training rows", features)?;
@@ -43,7 +43,8 @@ impl Standardiser {
     /// `features`: `(M, D)`. Returns `(M, D)`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for another number of columns than the training rows had.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of columns than the training
+    /// rows had.
     pub fn apply(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         check_count("feature columns", self.mean.len(), features.ncols())?;
         let mut scaled = Array2::zeros(features.dim());

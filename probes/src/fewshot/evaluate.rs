@@ -22,7 +22,8 @@ impl FewShot {
     /// `episodes` episodes of rows with these labels.
     ///
     /// # Errors
-    /// Those of [`EpisodeSampler::new`]; [`Error::OutOfRange`] for no episodes.
+    /// Those of [`EpisodeSampler::new`]; [`Error::OutOfRange`](crate::Error::OutOfRange) for no
+    /// episodes.
     pub fn new(labels: &[u32], config: EpisodeConfig, episodes: u64) -> Result<Self> {
         check_range(episodes > 0, "episodes", "at least 1", episodes)?;
         Ok(Self { sampler: EpisodeSampler::new(labels, config)?, episodes })
@@ -45,8 +46,9 @@ impl FewShot {
     /// [`column_mean`](crate::column_mean).
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for another number of rows or columns, [`Error::NotFinite`] for features
-    /// that are not finite, [`Error::OutOfRange`] for no neighbours or a strength of zero.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of rows or columns,
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for features that are not finite,
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for no neighbours or a strength of zero.
     pub fn evaluate(
         &self,
         features: ArrayView2<'_, f32>,
@@ -70,8 +72,9 @@ impl FewShot {
 /// As in [`FewShot::evaluate`].
 ///
 /// # Errors
-/// Those of [`FewShot::evaluate`] and [`Episode::validate`]; [`Error::OutOfRange`] for no episodes
-/// or a row that the features do not have.
+/// Those of [`FewShot::evaluate`] and [`Episode::validate`];
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) for no episodes or a row that the features do
+/// not have.
 pub fn score_episodes(
     features: ArrayView2<'_, f32>,
     base_mean: &Array1<f64>,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, CowArray, Ix2, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use super::rows::RowBlocks;
 use crate::Result;
@@ -11,20 +11,14 @@ use crate::error::check_count;
 /// Rows to fit on, `(N, D)`. The intercept is not a column.
 #[derive(Debug)]
 pub struct Design {
-    rows: Rows,
-}
-
-#[derive(Debug)]
-enum Rows {
-    Whole(Array2<f64>),
-    Blocks(Box<dyn RowBlocks>),
+    rows: Box<dyn RowBlocks>,
 }
 
 impl Design {
     /// Puts blocks of scaled rows, each `(n, D)`, under each other.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where blocks differ in columns.
+    /// [`Error::Mismatch`](crate::Error::Mismatch) where blocks differ in columns.
     pub fn new(blocks: &[ArrayView2<'_, f64>]) -> Result<Self> {
         let columns = blocks.first().map_or(0, ArrayView2::ncols);
         for block in blocks {
@@ -37,37 +31,32 @@ impl Design {
             rows.slice_mut(s![at..at + block.nrows(), ..]).assign(block);
             at += block.nrows();
         }
-        Ok(Self { rows: Rows::Whole(rows) })
+        Ok(Self::streamed(rows))
     }
 
     /// Rows that are read again in every iteration, such as a [`ScaledTable`](super::ScaledTable)
     /// or a file larger than memory.
     pub fn streamed(rows: impl RowBlocks + 'static) -> Self {
-        Self { rows: Rows::Blocks(Box::new(rows)) }
+        Self { rows: Box::new(rows) }
     }
 
     /// How many rows there are, N.
     pub fn rows(&self) -> usize {
-        self.blocks().shape().0
+        self.rows.shape().0
     }
 
     /// How many columns each row has, D.
     pub fn columns(&self) -> usize {
-        self.blocks().shape().1
+        self.rows.shape().1
     }
 
-    /// All rows, `(N, D)`: a view, or where they are streamed, a copy.
+    /// A copy of all rows, `(N, D)`.
     ///
     /// # Errors
     /// What reading the rows returns.
-    pub fn features(&self) -> Result<CowArray<'_, f64, Ix2>> {
-        match &self.rows {
-            Rows::Whole(rows) => Ok(rows.view().into()),
-            Rows::Blocks(rows) => {
-                let mut buffer = Array2::zeros((0, 0));
-                Ok(rows.read(0..self.rows(), &mut buffer)?.to_owned().into())
-            }
-        }
+    pub fn features(&self) -> Result<Array2<f64>> {
+        let mut buffer = Array2::zeros((0, 0));
+        Ok(self.rows.read(0..self.rows(), &mut buffer)?.to_owned())
     }
 
     /// The rows of a range, `(n, D)`; see [`RowBlocks::read`].
@@ -77,17 +66,10 @@ impl Design {
         buffer: &'a mut Array2<f64>,
     ) -> Result<ArrayView2<'a, f64>> {
         let (count, columns) = (rows.len(), self.columns());
-        let found = self.blocks().read(rows, buffer)?;
+        let found = self.rows.read(rows, buffer)?;
         check_count("rows of a block of features", count, found.nrows())?;
         check_count("columns of a block of features", columns, found.ncols())?;
         Ok(found)
-    }
-
-    fn blocks(&self) -> &dyn RowBlocks {
-        match &self.rows {
-            Rows::Whole(rows) => rows,
-            Rows::Blocks(rows) => rows.as_ref(),
-        }
     }
 }
 

@@ -25,11 +25,12 @@ named!("solver", Solver { Batched: "batched", Linfa: "linfa" });
 /// `None` stands where a fit is undefined: fewer than two classes have a row.
 ///
 /// # Errors
-/// [`Error::Mismatch`] where a response has other rows than the design or a start other columns,
-/// or jobs differ in the number of outputs; [`Error::OutOfRange`] for a strength that is not above
-/// zero and finite or a label outside its classes; [`Error::Unsupported`] for classes with
-/// [`Solver::Linfa`]; [`Error::Linfa`] where linfa fails or returns weights that are all zero or
-/// not finite.
+/// [`Error::Mismatch`](crate::Error::Mismatch) where a response has other rows than the design or a
+/// start other columns, or jobs differ in the number of outputs;
+/// [`Error::OutOfRange`](crate::Error::OutOfRange) for a strength that is not above zero and finite
+/// or a label outside its classes; [`Error::Unsupported`](crate::Error::Unsupported) for classes
+/// with [`Solver::Linfa`]; [`Error::Linfa`](crate::Error::Linfa) where linfa fails or returns
+/// weights that are all zero or not finite.
 pub fn fit(
     design: &Design,
     jobs: &[Job<'_>],

@@ -8,27 +8,10 @@ use crate::cpu::buffer::Pooled;
 pub(crate) trait Real:
     WithDType + Pooled + Default + num_traits::Float + std::iter::Sum + Send + Sync
 {
-    /// The numbers of a storage of this type, to be written to.
-    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
 }
 
-impl Real for f32 {
-    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<f32>> {
-        match storage {
-            CpuStorage::F32(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-}
-
-impl Real for f64 {
-    fn of_storage(storage: &mut CpuStorage) -> Option<&mut Vec<f64>> {
-        match storage {
-            CpuStorage::F64(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-}
+impl Real for f32 {}
+impl Real for f64 {}
 
 /// The elements of a contiguous CPU tensor; `op` names the caller in the error.
 pub(crate) fn slice<'a, T: Real>(

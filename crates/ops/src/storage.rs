@@ -82,13 +82,13 @@ impl<T: Real> InplaceOp1 for Take<T> {
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let Some((numbers, (start, end))) = T::of_storage(storage).zip(layout.contiguous_offsets())
-        else {
-            candle_core::bail!("{}: expected a contiguous {:?}", self.op, T::DTYPE);
-        };
-        self.numbers.set(match end - start == numbers.len() {
-            true => std::mem::take(numbers),
-            false => numbers[start..end].to_vec(),
+        let part = slice::<T>(storage, layout, self.op)?;
+        self.numbers.set(match part.len() == T::cpu_storage_as_slice(storage)?.len() {
+            true => {
+                let nothing = T::to_cpu_storage_owned(Vec::new());
+                T::cpu_storage_data(std::mem::replace(storage, nothing))?
+            }
+            false => part.to_vec(),
         });
         Ok(())
     }

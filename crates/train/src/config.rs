@@ -126,10 +126,8 @@ impl TrainConfig {
     pub(crate) fn identity(&self) -> serde_json::Value {
         let mut values = serde_json::json!(self);
         let map = values.as_object_mut().expect("a struct is an object");
-        for key in ["save_every", "keep_checkpoints", "eval_every", "eval_images"] {
-            map.shift_remove(key);
-        }
-        for key in ["sample_every", "log_every", "recompute"] {
+        let every = ["save_every", "eval_every", "sample_every", "log_every"];
+        for key in every.into_iter().chain(["keep_checkpoints", "eval_images", "recompute"]) {
             map.shift_remove(key);
         }
         if self.schedule == Schedule::Constant {

@@ -72,14 +72,19 @@ pub fn stock<const N: usize>(
         for ((sum, input), _) in
             sums.iter_mut().zip(inputs).zip(wanted).filter(|(_, wanted)| *wanted)
         {
-            *sum = match (sum.take(), found.remove(input)) {
-                (Some(held), Some(own)) => Some((held + own)?),
-                (held, own) => held.or(own),
-            };
+            *sum = both(sum.take(), found.remove(input))?;
         }
         Ok(sums)
     });
     Ok(result)
+}
+
+/// The sum of two gradients, or the one there is.
+fn both(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor>> {
+    match (a, b) {
+        (Some(a), Some(b)) => (a + b).map(Some),
+        (a, b) => Ok(a.or(b)),
+    }
 }
 
 /// One of candle's operators on storages, so without its graph, that has a gradient of its result's
@@ -106,10 +111,7 @@ fn recorded<const N: usize>(
         let gradient = operator.gradient(upstream)?;
         let mut sums = held;
         for (sum, _) in sums.iter_mut().zip(wanted).filter(|(_, wanted)| *wanted) {
-            *sum = Some(match sum.take() {
-                Some(held) => (held + &gradient)?,
-                None => gradient.clone(),
-            });
+            *sum = both(sum.take(), Some(gradient.clone()))?;
         }
         Ok(sums)
     });

@@ -106,6 +106,17 @@ pub enum Error {
         /// What was there.
         found: String,
     },
+    /// Which columns of a file of the hub to predict is not clear, or they cannot be predicted; others
+    /// may be.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
     /// A line of a text file cannot be understood.
     #[error("{file}, line {line}: expected {expected}, found {found}")]
     Table {

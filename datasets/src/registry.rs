@@ -80,11 +80,7 @@ pub static DATASETS: [DatasetEntry; 23] = [
         },
         open: |request| match request.published() {
             Ok(path) => Ok(Box::new(CelebA::open(&path, request.options.partition.as_deref())?)),
-            Err(_) => hub::open_celeba(
-                &request.options.hub,
-                &request.options.splits,
-                request.options.seed,
-            ),
+            Err(_) => hub::open_celeba(request.options),
         },
     },
     DatasetEntry {
@@ -272,7 +268,7 @@ pub static DATASETS: [DatasetEntry; 23] = [
         tasks: Tasks { targets: &["hf:OWNER/REPO"], episodes: Some("hf"), identities: true },
         open: |request| {
             let address = request.spec.split_once(':').map_or("", |(_, address)| address);
-            hub::open(address, &request.options.hub, &request.options.splits, request.options.seed)
+            hub::open(address, request.options)
         },
     },
 ];
@@ -361,7 +357,8 @@ pub struct OpenOptions {
     pub data_root: Option<PathBuf>,
     /// Replaces `list_eval_partition.txt` (CelebA only; others ignore it).
     pub partition: Option<PathBuf>,
-    /// Columns to predict (`csv` only; others ignore them); all where there are none.
+    /// Columns to predict (`csv` and `hf` only; others ignore them); where there are none, all of a
+    /// table, and what a data set of the hub has as its label.
     pub targets: Vec<TargetColumn>,
     /// Folders of the splits (`folder` only; others ignore them); told by their names where there
     /// are none.

@@ -49,7 +49,7 @@ pub(crate) fn split_word(word: &str) -> Option<Split> {
     match word.to_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
         "valid" | "val" | "validation" | "dev" => Some(Split::Valid),
-        "test" | "testing" | "eval" => Some(Split::Test),
+        "test" | "testing" | "eval" | "evaluation" => Some(Split::Test),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What stands for `hub` in a build without that feature: nothing can be downloaded.
 
-use crate::{Dataset, Error, Result, Split};
+use crate::{Dataset, Error, OpenOptions, Result};
 
 const CELEBA_REPOSITORY: &str = "flwrlabs/celeba";
 
@@ -16,17 +16,13 @@ impl HubOptions {
     }
 }
 
-pub(crate) fn open(address: &str, _: &HubOptions, _: &[Split], _: u64) -> Result<Box<dyn Dataset>> {
+pub(crate) fn open(address: &str, _: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let reason = "this build cannot download; build it with the feature `hub`".into();
     Err(Error::Hub { name: format!("hf:{address}"), reason, absent: true })
 }
 
-pub(crate) fn open_celeba(
-    options: &HubOptions,
-    splits: &[Split],
-    seed: u64,
-) -> Result<Box<dyn Dataset>> {
-    open(CELEBA_REPOSITORY, options, splits, seed).map_err(|error| Error::NoData {
+pub(crate) fn open_celeba(options: &OpenOptions) -> Result<Box<dyn Dataset>> {
+    open(CELEBA_REPOSITORY, options).map_err(|error| Error::NoData {
         dataset: "celeba".into(),
         repository: CELEBA_REPOSITORY.into(),
         reason: error.to_string(),
@@ -39,9 +35,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_downloaded_says_how_to_build() {
-        let text = open("a/b", &HubOptions::from_env(), &[], 0).err().unwrap().to_string();
+        let text = open("a/b", &OpenOptions::default()).err().unwrap().to_string();
         assert!(text.starts_with("hf:a/b: this build cannot download"), "{text}");
-        let text = open_celeba(&HubOptions::default(), &[], 0).err().unwrap().to_string();
+        let text = open_celeba(&OpenOptions::default()).err().unwrap().to_string();
         assert!(text.contains("feature `hub`") && text.contains("celeba:PATH"), "{text}");
     }
 }

@@ -28,8 +28,8 @@ pub(crate) struct DataArgs {
     /// [example: --splits train=part1,train=part2,test=part3]
     #[arg(long = "splits", value_delimiter = ',', value_name = "SPLIT=DIR")]
     pub(crate) split_folders: Vec<SplitFolder>,
-    /// Columns of csv:FILE to predict, with their types where those are not to be found from the
-    /// cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
+    /// Columns of csv:FILE or hf:OWNER/REPO to predict, with their types where those are not to be
+    /// found from the cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) targets: Vec<TargetColumn>,
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
@@ -62,8 +62,9 @@ impl DataArgs {
     /// Splits and rendered pictures have a seed of their own, which never changes: with another
     /// one, pictures a network was trained on would turn up in its test split.
     pub(crate) fn open(&self, name: &str, splits: &[Split]) -> Result<Box<dyn Dataset>> {
-        if !self.targets.is_empty() && name != "csv" && !name.starts_with("csv:") {
-            let expected = "expected csv:FILE, which has columns to choose from";
+        let has_columns = matches!(name.split(':').next(), Some("csv" | "hf"));
+        if !self.targets.is_empty() && !has_columns {
+            let expected = "expected csv:FILE or hf:OWNER/REPO, which have columns to choose from";
             return Err(usage(format!("--targets: {expected}, found {name}")));
         }
         if !self.split_folders.is_empty() && name != "folder" && !name.starts_with("folder:") {
@@ -151,7 +152,9 @@ pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
         Error::Splits { .. } => {
             anyhow::anyhow!("{error}; --splits train=DIR,test=DIR says which folders are splits")
         }
-        Error::Targets { .. } => anyhow::anyhow!("{error}; choose with --targets"),
+        Error::Targets { .. } | Error::Columns { .. } => {
+            anyhow::anyhow!("{error}; choose with --targets")
+        }
         other => other.into(),
     }
 }

@@ -11,7 +11,7 @@ pub struct Address {
     pub owner: String,
     /// Its name.
     pub repo: String,
-    /// A branch, tag or commit; `main` where there is none.
+    /// A branch, tag or commit, `refs/convert/parquet` or `refs/pr/N`; `main` where there is none.
     pub revision: Option<String>,
     /// A file, or the folder of a configuration.
     pub path: Option<String>,
@@ -27,16 +27,21 @@ impl Address {
         let wrong = || {
             Error::Address(format!("expected hf:OWNER/REPO[@REVISION][/PATH], found `hf:{text}`"))
         };
-        let mut parts = text.splitn(3, '/');
-        let (Some(owner), Some(repo)) = (parts.next(), parts.next()) else { return Err(wrong()) };
-        let (repo, revision) = match repo.split_once('@') {
-            Some((repo, revision)) => (repo, Some(revision)),
-            None => (repo, None),
+        let (owner, rest) = text.split_once('/').ok_or_else(wrong)?;
+        let end = rest.find(['/', '@']).unwrap_or(rest.len());
+        let (repo, rest) = rest.split_at(end);
+        let (revision, path) = match rest.strip_prefix('@') {
+            Some(rest) => {
+                // The hub's own branches have slashes: `refs/convert/parquet`, `refs/pr/1`.
+                let slashes = if rest.starts_with("refs/") { 2 } else { 0 };
+                let end = rest.match_indices('/').nth(slashes).map_or(rest.len(), |(at, _)| at);
+                (Some(&rest[..end]), rest[end..].strip_prefix('/'))
+            }
+            None => (None, rest.strip_prefix('/')),
         };
-        let path = parts.next();
         let valid = is_name(owner)
             && is_name(repo)
-            && revision.is_none_or(is_name)
+            && revision.is_none_or(|revision| revision.split('/').all(is_name))
             && path.is_none_or(is_relative);
         if !valid {
             return Err(wrong());
@@ -96,11 +101,30 @@ mod tests {
         let address = Address::parse("a/b@v1/c/d").unwrap();
         assert_eq!((address.repo.as_str(), address.revision.as_deref()), ("b", Some("v1")));
         assert_eq!(address.path.as_deref(), Some("c/d"));
+        for revision in ["refs/convert/parquet", "refs/pr/1"] {
+            let address = Address::parse(&format!("a/b@{revision}")).unwrap();
+            assert_eq!((address.revision.as_deref(), address.path), (Some(revision), None));
+            let address = Address::parse(&format!("a/b@{revision}/c/d@e")).unwrap();
+            assert_eq!(address.revision.as_deref(), Some(revision));
+            assert_eq!(address.path.as_deref(), Some("c/d@e"));
+        }
     }
 
     #[test]
     fn what_could_leave_the_cache_is_refused() {
-        for text in ["", "a", "a/", "/b", "../b", "a/..", "a/b@", "a/b/", "a/b//c", "a/b/../../c"] {
+        for text in [
+            "",
+            "a",
+            "a/",
+            "/b",
+            "../b",
+            "a/..",
+            "a/b@",
+            "a/b/",
+            "a/b//c",
+            "a/b/../../c",
+            "a/b@refs/../x",
+        ] {
             let found = Address::parse(text).unwrap_err().to_string();
             assert!(found.contains("OWNER/REPO") && found.contains(&format!("`hf:{text}`")));
         }

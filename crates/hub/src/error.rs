@@ -37,6 +37,16 @@ pub enum Error {
         /// What was there.
         found: String,
     },
+    /// Which columns of a table to predict is not clear, or they cannot be predicted; others may be.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Targets {
+        /// The file.
+        path: PathBuf,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
 }
 
 /// Result of this crate.

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod card;
 mod checkpoint;
 mod client;
 mod download;
@@ -20,9 +21,10 @@ mod wait;
 mod weights;
 
 pub use address::Address;
+pub use card::{Card, CardConfig, ClassNames};
 pub use checkpoint::hub_checkpoint;
 pub use client::{Kind, Listing, NO_SUCH_REPOSITORY, Repository};
 pub use error::{Error, Result};
 pub use options::{DownloadProgress, HubOptions, Progress};
-pub use table::{Block, Columns, Table, TableLabels, Targets, columns};
+pub use table::{Block, Columns, Table, TableLabels, Target, TargetKind, Targets, columns};
 pub use weights::fetch_weights;

@@ -2,22 +2,30 @@
 //!
 //! Only Parquet files are read: a column of pictures (a struct with `bytes`, or binary), a class
 //! (`label`, or a `ClassLabel` of the library `datasets`), boolean attributes or floating-point
-//! targets, and a group (`celeb_id`, `identity`). A build without the feature `hub` has
+//! targets, or the columns asked for, and a group (`celeb_id`, `identity`). A build without the feature `hub` has
 //! `without_hub.rs` in place of this file: nothing else knows of the feature.
 
+mod blocks;
 mod dataset;
+mod labels;
 mod shards;
+mod splits;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
 pub use vdvae_hub::HubOptions;
-use vdvae_hub::{Address, Kind, NO_SUCH_REPOSITORY, Repository, hub_checkpoint};
+use vdvae_hub::{Address, Card, Kind, NO_SUCH_REPOSITORY, Repository, hub_checkpoint};
 
-use crate::{Dataset, Error, Result, Split};
+use crate::{Dataset, Error, OpenOptions, Result};
+use dataset::{HubDataset, Source};
 use shards::Shards;
 
+/// What says which files there are.
+const CARD: &str = "README.md";
+/// The branch where the hub keeps every data set as Parquet, whatever it is on `main`.
+const CONVERTED: &str = "refs/convert/parquet";
 /// The repository that has CelebA: the aligned pictures, 178×218, with identities and attributes.
 const CELEBA_REPOSITORY: &str = "flwrlabs/celeba";
 const CELEBA_CONFIG: &str = "img_align+identity+attr";
@@ -26,28 +34,20 @@ const CELEBA_TERMS: &str = "CelebA is available for non-commercial research purp
 
 /// Opens a data set of the hub; `address` is what follows `hf:`.
 ///
-/// Only `splits` are downloaded; all three where there are none.
-pub(crate) fn open(
-    address: &str,
-    options: &HubOptions,
-    splits: &[Split],
-    seed: u64,
-) -> Result<Box<dyn Dataset>> {
+/// Only [`OpenOptions::splits`] are downloaded, all three where there are none; and of other splits
+/// so much that it is known whether they have labels.
+pub(crate) fn open(address: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let address = Address::parse(address)?;
-    open_as(address.to_string(), &address, options, splits, seed)
+    open_as(address.to_string(), &address, options)
 }
 
 /// Opens CelebA from the hub.
 ///
 /// # Errors
 /// [`Error::NoData`] where there is neither internet nor a copy in the cache.
-pub(crate) fn open_celeba(
-    options: &HubOptions,
-    splits: &[Split],
-    seed: u64,
-) -> Result<Box<dyn Dataset>> {
+pub(crate) fn open_celeba(options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let address = Address::parse(CELEBA_REPOSITORY)?;
-    open_as("celeba".into(), &address, options, splits, seed).map_err(|error| match error {
+    open_as("celeba".into(), &address, options).map_err(|error| match error {
         Error::Hub { reason, absent: true, .. } => {
             Error::NoData { dataset: "celeba".into(), repository: CELEBA_REPOSITORY.into(), reason }
         }
@@ -55,51 +55,58 @@ pub(crate) fn open_celeba(
     })
 }
 
-fn open_as(
-    name: String,
-    address: &Address,
-    options: &HubOptions,
-    splits: &[Split],
-    seed: u64,
-) -> Result<Box<dyn Dataset>> {
-    /// The branch where the hub keeps every data set as Parquet, whatever it is on `main`.
-    const CONVERTED: &str = "refs/convert/parquet";
+fn open_as(name: String, address: &Address, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let celeba = address.id() == CELEBA_REPOSITORY;
-    let wanted = address.path.as_deref();
-    let find = |files: &[String]| match wanted {
-        None if celeba => {
-            Shards::find(files, Some(CELEBA_CONFIG)).or_else(|_| Shards::find(files, None))
+    let told = std::cell::Cell::new(!celeba);
+    let announce = || {
+        if !told.replace(true) {
+            options.hub.progress.tell(|progress| progress.notice(CELEBA_TERMS));
         }
-        wanted => Shards::find(files, wanted),
     };
-    let mut repository = Repository::new(address, Kind::Dataset, options)?;
+    let mut repository = Repository::new(address, Kind::Dataset, &options.hub)?;
     let mut listing = repository.list()?;
-    let parquet = |files: &[String]| files.iter().any(|file| file.ends_with(".parquet"));
-    if !parquet(&listing.files) && address.revision.is_none() {
+    let card = match listing.files.iter().any(|file| file == CARD) {
+        true => Card::read(&repository.file(&listing, CARD, announce)?)?,
+        false => Card::default(),
+    };
+    let found = match address.path.as_deref() {
+        Some(file) if file.ends_with(".parquet") => {
+            Ok(listing.files.iter().any(|known| known == file).then(|| Shards::single(file)))
+        }
+        None if celeba => Shards::find(&listing.files, &card, Some(CELEBA_CONFIG))
+            .or_else(|_| Shards::find(&listing.files, &card, None)),
+        wanted => Shards::find(&listing.files, &card, wanted),
+    };
+    let wrong = |found: String| format!("expected Parquet files, found {found}");
+    let mut found = found.map_err(|found| repository.reason(wrong(found), false))?;
+    if found.is_none() && address.revision.is_none() {
+        let usual = shards::chosen(&card, None).ok().flatten().map(|config| config.name.as_str());
+        let wanted = address.path.as_deref().or(usual);
         repository = repository.at(CONVERTED);
         listing = repository.list()?;
+        found = Shards::find(&listing.files, &Card::default(), wanted)
+            .map_err(|found| repository.reason(wrong(found), false))?;
     }
-    let shards = find(&listing.files).map_err(|found| {
-        repository.reason(format!("expected Parquet files, found {found}"), false)
+    let shards = found.ok_or_else(|| {
+        let count = listing.files.len();
+        let found = match &address.path {
+            Some(path) => format!("none that is {path} among its {count} files"),
+            None => format!("no Parquet file among its {count} files"),
+        };
+        repository.reason(wrong(found), false)
     })?;
-    // A cache may hold one split and not another.
-    if let Some(missing) = shards.gap() {
+    // A cache may hold one split and not another; one file may be asked for alone.
+    let alone = address.path.as_ref().is_some_and(|path| path.ends_with(".parquet"));
+    if let Some(missing) = shards.gap(&listing.files).filter(|_| !alone) {
         let text = format!(
             "{missing} is not in the {}",
             if listing.cached { "cache" } else { "repository" }
         );
         return Err(repository.reason(text, listing.cached).into());
     }
-    let told = std::cell::Cell::new(!celeba);
-    let announce = || {
-        if !told.replace(true) {
-            options.progress.tell(|progress| progress.notice(CELEBA_TERMS));
-        }
-    };
-    let request = (splits, seed);
-    let dataset =
-        dataset::HubDataset::open(name, &repository, &listing, &shards, request, announce)?;
-    Ok(Box::new(dataset))
+    let source = Source { repository: &repository, listing: &listing, announce: &announce };
+    let classes = card.classes(&shards.config);
+    Ok(Box::new(HubDataset::open(name, &source, shards, &classes, options)?))
 }
 
 /// What [`fetch`] has brought.
@@ -116,8 +123,9 @@ pub enum Fetched {
 /// # Errors
 /// [`Error::UnknownDataset`] lists the names; [`Error::Hub`]; the errors of the readers.
 pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
+    let all = OpenOptions { hub: options.clone(), ..OpenOptions::default() };
     if name == "celeba" {
-        return open_celeba(options, &[], 0).map(Fetched::Dataset);
+        return open_celeba(&all).map(Fetched::Dataset);
     }
     let Some(address) = name.strip_prefix("hf:") else {
         let expected = "celeba, hf:OWNER/REPO".to_owned();
@@ -126,7 +134,7 @@ pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
     if address.ends_with(".safetensors") || address.ends_with(".th") {
         return Ok(Fetched::Weights(hub_checkpoint(address, options)?));
     }
-    match open(address, options, &[], 0) {
+    match open(address, &all) {
         Ok(dataset) => Ok(Fetched::Dataset(dataset)),
         Err(error) if is_missing(&error) => {
             match hub_checkpoint(address, options).map_err(Error::from) {
@@ -153,6 +161,9 @@ impl From<vdvae_hub::Error> for Error {
             vdvae_hub::Error::Hub { name, reason, absent } => Self::Hub { name, reason, absent },
             vdvae_hub::Error::Table { path, expected, found } => {
                 Self::Header { path, expected, found }
+            }
+            vdvae_hub::Error::Targets { path, expected, found } => {
+                Self::Columns { path, expected, found }
             }
             other => Self::Address(other.to_string()),
         }

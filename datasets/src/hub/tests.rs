@@ -15,7 +15,7 @@ use std::time::Duration;
 use vdvae_hub::{DownloadProgress, Progress};
 
 use super::*;
-use crate::{Labels, OnBadImage, OpenOptions, Preparation, load_batch};
+use crate::{Labels, OnBadImage, Preparation, Split, load_batch};
 use client::{Heard, options};
 use server::{Answer, COMMIT, Server, Site};
 use tables::{Column, Layout, PICTURE, Packing, numbered, write};
@@ -100,20 +100,20 @@ fn celeba_comes_from_the_hub_once() {
     let batch = load_batch(&*faces, Split::Train, &[23, 2], &Preparation::new(4), OnBadImage::Fail)
         .unwrap();
     assert_eq!((batch.pixels[0], batch.pixels[4 * 4 * 3]), (23, 2));
-    // Terms once, before the first of four files; each announced with its size.
+    // Terms once, before the first of the card and four files; each announced with its size.
     let said = heard.all();
     assert!(said[0].starts_with("notice CelebA is available for non-commercial research"));
     assert_eq!(said.iter().filter(|text| text.starts_with("notice")).count(), 1, "{said:?}");
     let starts: Vec<_> = said.iter().filter(|text| text.starts_with("start")).collect();
-    assert!(starts.len() == 4 && starts.iter().all(|text| text.contains("0 Some(")), "{said:?}");
-    assert_eq!(said.iter().filter(|text| *text == "finish").count(), 4);
-    assert_eq!(server.downloads("/storage/"), 4);
+    assert!(starts.len() == 5 && starts.iter().all(|text| text.contains("0 Some(")), "{said:?}");
+    assert_eq!(said.iter().filter(|text| *text == "finish").count(), 5);
+    assert_eq!(server.downloads("/storage/"), 5);
 
     // Again: from the cache, with the same fingerprint.
     let again = open_with("celeba", &hub, &[]).unwrap();
     assert_eq!(again.fingerprint(), faces.fingerprint());
     assert_eq!(again.stamp(), faces.stamp());
-    assert_eq!(server.downloads("/storage/"), 4);
+    assert_eq!(server.downloads("/storage/"), 5);
     assert_eq!(heard.all().len(), said.len());
 
     // Offline: the same, without a request.
@@ -132,7 +132,8 @@ fn only_the_splits_asked_for_are_downloaded() {
     let hub = options(&server, folder.path());
     let faces = open_with("celeba", &hub, &[Split::Test]).unwrap();
     assert_eq!(Split::ALL.map(|split| faces.len(split)), [0, 0, 6]);
-    assert_eq!(server.downloads("/storage/"), 1);
+    // And the card.
+    assert_eq!(server.downloads("/storage/"), 2);
     // Without the hub, what is there can be read, and what is not is named.
     let offline = HubOptions { offline: true, ..hub.clone() };
     assert_eq!(open_with("celeba", &offline, &[Split::Test]).unwrap().len(Split::Test), 6);
@@ -245,6 +246,7 @@ fn a_busy_hub_is_asked_again() {
 fn a_body_that_breaks_off_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut site = celeba(folder.path());
+    site.repositories.values_mut().for_each(|files| files.retain(|(name, _)| name != CARD));
     site.script = vec![("/storage/", Answer::Cut(100)), ("/storage/", Answer::Cut(0))];
     let server = Server::start(site);
     let hub = options(&server, folder.path());
@@ -364,4 +366,219 @@ fn models_and_data_sets_are_fetched_by_name() {
     let text = |name: &str| fetch(name, &hub).err().unwrap().to_string();
     assert!(text("hf:a/none").contains("no such repository"));
     assert!(text("imagenet65").contains("celeba, hf:OWNER/REPO"));
+}
+
+/// Ten pictures of one number each with a column of 64-bit integers, and what the library `datasets`
+/// notes about it.
+fn labelled(
+    folder: &Path,
+    columns: &[(&str, Vec<Option<i64>>)],
+    names: &[(&str, &[&str])],
+) -> Vec<u8> {
+    let path = folder.join("labelled.parquet");
+    let count = columns[0].1.len();
+    let mut data = vec![Column::Bytes(numbered(count)), Column::Text(vec!["x"; count])];
+    data.extend(columns.iter().map(|(_, values)| Column::Long(values.clone())));
+    let fields: String =
+        columns.iter().map(|(name, _)| format!("optional int64 {name};")).collect();
+    let features = names.iter().map(|(column, names)| {
+        ((*column).to_owned(), serde_json::json!({"_type": "ClassLabel", "names": names}))
+    });
+    let features: serde_json::Map<String, serde_json::Value> = features.collect();
+    let json = serde_json::json!({"info": {"features": features}}).to_string();
+    let metadata = (!names.is_empty()).then_some(json);
+    write(&path, &format!("{PICTURE} {fields}"), &data, &Layout { metadata, ..Layout::default() });
+    fs::read(path).unwrap()
+}
+
+fn label(values: impl IntoIterator<Item = i64>) -> (&'static str, Vec<Option<i64>>) {
+    ("label", values.into_iter().map(Some).collect())
+}
+
+fn classes(dataset: &dyn Dataset, split: Split) -> (Vec<String>, Vec<u32>) {
+    let Labels::Classes { names, labels } = dataset.labels(split) else { panic!() };
+    (names, labels)
+}
+
+fn sizes(dataset: &dyn Dataset) -> [usize; 3] {
+    Split::ALL.map(|split| dataset.len(split))
+}
+
+const CARD_TEXT: &str = "---
+license: mit
+configs:
+- config_name: small
+  data_files: few/train.parquet
+- config_name: whole
+  default: true
+  data_files:
+  - split: train
+    path: data/part-*
+  - split: train_extra
+    path: more/*.parquet
+  - split: test
+    path: ['held/**/*.parquet']
+---
+# Pictures
+";
+
+#[test]
+fn the_card_says_which_files_are_which_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, rows| (name.to_owned(), parquet(folder.path(), rows));
+    let files = vec![
+        ("README.md".to_owned(), CARD_TEXT.as_bytes().to_vec()),
+        file("data/part-b.parquet", 30..40),
+        file("data/part-a.parquet", 0..30),
+        file("more/x.parquet", 60..64),
+        file("held/out/0.parquet", 40..50),
+        file("few/train.parquet", 50..58),
+    ];
+    let server = Server::start(site("datasets/a/b", files));
+    let hub = options(&server, folder.path());
+    let whole = open_with("hf:a/b", &hub, &[]).unwrap();
+    assert_eq!(whole.len(Split::Test), 10);
+    assert_eq!(sizes(&*whole).iter().sum::<usize>(), 50);
+    assert_eq!(number(&*whole, Split::Test, 0), 40);
+    assert_eq!(number(&*whole, Split::Train, 0), 0);
+    assert_eq!(whole.remarks(), ["left out, of no known split: train_extra"]);
+    let small = open_with("hf:a/b/small", &hub, &[]).unwrap();
+    assert_eq!(sizes(&*small).iter().sum::<usize>(), 8);
+    assert_eq!(small.remarks(), ["valid and test are drawn from train"]);
+    let text = error(open_with("hf:a/b/other", &hub, &[]));
+    assert!(text.contains("the configurations ") && text.contains("small, whole"), "{text}");
+    // Offline, from the cache.
+    let offline = HubOptions { offline: true, ..hub.clone() };
+    assert_eq!(open_with("hf:a/b", &offline, &[]).unwrap().fingerprint(), whole.fingerprint());
+    // Without a usual one, and where it cannot be read.
+    let unusual = CARD_TEXT.replace("  default: true\n", "");
+    for (card, expected) in [
+        (
+            unusual.as_str(),
+            "expected Parquet files, found the configurations small, whole; add one",
+        ),
+        ("---\nconfigs: 3\n---\n", "README.md: expected a card that says in YAML which files"),
+    ] {
+        let files = vec![(CARD.to_owned(), card.as_bytes().to_vec()), file("x.parquet", 0..3)];
+        let server = Server::start(site("datasets/a/c", files));
+        let other = tempfile::tempdir().unwrap();
+        let text = error(open_with("hf:a/c", &options(&server, other.path()), &[]));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn one_file_and_other_revisions_are_named_in_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, rows| (name.to_owned(), parquet(folder.path(), rows));
+    let mut site = site("datasets/a/b", vec![file("data/train-00000-of-00002.parquet", 0..20)]);
+    for (revision, rows) in [("refs/convert/parquet", 0..30), ("refs/pr/1", 0..40)] {
+        let files = vec![file(&format!("default/train/{}.parquet", rows.end), rows)];
+        site.repositories.insert(("datasets/a/b".into(), revision.into()), files);
+    }
+    let server = Server::start(site);
+    let hub = options(&server, folder.path());
+    for (spec, pictures) in [
+        ("hf:a/b/data/train-00000-of-00002.parquet", 20),
+        ("hf:a/b@refs/convert/parquet", 30),
+        ("hf:a/b@refs/pr/1/default", 40),
+    ] {
+        let dataset = open_with(spec, &hub, &[]).unwrap();
+        assert_eq!(sizes(&*dataset).iter().sum::<usize>(), pictures, "{spec}");
+        assert_eq!(dataset.name(), spec);
+    }
+    let text = error(open_with("hf:a/b", &hub, &[]));
+    assert!(text.contains("data/train-00001-of-00002.parquet is not in the repository"), "{text}");
+    let text = error(open_with("hf:a/b/none.parquet", &hub, &[]));
+    assert!(text.contains("none.parquet"), "{text}");
+}
+
+#[test]
+fn classes_are_the_same_by_name_in_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = labelled(folder.path(), &[label([0, 1, 0, 1])], &[("label", &["cat", "dog"])]);
+    let test = labelled(folder.path(), &[label([0, 1, 2])], &[("label", &["dog", "cat", "eel"])]);
+    let files = vec![("train.parquet".into(), train), ("test.parquet".into(), test)];
+    let server = Server::start(site("datasets/a/b", files));
+    let dataset = open_with("hf:a/b", &options(&server, folder.path()), &[]).unwrap();
+    let (names, labels) = classes(&*dataset, Split::Test);
+    let named: Vec<&str> = labels.iter().map(|&label| names[label as usize].as_str()).collect();
+    assert_eq!(named, ["dog", "cat", "eel"]);
+    assert_eq!(names, ["cat", "dog", "eel"]);
+}
+
+#[test]
+fn a_test_split_without_labels_is_left_out_and_valid_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: &[(&str, &[&str])] = &[("label", &["cat", "dog"])];
+    let train = labelled(folder.path(), &[label((0..40).map(|i| i % 2))], names);
+    let valid = labelled(folder.path(), &[label([0, 1, -1, 1])], names);
+    let missing = [label([-1; 5]), ("label", vec![None; 5])];
+    for (repository, missing) in ["a/minus", "a/null"].into_iter().zip(missing) {
+        let test = labelled(folder.path(), &[missing], names);
+        let files = vec![
+            ("train.parquet".to_owned(), train.clone()),
+            ("validation.parquet".to_owned(), valid.clone()),
+            ("test.parquet".to_owned(), test),
+        ];
+        let server = Server::start(site(&format!("datasets/{repository}"), files));
+        let hub = options(&server, folder.path());
+        let dataset = open_with(&format!("hf:{repository}"), &hub, &[]).unwrap();
+        assert_eq!(sizes(&*dataset), [36, 4, 3]);
+        assert_eq!(classes(&*dataset, Split::Test).1, [0, 1, 1]);
+        assert_eq!(dataset.key(Split::Test, 2), "valid/000003");
+        let remarks = [
+            "the published test split (5 pictures) has no labels and is left out",
+            "the published valid split serves as test; valid is drawn from train",
+            "1 of 4 pictures of the published valid split have no label and are left out",
+        ];
+        assert_eq!(dataset.remarks(), remarks);
+        // Alone, a split is what it is beside the others.
+        let alone = open_with(&format!("hf:{repository}"), &hub, &[Split::Train]).unwrap();
+        assert_eq!(sizes(&*alone), [36, 0, 0]);
+    }
+}
+
+#[test]
+fn targets_of_the_hub_may_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = [
+        ("fine_label", (0..20).map(|i| Some(i % 4)).collect()),
+        ("coarse_label", (0..20).map(|i| Some(i % 4 / 2)).collect()),
+        ("sign", (0..20).map(|i| Some(i % 2 * 2 - 1)).collect()),
+    ];
+    let names: &[(&str, &[&str])] =
+        &[("fine_label", &["a", "b", "c", "d"]), ("coarse_label", &["ab", "cd"])];
+    let files = vec![("train.parquet".into(), labelled(folder.path(), &columns, names))];
+    let server = Server::start(site("datasets/a/b", files));
+    let hub = options(&server, folder.path());
+    let open = |targets: &[&str]| {
+        let targets = targets.iter().map(|target| target.parse().unwrap()).collect();
+        crate::open("hf:a/b", &OpenOptions { hub: hub.clone(), targets, ..OpenOptions::default() })
+    };
+    let text = error(open(&[]));
+    assert!(text.ends_with("one column of classes, found fine_label, coarse_label"), "{text}");
+    let [fine, coarse] = ["fine_label", "coarse_label"].map(|name| open(&[name]).unwrap());
+    assert_eq!(classes(&*fine, Split::Test).0, ["a", "b", "c", "d"]);
+    assert_eq!(classes(&*coarse, Split::Test).0, ["ab", "cd"]);
+    assert_ne!(fine.fingerprint(), coarse.fingerprint());
+    let (names, labels) = classes(&*open(&["sign:class"]).unwrap(), Split::Train);
+    assert_eq!((names, &labels[..]), (vec!["-1".to_owned(), "1".into()], &labels[..]));
+    assert!(labels.contains(&0) && labels.contains(&1));
+    let sign = open(&["sign:binary"]).unwrap();
+    let Labels::Binary { values, .. } = sign.labels(Split::Train) else { panic!() };
+    assert!(values.iter().all(|value| [0, 1].contains(value)));
+}
+
+#[test]
+fn labels_of_plus_and_minus_one_are_two_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = labelled(folder.path(), &[label((0..20).map(|i| i % 2 * 2 - 1))], &[]);
+    let test = labelled(folder.path(), &[label([1, -1, -1])], &[]);
+    let files = vec![("train.parquet".into(), train), ("test.parquet".into(), test)];
+    let server = Server::start(site("datasets/a/b", files));
+    let dataset = open_with("hf:a/b", &options(&server, folder.path()), &[]).unwrap();
+    let expected = (vec!["-1".to_owned(), "1".into()], vec![1, 0, 0]);
+    assert_eq!(classes(&*dataset, Split::Test), expected);
+    assert_eq!(dataset.len(Split::Train), 18);
 }

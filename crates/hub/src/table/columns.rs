@@ -6,6 +6,8 @@ use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
+use crate::ClassNames;
+
 /// Columns that say which person (or other unit) is in the picture.
 const GROUPS: [&str; 5] = ["celeb_id", "identity", "identity_id", "person_id", "group"];
 /// Names of a column of pictures; with none of them, the first that could be one is taken.
@@ -24,27 +26,59 @@ pub struct Columns {
     pub group: Option<String>,
 }
 
-/// What is to be predicted. One kind a data set: classes before attributes before numbers.
+/// What is to be predicted. One kind a data set: a column `label` before the only one whose classes
+/// have names, before attributes, before numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
     /// Nothing.
     None,
-    /// An integer column, and the names of its classes where the file has them.
+    /// A column of integers or of words.
     Classes {
         /// Name of the column.
         column: String,
-        /// Names of the classes.
+        /// Names of its classes, for a file that has none.
         names: Option<Vec<String>>,
     },
-    /// Boolean columns.
+    /// Columns of booleans, or of integers of two values.
     Binary(Vec<String>),
-    /// Floating-point columns.
+    /// Columns of numbers.
     Real(Vec<String>),
 }
 
+/// A column to predict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name of the column.
+    pub name: String,
+    /// What its values mean; where it is not given, their type says it.
+    pub kind: Option<TargetKind>,
+}
+
+/// What the values of a column mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Yes or no.
+    Binary,
+    /// A number.
+    Real,
+    /// A class.
+    Class,
+}
+
+/// Names of a column of labels.
+const LABELS: [&str; 2] = ["label", "labels"];
+
 impl Columns {
-    /// Finds the columns; the error lists those that there are.
-    pub(super) fn find(file: &FileMetaData) -> Result<Self, String> {
+    /// Finds the columns, those of `chosen` to be predicted where there are any; `names` are of
+    /// classes that the file does not name.
+    ///
+    /// # Errors
+    /// What was expected, and what was found.
+    pub(super) fn find(
+        file: &FileMetaData,
+        chosen: &[Target],
+        names: &ClassNames,
+    ) -> Result<Self, Wrong> {
         let flat: Vec<&ColumnDescriptor> = file
             .schema_descr()
             .columns()
@@ -58,66 +92,192 @@ impl Columns {
         let Some(picture) = PICTURES.iter().find_map(named).or(pictures.first()) else {
             let all = file.schema_descr().columns();
             let all: Vec<String> = all.iter().map(|c| c.path().string()).collect();
-            return Err(format!("the columns {}", all.join(", ")));
+            return Err(Wrong {
+                expected: "a column of pictures (a struct with `bytes`, or binary)".into(),
+                found: format!("the columns {}", all.join(", ")),
+                of_targets: false,
+            });
         };
-        let top: Vec<&&ColumnDescriptor> =
-            flat.iter().filter(|column| column.path().parts().len() == 1).collect();
-        let of = |types: &[Type]| -> Vec<String> {
-            let matching = top.iter().filter(|column| types.contains(&column.physical_type()));
-            matching.map(|column| column.name().to_owned()).collect()
+        let picture = picture.path().string();
+        let top = flat.iter().filter(|column| column.path().parts().len() == 1);
+        let columns = top.filter(|column| column.path().string() != picture);
+        let columns = columns.filter_map(|column| Some((column.name(), Stored::of(column)?)));
+        let candidates = Candidates {
+            columns: columns.collect(),
+            names: names.clone().into_iter().chain(class_names(file)).collect(),
         };
-        let integers = of(&[Type::INT32, Type::INT64]);
-        let group = GROUPS.iter().find(|name| integers.iter().any(|column| column == *name));
-        Ok(Self {
-            picture: picture.path().string(),
-            targets: targets(
-                &integers,
-                of(&[Type::BOOLEAN]),
-                of(&[Type::FLOAT, Type::DOUBLE]),
-                &class_names(file),
-            ),
-            group: group.map(|&name| name.to_owned()),
+        let integer = |name: &&&str| candidates.stored(name) == Some(Stored::Integer);
+        let targets = match chosen {
+            [] => candidates.usual()?,
+            chosen => candidates.chosen(chosen)?,
+        };
+        let group = GROUPS.iter().find(integer).filter(|group| !targets.names().contains(group));
+        Ok(Self { picture, targets, group: group.map(|&name| name.to_owned()) })
+    }
+}
+
+impl Targets {
+    /// Names of the columns.
+    pub(super) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Classes { column, .. } => vec![column],
+            Self::Binary(names) | Self::Real(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// What is wrong with a file's columns.
+pub(super) struct Wrong {
+    pub(super) expected: String,
+    pub(super) found: String,
+    /// Whether other targets could mend it.
+    pub(super) of_targets: bool,
+}
+
+impl Wrong {
+    fn of_targets(expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { expected: expected.into(), found: found.into(), of_targets: true }
+    }
+}
+
+/// How a column that may be a target is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Boolean,
+    Integer,
+    Real,
+    Text,
+}
+
+impl Stored {
+    pub(super) fn of(column: &ColumnDescriptor) -> Option<Self> {
+        match column.physical_type() {
+            Type::BOOLEAN => Some(Self::Boolean),
+            Type::INT32 | Type::INT64 => Some(Self::Integer),
+            Type::FLOAT | Type::DOUBLE => Some(Self::Real),
+            Type::BYTE_ARRAY if is_text(column) => Some(Self::Text),
+            _ => None,
+        }
+    }
+}
+
+/// The columns that may be predicted.
+struct Candidates<'a> {
+    columns: Vec<(&'a str, Stored)>,
+    names: ClassNames,
+}
+
+impl Candidates<'_> {
+    fn stored(&self, name: &str) -> Option<Stored> {
+        self.columns.iter().find(|(column, _)| *column == name).map(|(_, stored)| *stored)
+    }
+
+    fn all(&self, of: Stored) -> Vec<String> {
+        let columns = self.columns.iter().filter(|(_, stored)| *stored == of);
+        columns.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn classes(&self, column: &str) -> Targets {
+        let names = self.names.get(column).cloned();
+        Targets::Classes { column: column.to_owned(), names }
+    }
+
+    /// What is predicted unasked.
+    fn usual(&self) -> Result<Targets, Wrong> {
+        let label = LABELS.iter().find_map(|&name| Some((name, self.stored(name)?)));
+        let named: Vec<String> = self.all(Stored::Integer);
+        let named: Vec<&str> = named
+            .iter()
+            .map(String::as_str)
+            .filter(|name| self.names.contains_key(*name))
+            .collect();
+        Ok(match (label, &named[..]) {
+            (Some((name, Stored::Boolean)), _) => Targets::Binary(vec![name.to_owned()]),
+            (Some((name, Stored::Real)), _) => Targets::Real(vec![name.to_owned()]),
+            (Some((name, Stored::Integer | Stored::Text)), _) => self.classes(name),
+            (None, [name]) => self.classes(name),
+            (None, [_, ..]) => {
+                return Err(Wrong::of_targets("one column of classes", named.join(", ")));
+            }
+            (None, []) => match (self.all(Stored::Boolean), self.all(Stored::Real)) {
+                (booleans, _) if !booleans.is_empty() => Targets::Binary(booleans),
+                (_, reals) if !reals.is_empty() => Targets::Real(reals),
+                _ => Targets::None,
+            },
         })
+    }
+
+    /// What is asked for.
+    fn chosen(&self, chosen: &[Target]) -> Result<Targets, Wrong> {
+        let kinds: Vec<TargetKind> =
+            chosen.iter().map(|target| self.kind(target)).collect::<Result<_, _>>()?;
+        let names: Vec<String> = chosen.iter().map(|target| target.name.clone()).collect();
+        if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+            return Err(Wrong::of_targets("each target once", format!("{} twice", names[twice])));
+        }
+        if kinds.iter().any(|kind| *kind != kinds[0]) {
+            return Err(Wrong::of_targets("targets of one kind", names.join(", ")));
+        }
+        match (kinds[0], &names[..]) {
+            (TargetKind::Binary, _) => Ok(Targets::Binary(names)),
+            (TargetKind::Real, _) => Ok(Targets::Real(names)),
+            (TargetKind::Class, [name]) => Ok(self.classes(name)),
+            (TargetKind::Class, _) => {
+                Err(Wrong::of_targets("one column of classes", names.join(", ")))
+            }
+        }
+    }
+
+    /// What a column that was asked for means.
+    fn kind(&self, Target { name, kind }: &Target) -> Result<TargetKind, Wrong> {
+        let Some(stored) = self.stored(name) else {
+            let known: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+            return Err(Wrong::of_targets(format!("a column {name}"), known.join(", ")));
+        };
+        let classes = self.names.contains_key(name) || LABELS.contains(&name.as_str());
+        match (stored, kind) {
+            (Stored::Boolean, None | Some(TargetKind::Binary)) => Ok(TargetKind::Binary),
+            (Stored::Real, None | Some(TargetKind::Real)) => Ok(TargetKind::Real),
+            (Stored::Text, None | Some(TargetKind::Class)) => Ok(TargetKind::Class),
+            (Stored::Integer, Some(kind)) => Ok(*kind),
+            (Stored::Integer, None) if classes => Ok(TargetKind::Class),
+            (Stored::Integer, None) => {
+                let expected = format!("the kind of the whole numbers in {name}");
+                let kinds = format!("{name}:class, {name}:real or {name}:binary");
+                Err(Wrong::of_targets(format!("{expected} ({kinds})"), "none"))
+            }
+            (stored, Some(_)) => {
+                let found = match stored {
+                    Stored::Boolean => "truth values",
+                    Stored::Real => "numbers",
+                    _ => "words",
+                };
+                Err(Wrong::of_targets(format!("another kind of target for {name}"), found))
+            }
+        }
     }
 }
 
 /// A struct with `bytes`, as the hub stores pictures, or bytes that are not text.
 fn is_picture(column: &ColumnDescriptor) -> bool {
-    let text = matches!(column.logical_type_ref(), Some(LogicalType::String))
-        || column.converted_type() == ConvertedType::UTF8;
     let parts = column.path().parts();
     let placed = match parts {
-        [_] => !text,
+        [_] => !is_text(column),
         [_, inner] => inner == "bytes",
         _ => false,
     };
     placed && column.physical_type() == Type::BYTE_ARRAY
 }
 
-fn targets(
-    integers: &[String],
-    booleans: Vec<String>,
-    reals: Vec<String>,
-    names: &BTreeMap<String, Vec<String>>,
-) -> Targets {
-    let label = |name: &&String| matches!(name.as_str(), "label" | "labels");
-    let class = integers
-        .iter()
-        .find(label)
-        .or_else(|| integers.iter().find(|column| names.contains_key(*column)));
-    match class {
-        Some(column) => {
-            Targets::Classes { column: column.clone(), names: names.get(column).cloned() }
-        }
-        None if !booleans.is_empty() => Targets::Binary(booleans),
-        None if !reals.is_empty() => Targets::Real(reals),
-        None => Targets::None,
-    }
+fn is_text(column: &ColumnDescriptor) -> bool {
+    matches!(column.logical_type_ref(), Some(LogicalType::String))
+        || column.converted_type() == ConvertedType::UTF8
 }
 
 /// Names of the classes of every `ClassLabel` column, which the library `datasets` keeps as JSON in
 /// the file's metadata.
-fn class_names(file: &FileMetaData) -> BTreeMap<String, Vec<String>> {
+pub(super) fn class_names(file: &FileMetaData) -> ClassNames {
     let entries = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
     let entry = entries.iter().find(|entry| entry.key == "huggingface");
     let text = entry.and_then(|entry| entry.value.as_deref()).unwrap_or("{}");

@@ -2,6 +2,7 @@
 
 mod columns;
 mod guard;
+mod labels;
 mod pages;
 #[cfg(test)]
 mod tests;
@@ -10,16 +11,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::column::reader::ColumnReaderImpl;
-use parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
-};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use vdvae_io::MAX_PICTURE_BYTES;
 
-use crate::{Error, Result};
-pub use columns::{Columns, Targets};
+use crate::{ClassNames, Error, Result};
+pub use columns::{Columns, Target, TargetKind, Targets};
 use guard::Guard;
+pub use labels::TableLabels;
 use pages::Pages;
 
 /// Most rows of one file, and most labels: a column of one value repeated takes a few bytes,
@@ -52,19 +52,6 @@ struct RowGroup {
     block: usize,
 }
 
-/// Labels of every row.
-#[derive(Debug, Default, PartialEq)]
-pub struct TableLabels {
-    /// `None` where the label is missing, or negative.
-    pub classes: Vec<Option<u32>>,
-    /// `(rows, attributes)`: 1 present, 0 absent, -1 missing.
-    pub binary: Vec<i8>,
-    /// `(rows, targets)`; NaN is missing, and nothing is infinite.
-    pub real: Vec<f32>,
-    /// Person, or other unit, of every row; empty where the file does not say.
-    pub groups: Vec<u64>,
-}
-
 /// Some consecutive pictures, encoded.
 #[derive(Debug, Default)]
 pub struct Block {
@@ -93,16 +80,20 @@ impl Block {
     }
 }
 
-/// Finds what the columns of a file hold.
+/// Finds what the columns of a file hold. Those that `chosen` names are predicted, where it names
+/// any; `names` are of the classes of columns that the file does not name.
 ///
 /// # Errors
-/// [`Error::Table`] where it is no Parquet file or has no column of pictures; [`Error::Io`].
-pub fn columns(path: &Path) -> Result<Columns> {
+/// [`Error::Table`] where it is no Parquet file or has no column of pictures; [`Error::Targets`]
+/// where what to predict has to be chosen, or otherwise; [`Error::Io`].
+pub fn columns(path: &Path, chosen: &[Target], names: &ClassNames) -> Result<Columns> {
     let metadata = metadata(path)?;
-    Columns::find(metadata.file_metadata()).map_err(|found| Error::Table {
-        path: path.to_owned(),
-        expected: "a column of pictures (a struct with `bytes`, or binary)".into(),
-        found,
+    Columns::find(metadata.file_metadata(), chosen, names).map_err(|wrong| {
+        let (path, expected, found) = (path.to_owned(), wrong.expected, wrong.found);
+        match wrong.of_targets {
+            true => Error::Targets { path, expected, found },
+            false => Error::Table { path, expected, found },
+        }
     })
 }
 
@@ -143,11 +134,7 @@ impl Table {
             })
         };
         let picture = find(&columns.picture)?;
-        let width = match &columns.targets {
-            Targets::None => 0,
-            Targets::Classes { .. } => 1,
-            Targets::Binary(names) | Targets::Real(names) => names.len(),
-        };
+        let width = columns.targets.names().len();
         let numbers = find_all(columns, find)?;
         let mut table = Self { path: path.to_owned(), picture, groups: Vec::new(), metadata };
         table.groups = table.row_groups(width)?;
@@ -185,59 +172,6 @@ impl Table {
             first = end;
         }
         Ok(groups)
-    }
-
-    /// Column numbers are those of `columns`, in order: targets, then the group.
-    fn labels(&self, columns: &Columns, numbers: &[usize]) -> Result<TableLabels> {
-        let mut labels = TableLabels::default();
-        let (targets, group) = match columns.group {
-            Some(_) => (&numbers[..numbers.len() - 1], numbers.last().copied()),
-            None => (numbers, None),
-        };
-        match columns.targets {
-            Targets::None => {}
-            Targets::Classes { .. } => {
-                let class = |value: Option<i64>| u32::try_from(value?).ok();
-                labels.classes = self.integers(targets[0])?.into_iter().map(class).collect();
-            }
-            Targets::Binary(_) => {
-                let read = |&column| self.column::<BoolType, i8>(column, -1, i8::from);
-                labels.binary = interleave(targets.iter().map(read).collect::<Result<_>>()?);
-            }
-            Targets::Real(_) => {
-                let read = |&column| self.reals(column);
-                labels.real = interleave(targets.iter().map(read).collect::<Result<_>>()?);
-            }
-        }
-        if let Some(column) = group {
-            let person = |(row, value): (usize, Option<i64>)| {
-                value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| {
-                    self.error(format!("a group from 0 up in row {row}"), format!("{value:?}"))
-                })
-            };
-            let values = self.integers(column)?;
-            labels.groups = values.into_iter().enumerate().map(person).collect::<Result<_>>()?;
-        }
-        Ok(labels)
-    }
-
-    fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
-        let types = self.metadata.file_metadata().schema_descr();
-        match types.column(column).physical_type() {
-            parquet::basic::Type::INT32 => {
-                self.column::<Int32Type, _>(column, None, |value| Some(i64::from(value)))
-            }
-            _ => self.column::<Int64Type, _>(column, None, Some),
-        }
-    }
-
-    fn reals(&self, column: usize) -> Result<Vec<f32>> {
-        let finite = |value: f32| if value.is_finite() { value } else { f32::NAN };
-        let types = self.metadata.file_metadata().schema_descr();
-        match types.column(column).physical_type() {
-            parquet::basic::Type::FLOAT => self.column::<FloatType, _>(column, f32::NAN, finite),
-            _ => self.column::<DoubleType, _>(column, f32::NAN, |value: f64| finite(value as f32)),
-        }
     }
 
     /// A column of one value a row, `missing` where it is null.
@@ -362,16 +296,6 @@ impl<T: DataType> Reader<T> {
 
 /// Numbers of the columns of targets, then of the group.
 fn find_all(columns: &Columns, find: impl Fn(&str) -> Result<usize>) -> Result<Vec<usize>> {
-    let targets: Vec<&String> = match &columns.targets {
-        Targets::None => Vec::new(),
-        Targets::Classes { column, .. } => vec![column],
-        Targets::Binary(names) | Targets::Real(names) => names.iter().collect(),
-    };
-    targets.into_iter().chain(&columns.group).map(|name| find(name)).collect()
-}
-
-/// Columns side by side, row by row.
-fn interleave<V: Copy>(columns: Vec<Vec<V>>) -> Vec<V> {
-    let rows = columns.first().map_or(0, Vec::len);
-    (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+    let group = columns.group.iter().map(String::as_str);
+    columns.targets.names().into_iter().chain(group).map(find).collect()
 }

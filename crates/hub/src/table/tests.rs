@@ -1,7 +1,21 @@
 use std::fs;
 use std::path::Path;
 
+use parquet::data_type::BoolType;
+
 use super::*;
+
+/// The columns of a file that are read unasked.
+fn columns(path: &Path) -> Result<Columns> {
+    super::columns(path, &[], &ClassNames::new())
+}
+
+/// The columns of a file where some are asked for.
+fn chosen(path: &Path, targets: &[(&str, Option<TargetKind>)]) -> Result<Columns> {
+    let target = |&(name, kind): &(&str, _)| Target { name: name.to_owned(), kind };
+    let targets: Vec<Target> = targets.iter().map(target).collect();
+    super::columns(path, &targets, &ClassNames::new())
+}
 use crate::tests::tables::{Column, Layout, PICTURE, Packing, numbered, write};
 
 fn faces(path: &Path, layout: &Layout) {
@@ -76,6 +90,86 @@ fn classes_take_their_names_from_the_metadata() {
     }
     // An integer that nothing says is a class is none.
     assert_eq!(columns_of("age", None).targets, Targets::None);
+}
+
+/// Three rows of a picture and these columns, in Parquet's own notation.
+fn three(path: &Path, schema: &str, columns: Vec<Column>, metadata: Option<&str>) {
+    let mut data = vec![Column::Bytes(numbered(3)), Column::Text(vec!["x"; 3])];
+    data.extend(columns);
+    let layout = Layout { metadata: metadata.map(str::to_owned), ..Layout::default() };
+    write(path, &format!("{PICTURE} {schema}"), &data, &layout);
+}
+
+#[test]
+fn a_label_comes_before_attributes_and_may_be_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let bits = || Column::Bool(vec![Some(true), Some(false), None]);
+    let schema = "optional boolean flipped; optional binary label (STRING);";
+    three(&path, schema, vec![bits(), Column::Text(vec!["dog", "", "cat"])], None);
+    let found = columns(&path).unwrap();
+    assert_eq!(found.targets, Targets::Classes { column: "label".into(), names: None });
+    let (_, labels) = Table::open(&path, &found).unwrap();
+    assert_eq!(labels.classes, [Some(1), None, Some(0)]);
+    assert_eq!(labels.names, Some(vec!["cat".to_owned(), "dog".into()]));
+    let schema = "optional boolean flipped; optional boolean label;";
+    three(&path, schema, vec![bits(), bits()], None);
+    assert_eq!(columns(&path).unwrap().targets, Targets::Binary(vec!["label".into()]));
+}
+
+const FINE_AND_COARSE: &str = r#"{"info": {"features": {
+    "fine": {"names": ["cat", "dog"], "_type": "ClassLabel"},
+    "coarse": {"names": ["pet"], "_type": "ClassLabel"}}}}"#;
+
+#[test]
+fn one_of_several_columns_of_classes_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let long = |values: [i64; 3]| Column::Long(values.map(Some).to_vec());
+    let schema = "optional int64 fine; optional int64 coarse; optional int64 age;";
+    let data = || vec![long([1, -1, 0]), long([0; 3]), long([30, 31, 1])];
+    three(&path, schema, data(), Some(FINE_AND_COARSE));
+    let text = columns(&path).unwrap_err().to_string();
+    assert!(text.ends_with("expected one column of classes, found fine, coarse"), "{text}");
+    let found = chosen(&path, &[("fine", None)]).unwrap();
+    let (_, labels) = Table::open(&path, &found).unwrap();
+    assert_eq!(labels.classes, [Some(1), None, Some(0)]);
+    let found = chosen(&path, &[("age", Some(TargetKind::Real))]).unwrap();
+    assert_eq!(Table::open(&path, &found).unwrap().1.real, [30.0, 31.0, 1.0]);
+    let found = chosen(&path, &[("age", Some(TargetKind::Class))]).unwrap();
+    assert_eq!(Table::open(&path, &found).unwrap().1.classes, [Some(30), Some(31), Some(1)]);
+    for (targets, expected) in [
+        (&[("age", None)][..], "the kind of the whole numbers in age (age:class, age:real or"),
+        (&[("shoe", None)], "expected a column shoe, found fine, coarse, age"),
+        (&[("fine", None), ("coarse", None)], "one column of classes, found fine, coarse"),
+        (&[("fine", None), ("fine", None)], "each target once, found fine twice"),
+        (&[("fine", None), ("age", Some(TargetKind::Real))], "of one kind, found fine, age"),
+    ] {
+        let text = chosen(&path, targets).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+    // A class that has no name, and numbers that are not two.
+    three(&path, schema, vec![long([2, 0, 0]), long([0; 3]), long([1; 3])], Some(FINE_AND_COARSE));
+    let text = Table::open(&path, &chosen(&path, &[("fine", None)]).unwrap()).unwrap_err();
+    assert!(text.to_string().ends_with("one of 2 classes in fine, row 0, found 2"), "{text}");
+    let binary = chosen(&path, &[("fine", Some(TargetKind::Binary))]).unwrap();
+    let text = Table::open(&path, &binary).unwrap_err().to_string();
+    assert!(text.ends_with("1 and 0, or 1 and -1, in fine, row 0, found 2"), "{text}");
+}
+
+#[test]
+fn integers_of_two_values_are_binary_where_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    for (values, expected) in
+        [([1, 0, 1], Ok([1, 0, 1])), ([1, -1, 1], Ok([1, 0, 1])), ([0, -1, 1], Err(()))]
+    {
+        let data = vec![Column::Long(values.map(Some).to_vec())];
+        three(&path, "optional int64 bald;", data, None);
+        let columns = chosen(&path, &[("bald", Some(TargetKind::Binary))]).unwrap();
+        let found = Table::open(&path, &columns).map(|(_, labels)| labels.binary);
+        assert_eq!(found.map_err(drop), expected.map(|values| values.to_vec()));
+    }
 }
 
 #[test]

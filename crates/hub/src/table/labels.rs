@@ -1,0 +1,179 @@
+//! The labels of a table: columns of one value a row.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use parquet::basic::Type;
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DoubleType, FloatType, Int32Type, Int64Type,
+};
+
+use super::columns::{Stored, class_names};
+use super::{Columns, Table, Targets};
+use crate::Result;
+
+/// Most classes of a column of words, and longest of them in bytes.
+const MAX_CLASSES: usize = 1 << 16;
+const MAX_WORD_BYTES: usize = 1024;
+
+/// Labels of every row.
+#[derive(Debug, Default, PartialEq)]
+pub struct TableLabels {
+    /// `None` where it is missing; a position in `names` where there are any, else any number.
+    pub classes: Vec<Option<i64>>,
+    /// Names of the classes, of a column whose file or card has them, or of words.
+    pub names: Option<Vec<String>>,
+    /// `(rows, attributes)`: 1 present, 0 absent, -1 missing.
+    pub binary: Vec<i8>,
+    /// `(rows, targets)`; NaN is missing, and nothing is infinite.
+    pub real: Vec<f32>,
+    /// Person, or other unit, of every row; empty where the file does not say.
+    pub groups: Vec<u64>,
+}
+
+impl Table {
+    /// Column numbers are those of `columns`, in order: targets, then the group.
+    pub(super) fn labels(&self, columns: &Columns, numbers: &[usize]) -> Result<TableLabels> {
+        let mut labels = TableLabels::default();
+        let (targets, group) = match columns.group {
+            Some(_) => (&numbers[..numbers.len() - 1], numbers.last().copied()),
+            None => (numbers, None),
+        };
+        match columns.targets {
+            Targets::None => {}
+            Targets::Classes { ref column, ref names } => match self.stored(targets[0]) {
+                Some(Stored::Text) => self.words(targets[0], &mut labels)?,
+                _ => self.numbered(targets[0], column, names.as_ref(), &mut labels)?,
+            },
+            Targets::Binary(_) => {
+                let read = |&column| self.binary(column);
+                labels.binary = interleave(targets.iter().map(read).collect::<Result<_>>()?);
+            }
+            Targets::Real(_) => {
+                let read = |&column| self.reals(column);
+                labels.real = interleave(targets.iter().map(read).collect::<Result<_>>()?);
+            }
+        }
+        if let Some(column) = group {
+            let person = |(row, value): (usize, Option<i64>)| {
+                value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| {
+                    self.error(format!("a group from 0 up in row {row}"), format!("{value:?}"))
+                })
+            };
+            let values = self.integers(column)?;
+            labels.groups = values.into_iter().enumerate().map(person).collect::<Result<_>>()?;
+        }
+        Ok(labels)
+    }
+
+    fn stored(&self, column: usize) -> Option<Stored> {
+        Stored::of(&self.metadata.file_metadata().schema_descr().column(column))
+    }
+
+    /// Reads classes of a column of integers. Where they have names, -1 is none, as the library
+    /// `datasets` has it.
+    fn numbered(
+        &self,
+        number: usize,
+        column: &str,
+        names: Option<&Vec<String>>,
+        labels: &mut TableLabels,
+    ) -> Result<()> {
+        let own = class_names(self.metadata.file_metadata()).remove(column);
+        labels.names = own.or_else(|| names.cloned());
+        labels.classes = self.integers(number)?;
+        let Some(count) = labels.names.as_ref().map(Vec::len) else { return Ok(()) };
+        for (row, class) in labels.classes.iter_mut().enumerate() {
+            match *class {
+                Some(-1) => *class = None,
+                Some(found) if usize::try_from(found).map_or(true, |found| found >= count) => {
+                    let expected = format!("one of {count} classes in {column}, row {row}");
+                    return Err(self.error(expected, found.to_string()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads classes of a column of words, in the order of the words; an empty one is none.
+    fn words(&self, column: usize, labels: &mut TableLabels) -> Result<()> {
+        let words = RefCell::new(BTreeMap::new());
+        let number = |word: ByteArray| {
+            if word.is_empty() || word.len() > MAX_WORD_BYTES {
+                return if word.is_empty() { None } else { Some(-1) };
+            }
+            let mut words = words.borrow_mut();
+            match (words.get(word.data()), words.len()) {
+                (Some(&number), _) => Some(number),
+                (None, MAX_CLASSES..) => Some(-1),
+                (None, count) => {
+                    words.insert(word.data().to_vec(), count as i64);
+                    Some(count as i64)
+                }
+            }
+        };
+        let mut classes = self.column::<ByteArrayType, Option<i64>>(column, None, number)?;
+        if let Some(row) = classes.iter().position(|class| *class == Some(-1)) {
+            let expected =
+                format!("at most {MAX_CLASSES} classes of at most {MAX_WORD_BYTES} bytes each");
+            return Err(self.error(expected, format!("another in row {row}")));
+        }
+        let words = words.into_inner();
+        let mut ranks = vec![0; words.len()];
+        words.values().zip(0..).for_each(|(&number, rank)| ranks[number as usize] = rank);
+        classes.iter_mut().flatten().for_each(|class| *class = ranks[*class as usize]);
+        let names = words.keys().map(|word| String::from_utf8_lossy(word).into_owned());
+        (labels.classes, labels.names) = (classes, Some(names.collect()));
+        Ok(())
+    }
+
+    /// 1, 0, or -1 where it is missing: booleans, or integers that are 1 and 0, or 1 and -1.
+    fn binary(&self, column: usize) -> Result<Vec<i8>> {
+        if self.stored(column) != Some(Stored::Integer) {
+            return self.column::<BoolType, i8>(column, -1, i8::from);
+        }
+        let mut no = None;
+        let value = |(row, value): (usize, Option<i64>)| match value {
+            None => Ok(-1),
+            Some(1) => Ok(1),
+            // 0 and -1 both say no, but not in one column: there, -1 may mean that it is not known.
+            Some(value @ (0 | -1)) if *no.get_or_insert(value) == value => Ok(0),
+            Some(value) => {
+                let name = self.metadata.file_metadata().schema_descr().column(column);
+                let expected = format!("1 and 0, or 1 and -1, in {}, row {row}", name.name());
+                Err(self.error(expected, value.to_string()))
+            }
+        };
+        self.integers(column)?.into_iter().enumerate().map(value).collect()
+    }
+
+    fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
+        let types = self.metadata.file_metadata().schema_descr();
+        match types.column(column).physical_type() {
+            Type::INT32 => {
+                self.column::<Int32Type, _>(column, None, |value| Some(i64::from(value)))
+            }
+            _ => self.column::<Int64Type, _>(column, None, Some),
+        }
+    }
+
+    fn reals(&self, column: usize) -> Result<Vec<f32>> {
+        let finite = |value: f32| if value.is_finite() { value } else { f32::NAN };
+        let types = self.metadata.file_metadata().schema_descr();
+        match types.column(column).physical_type() {
+            Type::FLOAT => self.column::<FloatType, _>(column, f32::NAN, finite),
+            Type::INT32 | Type::INT64 => {
+                let number = |value: Option<i64>| value.map_or(f32::NAN, |value| value as f32);
+                Ok(self.integers(column)?.into_iter().map(number).collect())
+            }
+            _ => self.column::<DoubleType, _>(column, f32::NAN, |value: f64| finite(value as f32)),
+        }
+    }
+}
+
+/// Columns side by side, row by row.
+fn interleave<V: Copy>(columns: Vec<Vec<V>>) -> Vec<V> {
+    let rows = columns.first().map_or(0, Vec::len);
+    (0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+}

@@ -157,6 +157,14 @@ pub enum Error {
         /// What it says.
         found: String,
     },
+    /// The shape of an array does not say where the channels of its pictures are.
+    #[error("{}: shape {shape:?} fits N×H×W×C and N×C×H×W: expected which of the two is meant", path.display())]
+    AmbiguousArray {
+        /// The file, and the array in it.
+        path: PathBuf,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
     /// A picture cannot be decoded.
     #[error("picture {key}: {reason}")]
     Picture {

@@ -22,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod archive;
+mod arrays;
 mod batch;
 mod batches;
 mod celeba;
@@ -40,7 +41,6 @@ mod left_out;
 mod lfw;
 mod mnist;
 mod names;
-mod npy;
 mod numpy_rng;
 mod omniglot;
 mod pictures;
@@ -54,6 +54,7 @@ mod tiny_imagenet;
 mod toy_faces;
 mod walk;
 
+pub use arrays::{ArrayLayout, Arrays};
 pub use batch::{Batch, OnBadImage, load_batch};
 pub use batches::{AHEAD_OF_GPU, Batches, read_ahead};
 pub use celeba::CelebA;
@@ -67,7 +68,6 @@ pub use hub::HubOptions;
 pub use hub::{Fetched, fetch};
 pub use lfw::{Lfw, PicturePair, VerificationPairs};
 pub use mnist::{IdxSet, Mnist};
-pub use npy::Npy;
 pub use numpy_rng::numpy_permutation;
 pub use omniglot::{Omniglot, OneShotRun, OneShotRuns};
 pub use registry::{DATASETS, DatasetEntry, OpenOptions, Tasks, locate, open};

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::ENDINGS;
 use crate::{
-    CelebA, Cifar, CifarSet, CsvTable, Dataset, Error, Folder, HubOptions, IdxSet, Lfw, Mnist, Npy,
-    Omniglot, Result, Split, SplitFolder, TargetColumn, TinyImageNet, TinyImageNetSplits, ToyFaces,
-    hub,
+    ArrayLayout, Arrays, CelebA, Cifar, CifarSet, CsvTable, Dataset, Error, Folder, HubOptions,
+    IdxSet, Lfw, Mnist, Omniglot, Result, Split, SplitFolder, TargetColumn, TinyImageNet,
+    TinyImageNetSplits, ToyFaces, hub,
 };
 
 /// A data set of the registry.
@@ -49,7 +49,7 @@ pub struct Tasks {
 const NO_TASKS: Tasks = Tasks { targets: &[], episodes: None, identities: false };
 
 /// All data sets, in the order in which help texts list them.
-pub static DATASETS: [DatasetEntry; 23] = [
+pub static DATASETS: [DatasetEntry; 24] = [
     DatasetEntry {
         name: "toy-faces",
         form: "toy-faces[:PEOPLE]",
@@ -244,10 +244,18 @@ pub static DATASETS: [DatasetEntry; 23] = [
     DatasetEntry {
         name: "npy",
         form: "npy:FILE",
-        description: "pictures in one array, uint8 (N, H, W, 3)",
+        description: "pictures in one array of numpy's, of bytes, whole numbers or floats",
         folders: &[],
         tasks: NO_TASKS,
-        open: |request| Ok(Box::new(Npy::open(&request.root()?)?)),
+        open: |request| Ok(Box::new(Arrays::open_npy(&request.root()?, request.options)?)),
+    },
+    DatasetEntry {
+        name: "npz",
+        form: "npz:FILE",
+        description: "arrays of pictures and labels, named as in MedMNIST or Keras",
+        folders: &[],
+        tasks: Tasks { targets: &["npz:FILE"], episodes: Some("npz"), identities: false },
+        open: |request| Ok(Box::new(Arrays::open_npz(&request.root()?, request.options)?)),
     },
     DatasetEntry {
         name: "csv",
@@ -363,13 +371,15 @@ pub struct OpenOptions {
     /// Folders of the splits (`folder` only; others ignore them); told by their names where there
     /// are none.
     pub split_folders: Vec<SplitFolder>,
+    /// Where channels are, where the shape of an array does not say (`npy` and `npz` only).
+    pub layout: Option<ArrayLayout>,
     /// Seed of rendered pictures and of splits that the data set does not define.
     pub seed: u64,
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from
     /// `VDVAE_DATA`.
     pub collection: Option<PathBuf>,
-    /// Splits that will be read, where not all; only a data set of the hub goes by it, and
-    /// downloads no others.
+    /// Splits that will be read, where not all: a data set of the hub downloads no others, and an
+    /// array without splits that is only trained on is not held out from.
     pub splits: Vec<Split>,
     /// How the hub is reached; not at all by default.
     pub hub: HubOptions,
@@ -391,7 +401,7 @@ impl OpenOptions {
 /// `toy-faces:PEOPLE` has as many people to train on as it says, 20 pictures of each; the first of
 /// them are those of `toy-faces`, and the other splits are the same.
 ///
-/// Where a data set lies is decided as by [`locate`]; `folder`, `npy` and `csv` are not looked for
+/// Where a data set lies is decided as by [`locate`]; `folder`, `npy`, `npz` and `csv` are not looked for
 /// in the collection. CelebA that is nowhere comes from the hub.
 ///
 /// # Errors

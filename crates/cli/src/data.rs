@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use image::RgbImage;
 use vdvae_datasets::{
-    Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, SplitFolder, TargetColumn,
+    ArrayLayout, Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, SplitFolder,
+    TargetColumn,
 };
 use vdvae_io::read_picture;
 
@@ -35,6 +36,10 @@ pub(crate) struct DataArgs {
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
     #[arg(long, value_name = "fail|skip", default_value = "fail")]
     pub(crate) on_bad_image: OnBadImage,
+    /// npy:FILE and npz:FILE: where the channels of N×C×H×W or N×H×W×C are, where the shape fits
+    /// both [example: --layout nchw]
+    #[arg(long, value_name = "nhwc|nchw")]
+    pub(crate) layout: Option<ArrayLayout>,
     #[command(flatten)]
     pub(crate) orientation: ExifArg,
 }
@@ -89,6 +94,7 @@ impl DataArgs {
             split_folders: self.split_folders.clone(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
+            layout: self.layout,
             splits: splits.to_vec(),
             hub: hub_options(),
             ..OpenOptions::from_env()
@@ -152,6 +158,7 @@ pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
         Error::Splits { .. } => {
             anyhow::anyhow!("{error}; --splits train=DIR,test=DIR says which folders are splits")
         }
+        Error::AmbiguousArray { .. } => usage(format!("{error}; --layout nhwc or nchw says it")),
         Error::Targets { .. } | Error::Columns { .. } => {
             anyhow::anyhow!("{error}; choose with --targets")
         }

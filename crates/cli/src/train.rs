@@ -113,7 +113,9 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
     // Before the data set is opened, which may take a while.
     check_out(&args.out, args.resume).map_err(usage_or_failure)?;
     let on_bad_image = args.source.on_bad_image;
-    let dataset = args.source.open(&args.data, &[Split::Train, Split::Valid]);
+    let splits = [Split::Train, Split::Valid];
+    let splits = if config.eval_every == 0 { &splits[..1] } else { &splits };
+    let dataset = args.source.open(&args.data, splits);
     let dataset = dataset.inspect_err(|_| {
         // Nothing was begun: a folder that is still empty goes again, any other stays.
         let _ = std::fs::remove_dir(&args.out);

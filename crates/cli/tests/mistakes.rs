@@ -169,9 +169,10 @@ fn arrays_that_are_no_pictures() {
     let folder = tempfile::tempdir().unwrap();
     add_tiny_model(folder.path());
     let cases = [
-        (npy("<f4", &[1, 16, 16, 3], &[0; 3072]), "expected descr '|u1' (uint8), found <f4"),
-        (npy("|u1", &[2, 3, 16, 16], &[0; 1536]), "expected a shape (N, H, W, 3)"),
-        (npy("|u1", &[2, 16, 16, 3], &[0; 1535]), "expected 1536 bytes of pixels, found 1535"),
+        (npy("<c8", &[1, 16, 16, 3], &[0; 6144]), "expected whole numbers or floats"),
+        (npy("<f4", &[1, 16, 16, 3], &[0xff; 3072]), "found NaN in picture 0"),
+        (npy("|u1", &[2, 768], &[0; 1536]), "expected a shape (N, H, W, C)"),
+        (npy("|u1", &[2, 16, 16, 3], &[0; 1535]), "expected 1536 bytes of [2, 16, 16, 3]"),
         (npy("|u1", &[0, 16, 16, 3], &[]), "empty"),
         (b"PK\x03\x04".to_vec(), "expected a .npy header"),
     ];
@@ -181,6 +182,12 @@ fn arrays_that_are_no_pictures() {
         let line = vdvae(folder.path(), args).error(1);
         assert!(line.contains("a.npy") && line.contains(expected), "{line}");
     }
+    fs::write(folder.path().join("a.npy"), npy("|u1", &[1, 3, 16, 3], &[0; 144])).unwrap();
+    let args = "eval --checkpoint model.safetensors --data npy:a.npy";
+    assert!(vdvae(folder.path(), args).error(2).contains("--layout nhwc or nchw"));
+    let said = vdvae(folder.path(), &format!("{args} --layout nchw"));
+    assert!(said.stderr.contains("a.npy: pictures are read as N×3×16×3"), "{}", said.stderr);
+    said.ok();
 }
 
 /// A build without CUDA says how to get one with it; the other that there is no GPU, which the

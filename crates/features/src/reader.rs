@@ -1,60 +1,136 @@
 //! Latents back from a file, to decode them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
 use vdvae_io::NpyHeader;
-use vdvae_model::VdvaeConfig;
+use vdvae_model::{LayerShape, VdvaeConfig};
 
-use crate::writer::FileFormat;
+use crate::writer::{FileFormat, manifest_path};
 use crate::{Error, Result};
 
-/// Reads `layer.000`, `layer.001`, … from an `.npz` or `.safetensors` file of unpooled latents:
-/// the first layers of a network, (N, Z, r, r) each in the file.
+/// Reads unpooled latents: the first layers of a network, as floats of 16 to 64 bits.
+///
+/// An `.npz` (compressed or not) or `.safetensors` file holds `layer.000`, `layer.001`, …, each (N,
+/// Z, r, r). A matrix (N, D), of an `.npy` file or alone in an `.npz` file, has the layers side by
+/// side, each flattened as PyTorch does. A manifest beside the file, where there is one, must say
+/// that it holds latents.
 ///
 /// # Shapes
 /// - result: (N, r, r, Z) float32 a layer
 ///
 /// # Errors
-/// Where the file is none of these, a layer is missing above one that is given, or a shape is not
-/// the network's.
+/// Where the file is none of these, a layer is missing above one that is given, a shape is not
+/// the network's, or a number is not finite.
 pub fn read_layers(path: &Path, config: &VdvaeConfig) -> Result<Vec<Tensor>> {
+    check_manifest(path)?;
     let mut arrays = match FileFormat::of(path)? {
         FileFormat::Npz => read_npz(path)?,
         FileFormat::Safetensors => {
             candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect()
         }
         FileFormat::Npy => {
-            return Err(invalid(path, "an .npz or .safetensors file of layers", "an .npy matrix"));
+            let bytes = fs::read(path).map_err(io(path))?;
+            BTreeMap::from([("matrix".to_owned(), read_npy(path, "matrix", &bytes)?)])
         }
     };
+    let layers = match arrays.first_entry() {
+        Some(entry) if entry.get().rank() == 2 && !entry.key().starts_with("layer.") => {
+            side_by_side(path, &entry.remove(), config)?
+        }
+        _ => by_name(path, &mut arrays, config)?,
+    };
+    if let Some(name) = arrays.keys().next() {
+        let (next, all) = (layers.len(), config.latent_layers().len());
+        return Err(invalid(path, &format!("layer.{next:03} of the network's {all}"), name));
+    }
+    for (index, layer) in layers.iter().enumerate() {
+        check_finite(path, index, layer)?;
+    }
+    let nhwc = |layer: &Tensor| Ok(layer.permute((0, 2, 3, 1))?.contiguous()?);
+    layers.iter().map(nhwc).collect()
+}
+
+/// What a file of ours says of itself, where its manifest lies beside it.
+fn check_manifest(path: &Path) -> Result<()> {
+    let manifest = manifest_path(path);
+    let Ok(text) = fs::read(&manifest) else { return Ok(()) };
+    let manifest: Value = serde_json::from_slice(&text)
+        .map_err(|error| invalid(&manifest, "a manifest in JSON", &error.to_string()))?;
+    let says = |key: &str| manifest[key].as_str().unwrap_or_default();
+    if says("format") != "vdvae-features" {
+        return Ok(());
+    }
+    match (says("statistic"), says("pool")) {
+        ("mean" | "z", "none") => Ok(()),
+        (statistic, "none") => {
+            let found = format!("{statistic} in its manifest");
+            Err(invalid(path, "latents: the statistic mean or z", &found))
+        }
+        (_, pool) => Err(invalid(
+            path,
+            "latents that are not pooled",
+            &format!("pooling {pool} in its manifest"),
+        )),
+    }
+}
+
+/// Takes `layer.000` and on out of the arrays.
+fn by_name(
+    path: &Path,
+    arrays: &mut BTreeMap<String, Tensor>,
+    config: &VdvaeConfig,
+) -> Result<Vec<Tensor>> {
     let mut layers: Vec<Tensor> = Vec::new();
     for shape in config.latent_layers() {
         let Some(array) = arrays.remove(&format!("layer.{:03}", shape.index)) else { break };
         let n = layers.first().map_or_else(|| array.dims().first().copied(), |l| l.dim(0).ok());
         let (z, r) = (shape.channels, shape.resolution);
         let expected = [n.unwrap_or(0), z, r, r];
-        if array.dims() != expected || array.dtype() != DType::F32 {
+        if array.dims() != expected || !array.dtype().is_float() {
             let found = format!("{:?} {:?}", array.dtype(), array.dims());
-            let expected = format!("layer.{:03}: F32 {expected:?}", shape.index);
+            let expected = format!("layer.{:03}: floats {expected:?}", shape.index);
             return Err(invalid(path, &expected, &found));
         }
-        layers.push(array.permute((0, 2, 3, 1))?.contiguous()?);
+        layers.push(array.to_dtype(DType::F32)?);
     }
-    match arrays.keys().next() {
-        Some(name) => {
-            let next = format!(
-                "layer.{:03} of the network's {}",
-                layers.len(),
-                config.latent_layers().len()
-            );
-            Err(invalid(path, &next, name))
+    Ok(layers)
+}
+
+/// Cuts a matrix into the layers whose columns it has.
+fn side_by_side(path: &Path, matrix: &Tensor, config: &VdvaeConfig) -> Result<Vec<Tensor>> {
+    let (n, found) = matrix.dims2()?;
+    let columns = |shape: &LayerShape| shape.channels * shape.resolution.pow(2);
+    let mut layers = Vec::new();
+    let mut start = 0;
+    for shape in config.latent_layers() {
+        let width = columns(&shape);
+        if start + width > found {
+            break;
         }
-        None => Ok(layers),
+        let (z, r) = (shape.channels, shape.resolution);
+        layers.push(matrix.narrow(1, start, width)?.reshape((n, z, r, r))?);
+        start += width;
     }
+    if start == found {
+        return Ok(layers);
+    }
+    let (count, next) = (layers.len(), config.latent_layers().get(layers.len()).map(columns));
+    let more = next.map_or(String::new(), |width| format!(", or {} for one more", start + width));
+    let expected = format!("{start} columns for the first {count} layers{more}");
+    Err(invalid(path, &expected, &format!("{found} columns")))
+}
+
+fn check_finite(path: &Path, index: usize, layer: &Tensor) -> Result<()> {
+    let values = layer.flatten_all()?.to_vec1::<f32>()?;
+    let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let row = at / (values.len() / layer.dim(0)?);
+    let expected = format!("finite numbers in layer {index}");
+    Err(invalid(path, &expected, &format!("{} in row {row}", values[at])))
 }
 
 fn invalid(path: &Path, expected: &str, found: &str) -> Error {
@@ -62,10 +138,14 @@ fn invalid(path: &Path, expected: &str, found: &str) -> Error {
     Error::File { path: path.to_path_buf(), expected, found }
 }
 
-/// Every array of an .npz file whose entries are little-endian float32 in C order.
+fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::Io { path: path.clone(), action: "read", source }
+}
+
+/// Every array of an .npz file.
 fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let io = |source| Error::Io { path: path.to_path_buf(), action: "read", source };
-    let file = File::open(path).map_err(io)?;
+    let file = File::open(path).map_err(io(path))?;
     let mut zip = zip::ZipArchive::new(BufReader::new(file))
         .map_err(|e| invalid(path, "a zip archive", &e.to_string()))?;
     let mut arrays = BTreeMap::new();
@@ -74,10 +154,7 @@ fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
             zip.by_index(i).map_err(|e| invalid(path, "a zip entry", &e.to_string()))?;
         let name = entry.name().map_err(|e| invalid(path, "a name", &e.to_string()))?;
         let name = name.trim_end_matches(".npy").to_owned();
-        // A stored entry cannot be larger than the archive, so its size may be believed.
-        if entry.compression() != zip::CompressionMethod::Stored {
-            return Err(invalid(path, "stored arrays, as numpy.savez writes", "compressed ones"));
-        }
+        // Grows with what is there, not with what is promised; it may have been compressed.
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|e| invalid(path, &name, &e.to_string()))?;
         let array = read_npy(path, &name, &bytes)?;
@@ -86,23 +163,32 @@ fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     Ok(arrays)
 }
 
-/// One array of an .npz file.
+/// One array of floats, as float32.
 fn read_npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Tensor> {
-    let header = NpyHeader::parse(bytes)
-        .map_err(|fault| invalid(path, &format!("{name}: {}", fault.expected), &fault.found))?;
-    if header.descr != "<f4" {
-        return Err(invalid(path, &format!("{name}: float32 ('<f4')"), &header.descr));
+    let fail = |fault: vdvae_io::Fault| {
+        invalid(path, &format!("{name}: {}", fault.expected), &fault.found)
+    };
+    let header = NpyHeader::parse(bytes).map_err(fail)?;
+    let number = header.number().map_err(fail)?;
+    if !number.is_float() {
+        return Err(invalid(path, &format!("{name}: floats"), &header.descr));
     }
     let data = &bytes[header.data..];
-    let count = header.shape.iter().try_fold(4u64, |n, &size| n.checked_mul(size));
+    let size = number.size() as u64;
+    let count = header.shape.iter().try_fold(size, |n, &side| n.checked_mul(side));
     if count != Some(data.len() as u64) {
         let expected = format!("{name}: numbers of shape {:?}", header.shape);
         return Err(invalid(path, &expected, &format!("{} bytes", data.len())));
     }
-    let (numbers, _) = data.as_chunks();
-    let numbers: Vec<f32> = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    let shape: Vec<usize> = header.shape.iter().map(|&size| size as usize).collect();
-    Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
+    let numbers: Vec<f32> = number.decode(data).map(|number| number as f32).collect();
+    let mut shape: Vec<usize> = header.shape.iter().map(|&size| size as usize).collect();
+    if !header.fortran {
+        return Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?);
+    }
+    // In C order the array is its own transpose.
+    shape.reverse();
+    let back: Vec<usize> = (0..shape.len()).rev().collect();
+    Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?.permute(back)?.contiguous()?)
 }
 
 #[cfg(test)]
@@ -142,8 +228,98 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_refused() {
-        let message = round_trip("a.npy", 2).unwrap_err().to_string();
-        assert!(message.contains("expected an .npz or .safetensors file"), "{message}");
+    fn a_matrix_is_cut_into_the_layers_that_it_has() {
+        let layers = round_trip("a.npy", 3).unwrap();
+        let named = round_trip("a.npz", 3).unwrap();
+        assert_eq!(layers.len(), 3);
+        for (layer, named) in layers.iter().zip(&named) {
+            assert_eq!(layer.dims(), named.dims());
+            let numbers = |layer: &Tensor| layer.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(numbers(layer), numbers(named));
+        }
+    }
+
+    fn read(name: &str, bytes: &[u8], manifest: Option<&str>) -> Result<Vec<Tensor>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        if let Some(manifest) = manifest {
+            fs::write(manifest_path(&path), manifest).unwrap();
+        }
+        read_layers(&path, &vdvae_model::Preset::Tiny.config())
+    }
+
+    /// Layer 0 of the tiny network, (2, 4, 1, 1), in a file of numpy's.
+    fn npy(descr: &str, shape: &[usize], data: &[u8]) -> Vec<u8> {
+        [&vdvae_io::npy_header(descr, shape), data].concat()
+    }
+
+    fn npz(name: &str, array: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        let options = options.compression_method(zip::CompressionMethod::Deflated);
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        zip.write_all(array).unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn floats_of_every_size_compressed_or_not_are_read() {
+        let expected = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+        let f64s: Vec<u8> =
+            expected.iter().flat_map(|v: &f32| f64::from(*v).to_le_bytes()).collect();
+        let f16s = [0u16, 0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600, 0x4700];
+        let f16s: Vec<u8> = f16s.iter().flat_map(|v| v.to_be_bytes()).collect();
+        let files = [
+            ("a.npz", npz("layer.000", &npy("<f8", &[2, 4, 1, 1], &f64s))),
+            ("a.npz", npz("layer.000", &npy(">f2", &[2, 4, 1, 1], &f16s))),
+            ("a.npz", npz("predicted", &npy("<f8", &[2, 4], &f64s))),
+            ("a.npy", npy(">f2", &[2, 4], &f16s)),
+        ];
+        for (name, bytes) in files {
+            let layers = read(name, &bytes, None).unwrap();
+            assert_eq!(layers.len(), 1);
+            assert_eq!(layers[0].dims(), [2, 1, 1, 4]);
+            assert_eq!(layers[0].flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+        }
+        // Fortran order: the rows are those of the transpose.
+        let mut fortran = npy("<f8", &[2, 4], &f64s);
+        let at = fortran.windows(5).position(|text| text == b"False").unwrap();
+        fortran[at..at + 5].copy_from_slice(b"True ");
+        let layers = read("a.npy", &fortran, None).unwrap();
+        let found = layers[0].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(found, [0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0]);
+    }
+
+    #[test]
+    fn what_is_no_latents_is_refused() {
+        let message = |name: &str, bytes: &[u8], manifest: Option<&str>| {
+            read(name, bytes, manifest).unwrap_err().to_string()
+        };
+        let good = npy("<f4", &[1, 4], &[0; 16]);
+        let says = |statistic: &str, pool: &str| {
+            format!(
+                r#"{{"format": "vdvae-features", "statistic": "{statistic}", "pool": "{pool}"}}"#
+            )
+        };
+        for statistic in ["mean", "z"] {
+            assert!(read("a.npy", &good, Some(&says(statistic, "none"))).is_ok());
+        }
+        let text = message("a.npy", &good, Some(&says("log-std", "none")));
+        assert!(text.ends_with("the statistic mean or z, found log-std in its manifest"), "{text}");
+        let text = message("a.npy", &good, Some(&says("mean", "grid:4")));
+        assert!(text.ends_with("not pooled, found pooling grid:4 in its manifest"), "{text}");
+        assert!(message("a.npy", &good, Some("{")).contains("a manifest in JSON"));
+        let text = message("a.npy", &npy("<f4", &[1, 5], &[0; 20]), None);
+        assert!(text.contains("4 columns for the first 1 layers, or 68 for one more"), "{text}");
+        assert!(text.ends_with("found 5 columns"), "{text}");
+        let infinite = [[0; 20].as_slice(), &f32::INFINITY.to_le_bytes(), &[0; 8]].concat();
+        let text = message("a.npy", &npy("<f4", &[2, 4], &infinite), None);
+        assert!(text.contains("finite numbers in layer 0, found inf in row 1"), "{text}");
+        assert!(message("a.npy", &npy("<i4", &[1, 4], &[0; 16]), None).contains("floats"));
+        assert!(message("a.npy", &npy("<f4", &[2, 4], &[0; 16]), None).contains("16 bytes"));
+        let other = npz("layer.001", &npy("<f4", &[1, 4], &[0; 16]));
+        assert!(message("a.npz", &other, None).contains("layer.000 of the network's 9"));
     }
 }

@@ -88,6 +88,11 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Erro
     move |source| Error::Io { path, action, source }
 }
 
+/// Where the manifest of a file of features lies.
+pub(crate) fn manifest_path(path: &Path) -> PathBuf {
+    beside(path, ".json")
+}
+
 /// `OUT` with something after its name.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
@@ -145,8 +150,8 @@ impl FeatureWriter {
     /// included; `indices` are those kept.
     ///
     /// # Errors
-    /// [`Error::TableShape`] where the layers are not those the file was opened for, [`Error::Io`] where
-    /// it cannot be written.
+    /// [`Error::TableShape`] where the layers are not those the file was opened for, [`Error::File`]
+    /// for a number that is not finite, [`Error::Io`] where it cannot be written.
     pub fn append(
         &mut self,
         consumed: usize,
@@ -162,6 +167,12 @@ impl FeatureWriter {
             if layer.values.len() != expected {
                 let found = layer.values.len();
                 return Err(Error::TableShape { part: "values of a layer", expected, found });
+            }
+            if let Some(at) = layer.values.iter().position(|value| !value.is_finite()) {
+                let picture = indices[at / part.columns()];
+                let found = format!("{} of picture {picture} of the split", layer.values[at]);
+                let expected = format!("finite numbers in {}", part.name);
+                return Err(Error::File { path: self.path.clone(), expected, found });
             }
             let write = layer.values.iter().try_for_each(|v| file.write_all(&v.to_le_bytes()));
             write.and_then(|()| file.flush()).map_err(io_error(&self.folder, "write"))?;
@@ -205,7 +216,7 @@ impl FeatureWriter {
             FileFormat::Safetensors => self.write_safetensors(file),
         })?;
         let text = serde_json::to_vec_pretty(&manifest(&indices)).expect("plain values serialise");
-        replace(&beside(&self.path, ".json"), |file| file.write_all(&text))?;
+        replace(&manifest_path(&self.path), |file| file.write_all(&text))?;
         fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
     }
 
@@ -386,6 +397,18 @@ mod tests {
             write(&resumed, false).unwrap();
             assert_eq!(fs::read(&whole).unwrap(), fs::read(&resumed).unwrap(), "{name}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = FeatureWriter::open(&folder.path().join("f.npy"), parts(), "a").unwrap();
+        let layers =
+            |v| [layer(0, 1, 2, &[0.; 4]), layer(1, 2, 4, &[0., 0., 0., 0., 0., v, 0., 0.])];
+        let text = writer.append(2, &[7, 9], &layers(f32::NAN)).unwrap_err().to_string();
+        let expected =
+            "f.npy: expected finite numbers in layer.001, found NaN of picture 9 of the split";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

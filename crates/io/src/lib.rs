@@ -31,7 +31,7 @@ pub use hash::{hex, sha256};
 pub use instruction_set::{
     InstructionSet, InstructionSetError, instruction_set, requested_instruction_set,
 };
-pub use npy::{NpyHeader, npy_header};
+pub use npy::{NpyHeader, NpyNumber, npy_header};
 pub use picture::{
     Crop, Exif, FORMATS, Grid, MAX_PICTURE_BYTES, MAX_SIZE, Preparation, Resize, decode_picture,
     describe, read_picture, to_rgb, write_png,

@@ -1,9 +1,11 @@
-//! Headers of numpy's `.npy` files.
+//! Headers of numpy's `.npy` files, and their numbers.
 //!
-//! Format: numpy's NEP 1, versions 1 to 3, in C order. A header is read strictly and says only
-//! what the file claims: the caller compares the shape with the bytes that follow.
+//! Format: numpy's NEP 1, versions 1 to 3. A header is read strictly and says only what the file
+//! claims: the caller compares the shape with the bytes that follow.
 
-use crate::Fault;
+use half::f16;
+
+use crate::{Fault, describe};
 
 /// Longest header, in bytes; numpy writes 118 for arrays of a few dimensions.
 const MAX_HEADER: usize = 1 << 16;
@@ -13,8 +15,10 @@ const MAX_HEADER: usize = 1 << 16;
 pub struct NpyHeader {
     /// Type of the numbers as numpy writes it, such as `<f4` or `|u1`.
     pub descr: String,
-    /// Sizes of the array, the slowest dimension first.
+    /// Sizes of the array, the first dimension first.
     pub shape: Vec<u64>,
+    /// Whether the first dimension runs fastest (Fortran order), and not the last.
+    pub fortran: bool,
     /// Offset of the first number, in bytes.
     pub data: usize,
 }
@@ -26,14 +30,14 @@ impl NpyHeader {
     /// Reads the header of a file from its first bytes, [`Self::MAX_BYTES`] or the whole file.
     ///
     /// # Errors
-    /// A [`Fault`] where they are no header, are cut short, or state Fortran order.
+    /// A [`Fault`] where they are no header, or are cut short.
     pub fn parse(start: &[u8]) -> Result<Self, Fault> {
         let short = || fault("a .npy header", format!("a file of {} bytes", start.len()));
         if start.len() < 10 {
             return Err(short());
         }
         if start[..6] != *b"\x93NUMPY" {
-            return Err(fault("the bytes \\x93NUMPY", format!("{:02x?}", &start[..6])));
+            return Err(Fault::new("header", "the bytes \\x93NUMPY", describe(start)));
         }
         let (offset, size) = match (start[6], &start[8..]) {
             (1, [a, b, ..]) => (10, usize::from(u16::from_le_bytes([*a, *b]))),
@@ -48,8 +52,87 @@ impl NpyHeader {
         let header = start.get(offset..offset + size).ok_or_else(short)?;
         let header =
             std::str::from_utf8(header).map_err(|_| fault("a header in ASCII", "other bytes"))?;
-        let (descr, shape) = parse_dict(header)?;
-        Ok(Self { descr, shape, data: offset + size })
+        let (descr, fortran, shape) = parse_dict(header)?;
+        Ok(Self { descr, shape, fortran, data: offset + size })
+    }
+
+    /// The type of the numbers.
+    ///
+    /// # Errors
+    /// A [`Fault`] for what is neither a whole number nor a float of 16 bits or more.
+    pub fn number(&self) -> Result<NpyNumber, Fault> {
+        NpyNumber::parse(&self.descr)
+            .ok_or_else(|| fault("whole numbers or floats of 16 to 64 bits", &*self.descr))
+    }
+}
+
+/// A type of numbers in an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NpyNumber {
+    kind: Kind,
+    /// Bytes of one number.
+    size: usize,
+    big_endian: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unsigned,
+    Signed,
+    Float,
+}
+
+impl NpyNumber {
+    fn parse(descr: &str) -> Option<Self> {
+        let (big_endian, name) = match descr.as_bytes().first()? {
+            b'>' => (true, &descr[1..]),
+            b'<' | b'|' | b'=' => (false, &descr[1..]),
+            _ => (false, descr),
+        };
+        let (kind, size) = match name {
+            "u1" | "u2" | "u4" | "u8" => (Kind::Unsigned, &name[1..]),
+            "i1" | "i2" | "i4" | "i8" => (Kind::Signed, &name[1..]),
+            "f2" | "f4" | "f8" => (Kind::Float, &name[1..]),
+            _ => return None,
+        };
+        Some(Self { kind, size: size.parse().ok()?, big_endian })
+    }
+
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
+        self.size
+    }
+
+    /// Whether numbers are bytes without a sign.
+    pub fn is_byte(self) -> bool {
+        (self.kind, self.size) == (Kind::Unsigned, 1)
+    }
+
+    /// Whether numbers may have a fraction.
+    pub fn is_float(self) -> bool {
+        self.kind == Kind::Float
+    }
+
+    /// The numbers in some bytes, without an incomplete last one. Whole numbers beyond 2^53 are
+    /// rounded.
+    pub fn decode(self, bytes: &[u8]) -> impl Iterator<Item = f64> {
+        bytes.chunks_exact(self.size).map(move |bytes| {
+            // The lowest byte first, and the sign carried up to 64 bits.
+            let mut wide = [0; 8];
+            wide[..self.size].copy_from_slice(bytes);
+            if self.big_endian {
+                wide[..self.size].reverse();
+            }
+            let number = u64::from_le_bytes(wide);
+            let unused = 64 - 8 * self.size as u32;
+            match (self.kind, self.size) {
+                (Kind::Unsigned, _) => number as f64,
+                (Kind::Signed, _) => ((number << unused) as i64 >> unused) as f64,
+                (Kind::Float, 2) => f16::from_bits(number as u16).to_f64(),
+                (Kind::Float, 4) => f64::from(f32::from_bits(number as u32)),
+                (Kind::Float, _) => f64::from_bits(number),
+            }
+        })
     }
 }
 
@@ -60,7 +143,7 @@ fn fault(expected: impl Into<String>, found: impl Into<String>) -> Fault {
 }
 
 /// Reads `{'descr': '|u1', 'fortran_order': False, 'shape': (N, H, W, 3), }`, keys in any order.
-fn parse_dict(header: &str) -> Result<(String, Vec<u64>), Fault> {
+fn parse_dict(header: &str) -> Result<(String, bool, Vec<u64>), Fault> {
     let wrong = |expected: &str| fault(expected, header.trim());
     let dict = header.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let mut rest = dict.ok_or_else(|| wrong("a header {…}"))?.trim();
@@ -86,15 +169,17 @@ fn parse_dict(header: &str) -> Result<(String, Vec<u64>), Fault> {
         }
     }
     let descr = descr.map(unquoted).ok_or_else(|| wrong("descr, the type of the numbers"))?;
-    if order != Some("False") {
-        return Err(wrong("fortran_order False (C order)"));
-    }
+    let fortran = match order {
+        Some("False") => false,
+        Some("True") => true,
+        _ => return Err(wrong("fortran_order, True or False")),
+    };
     let shape = shape.and_then(|text| text.strip_prefix('(')?.strip_suffix(')'));
     let shape = shape.ok_or_else(|| wrong("a shape of natural numbers"))?;
     let fields = shape.split(',').map(str::trim).filter(|field| !field.is_empty());
     let numbers: Result<Vec<u64>, _> = fields.map(str::parse).collect();
     let numbers = numbers.map_err(|_| wrong("a shape of natural numbers"))?;
-    Ok((descr.to_owned(), numbers))
+    Ok((descr.to_owned(), fortran, numbers))
 }
 
 fn unquoted(text: &str) -> &str {
@@ -165,7 +250,7 @@ mod tests {
             ("{}", "descr"),
             ("{'descr'}", "'key': value"),
             ("{'shape': (1,) 'descr': '|u1'}", "a comma"),
-            ("{'descr': '|u1', 'fortran_order': True, 'shape': (1,)}", "C order"),
+            ("{'descr': '|u1', 'fortran_order': 1, 'shape': (1,)}", "True or False"),
             ("{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}", "natural"),
             ("{'descr': '|u1', 'fortran_order': False, 'shape': 1}", "natural"),
             (
@@ -177,6 +262,28 @@ mod tests {
         for (header, expected) in cases {
             let text = NpyHeader::parse(&file(header)).unwrap_err().to_string();
             assert!(text.contains(expected) && !text.contains('\n'), "{header}: {text}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_type_are_read() {
+        // numpy.array([1, -2 or 254 or 65534, ...]) in both orders of bytes.
+        let read = |descr: &str, bytes: &[u8]| -> Vec<f64> {
+            NpyNumber::parse(descr).unwrap().decode(bytes).collect()
+        };
+        assert_eq!(read("|u1", &[1, 254]), [1.0, 254.0]);
+        assert_eq!(read("|i1", &[1, 254]), [1.0, -2.0]);
+        assert_eq!(read("<u2", &[1, 0, 0xfe, 0xff]), [1.0, 65534.0]);
+        assert_eq!(read(">i2", &[0, 1, 0xff, 0xfe, 9]), [1.0, -2.0]);
+        assert_eq!(read(">u4", &[0, 0, 1, 0]), [256.0]);
+        assert_eq!(read("<i8", &(-3i64).to_le_bytes()), [-3.0]);
+        assert_eq!(read("<u8", &u64::MAX.to_le_bytes()), [2f64.powi(64)]);
+        assert_eq!(read("<f2", &[0x00, 0x3e]), [1.5]);
+        assert_eq!(read(">f2", &[0x3e, 0x00]), [1.5]);
+        assert_eq!(read(">f4", &1.5f32.to_be_bytes()), [1.5]);
+        assert_eq!(read("<f8", &(-1.5f64).to_le_bytes()), [-1.5]);
+        for other in ["|b1", "<c8", "<U3", "|O", "<f16", "", "<u3", "f"] {
+            assert_eq!(NpyNumber::parse(other), None, "{other}");
         }
     }
 

@@ -18,8 +18,12 @@ const NAMES: [(&str, &str); 7] = [
 const DTYPE: Value<'_> = Value::Name(4);
 const ENCODE: Value<'_> = Value::Name(5);
 
-pub(super) const RULES: PickleRules<'_> =
-    PickleRules { names: &NAMES, nothing_but: "nothing but arrays of numbers", protocol: 5 };
+pub(super) const RULES: PickleRules<'_> = PickleRules {
+    names: &NAMES,
+    foreign: false,
+    nothing_but: "nothing but arrays of numbers",
+    protocol: 5,
+};
 
 /// An array of bytes: its shape, and where its data lies in the file, in C order.
 #[derive(Debug, PartialEq, Eq)]

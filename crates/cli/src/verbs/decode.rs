@@ -19,8 +19,9 @@ use crate::output::{cannot_write, check_writable, print, progress};
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Latents as `extract --pool none` writes them (.npz or .safetensors): the first layers,
-    /// `layer.000` on; the rest come from the prior [example: --latents latents.npz]
+    /// Latents of the first layers, as `extract --pool none` writes them: `layer.000` on in an .npz or
+    /// .safetensors file, or one matrix with the layers side by side, in an .npy file; the other
+    /// layers come from the prior [example: --latents latents.npz]
     #[arg(long, value_name = "FILE")]
     latents: PathBuf,
     /// Folder for the pictures, 000000.png on [example: --out decoded]

@@ -31,13 +31,16 @@ impl Ran {
         self.stdout
     }
 
-    /// Its one line on stderr; it must have failed with this exit code and printed nothing else.
+    /// Its one line on stderr, but for notes on the data; it must have failed with this exit code and
+    /// printed nothing else.
     pub(crate) fn error(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.stderr, self.stdout);
         assert_eq!(self.stdout, "");
-        let line = self.stderr.strip_suffix('\n').unwrap_or_default().to_owned();
-        assert!(line.starts_with("error: ") && !line.contains('\n'), "{}", self.stderr);
-        line
+        let lines: Vec<&str> =
+            self.stderr.lines().filter(|line| !line.starts_with("note: ")).collect();
+        let &[line] = &lines[..] else { panic!("{}", self.stderr) };
+        assert!(line.starts_with("error: ") && self.stderr.ends_with('\n'), "{}", self.stderr);
+        line.to_owned()
     }
 }
 

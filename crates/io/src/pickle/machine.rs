@@ -35,6 +35,7 @@ impl<'a> Pickle<'a> {
             end: start,
             calls: Vec::new(),
             persistent: Vec::new(),
+            foreign: Vec::new(),
             sequences: Vec::new(),
             dicts: Vec::new(),
         };
@@ -127,13 +128,18 @@ impl<'a> Machine<'a, '_> {
                 let count = self.pop_mark()?;
                 self.push_tuple(count)?;
             }
-            b']' => {
+            b'}' => self.push_dict(),
+            // A set is a list, a frozen one a tuple.
+            b']' | 0x8f => {
                 self.pickle.sequences.push(Vec::new());
                 self.stack.push(Value::List(self.pickle.sequences.len() - 1));
             }
-            b'}' => self.push_dict(),
+            0x91 => {
+                let count = self.pop_mark()?;
+                self.push_tuple(count)?;
+            }
             b'a' => self.append(1)?,
-            b'e' => {
+            b'e' | 0x90 => {
                 let count = self.pop_mark()?;
                 self.append(count)?;
             }
@@ -170,7 +176,12 @@ impl<'a> Machine<'a, '_> {
                 };
                 self.push_name(module, name)?;
             }
-            b'R' => self.call()?,
+            // A function with its arguments, or a class with those of its `__new__`, by name, too.
+            b'R' | 0x81 => self.call()?,
+            0x92 => {
+                self.pop()?;
+                self.call()?;
+            }
             b'Q' => {
                 let id = self.pop()?;
                 self.pickle.persistent.push(id);
@@ -211,10 +222,23 @@ impl<'a> Machine<'a, '_> {
         self.stack.push(Value::Dict(self.pickle.dicts.len() - 1));
     }
 
+    fn push_dict_of(&mut self, pairs: usize) -> Parse<()> {
+        let pairs = &self.pickle.sequences[pairs];
+        let pair = |value: &Value<'a>| self.pickle.sequence(*value)?.try_into().ok();
+        let Some(pairs) = pairs.iter().map(pair).collect() else {
+            return Err(self.fault("a dict's keys with values", "something else"));
+        };
+        self.pickle.dicts.push(pairs);
+        self.stack.push(Value::Dict(self.pickle.dicts.len() - 1));
+        Ok(())
+    }
+
     fn append(&mut self, count: usize) -> Parse<()> {
         let items = self.pop_many(count)?;
         match self.stack.last() {
             Some(Value::List(list)) => self.pickle.sequences[*list].extend(items),
+            // What a foreign object holds means nothing either.
+            Some(Value::Call(_)) if self.rules.foreign => {}
             _ => return Err(self.fault("a list to append to", "something else")),
         }
         Ok(())
@@ -227,33 +251,53 @@ impl<'a> Machine<'a, '_> {
         };
         match self.stack.last() {
             Some(Value::Dict(dict)) => self.pickle.dicts[*dict].extend_from_slice(pairs),
+            Some(Value::Call(_)) if self.rules.foreign => {}
             _ => return Err(self.fault("a dict to fill", "something else")),
         }
         Ok(())
     }
 
-    fn push_name(&mut self, module: &str, name: &str) -> Parse<()> {
+    fn push_name(&mut self, module: &'a str, name: &'a str) -> Parse<()> {
         let position = self.rules.names.iter().position(|known| *known == (module, name));
         self.stack.push(match position {
             Some(position) => Value::Name(position),
-            None if (module, name) == ("collections", "OrderedDict") => Value::OrderedDict,
-            None => {
-                let found = format!("a call of {}", quote(&format!("{module}.{name}")));
-                return Err(self.fault(self.rules.nothing_but, found));
+            None if module == "collections" && ["OrderedDict", "defaultdict"].contains(&name) => {
+                Value::DictClass
             }
+            None if self.rules.foreign => {
+                self.pickle.foreign.push((module, name));
+                Value::Foreign(self.pickle.foreign.len() - 1)
+            }
+            None => return Err(self.refused(module, name)),
         });
         Ok(())
+    }
+
+    fn refused(&self, module: &str, name: &str) -> Fault {
+        let found = format!("a call of {}", quote(&format!("{module}.{name}")));
+        self.fault(self.rules.nothing_but, found)
     }
 
     fn call(&mut self) -> Parse<()> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
         match (callee, self.pickle.sequence(arguments)) {
-            (Value::OrderedDict, Some([])) => self.push_dict(),
-            (Value::Name(_), Some(_)) => {
+            // With what makes missing values, or with pairs, as Python 2 writes them.
+            (
+                Value::DictClass,
+                Some(&[] | &[Value::Foreign(_) | Value::DictClass | Value::None]),
+            ) => {
+                self.push_dict();
+            }
+            (Value::DictClass, Some(&[Value::List(pairs)])) => self.push_dict_of(pairs)?,
+            (Value::Foreign(index), Some(_)) if !is_class(self.pickle.foreign[index].1) => {
+                let (module, name) = self.pickle.foreign[index];
+                return Err(self.refused(module, name));
+            }
+            (Value::Name(_) | Value::Foreign(_), Some(_)) => {
                 self.pickle.calls.push(Call { callee, arguments, state: None });
                 self.stack.push(Value::Call(self.pickle.calls.len() - 1));
             }
-            (Value::Name(_) | Value::OrderedDict, _) => {
+            (Value::Name(_) | Value::Foreign(_) | Value::DictClass, _) => {
                 let found = self.pickle.describe(arguments);
                 return Err(self.fault("the arguments Python writes", found));
             }
@@ -378,4 +422,10 @@ impl<'a> Machine<'a, '_> {
     fn fault(&self, expected: impl Into<String>, found: impl Into<String>) -> Fault {
         Fault::new(format!("{} byte {}", self.label, self.opcode_at), expected, found)
     }
+}
+
+/// Whether a name is that of a class, as they are written.
+fn is_class(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.trim_start_matches('_').starts_with(|first: char| first.is_ascii_uppercase())
 }

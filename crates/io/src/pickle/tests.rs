@@ -1,8 +1,12 @@
 use super::*;
 use crate::Fault;
 
-const RULES: PickleRules<'_> =
-    PickleRules { names: &[("numpy", "dtype")], nothing_but: "nothing but arrays", protocol: 5 };
+const RULES: PickleRules<'_> = PickleRules {
+    names: &[("numpy", "dtype")],
+    foreign: false,
+    nothing_but: "nothing but arrays",
+    protocol: 5,
+};
 
 fn read(bytes: &[u8]) -> Result<Pickle<'_>, Fault> {
     Pickle::read(bytes, 0, "a", RULES)
@@ -69,6 +73,34 @@ fn nothing_is_executed() {
     assert!(fails(b"\x80\x02(U\x01xios\nsystem\n.").contains("opcode 0x69"));
     assert!(fails(b"U\x04true\x85U\x01x\x85R.").contains("a name to call"));
     assert!(fails(&[&b"c"[..], &[b'x'; 1000], b"\nx\n."].concat()).contains("at most 256 bytes"));
+}
+
+#[test]
+fn foreign_objects_are_there_and_mean_nothing() {
+    let rules = PickleRules { foreign: true, ..RULES };
+    // {'a': argparse.Namespace(lr=1), 'b': {1, 2}, 'c': frozenset({3}), 'd': defaultdict(list, {4: 5})},
+    // with the class of a subclass of list that holds 6, and a name that nobody calls.
+    let bytes = b"\x80\x04}(X\x01\0\0\0acargparse\nNamespace\n)\x81}X\x02\0\0\0lrK\x01sb\
+        X\x01\0\0\0b\x8f(K\x01K\x02\x90X\x01\0\0\0c(K\x03\x91\
+        X\x01\0\0\0dccollections\ndefaultdict\ncbuiltins\nlist\n\x85RK\x04K\x05s\
+        X\x01\0\0\0ecx\nItems\n)R(K\x06eX\x01\0\0\0fctorch\nfloat32\nu.";
+    let pickle = Pickle::read(bytes, 0, "a", rules).unwrap();
+    let get = |key| pickle.lookup(pickle.root, key).unwrap();
+    assert_eq!((get("a"), get("e")), (Value::Call(0), Value::Call(1)));
+    assert_eq!(pickle.calls[0].callee, Value::Foreign(0));
+    assert_eq!(pickle.sequence(get("b")).unwrap(), [1, 2].map(Value::Int));
+    assert_eq!(pickle.sequence(get("c")).unwrap(), [Value::Int(3)]);
+    assert_eq!(pickle.dict(get("d")).unwrap(), [[4, 5].map(Value::Int)]);
+    assert_eq!(pickle.describe(get("f")), "torch.float32");
+    // OrderedDict([['a', 1]]), as Python 2 writes it.
+    let bytes = b"\x80\x02ccollections\nOrderedDict\n]]U\x01aaK\x01aa\x85R.";
+    let pickle = read(bytes).unwrap();
+    assert_eq!(pickle.lookup(pickle.root, "a"), Some(Value::Int(1)));
+    // No function is called, whatever its module.
+    for program in [&b"cos\nsystem\nU\x04true\x85R."[..], b"cbuiltins\neval\nU\x011\x85\x81."] {
+        let text = Pickle::read(program, 0, "a", rules).unwrap_err().to_string();
+        assert!(text.contains("expected nothing but arrays, found a call of "), "{text}");
+    }
 }
 
 #[test]

@@ -7,8 +7,12 @@ use crate::quote;
 /// What a reader of pickles admits.
 #[derive(Debug, Clone, Copy)]
 pub struct PickleRules<'r> {
-    /// Module and name of everything that may be mentioned, beside `collections.OrderedDict`.
+    /// Module and name of everything that may be mentioned, beside the dicts of `collections`.
     pub names: &'r [(&'r str, &'r str)],
+    /// Whether other names may be mentioned, too, and objects of other classes be there: a
+    /// [`Value::Foreign`] each, or a call of it, which mean nothing. A call of another function is
+    /// refused all the same; functions are what has a small first letter.
+    pub foreign: bool,
     /// What such a file consists of, for the refusal of other names: `nothing but tensors`.
     pub nothing_but: &'r str,
     /// Highest protocol that a file may state, at most 5.
@@ -32,11 +36,13 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// A name, by its position in [`PickleRules::names`].
     Name(usize),
-    /// The name `collections.OrderedDict`; a call of it is a [`Value::Dict`].
-    OrderedDict,
-    /// See [`Pickle::sequence`].
+    /// A name that was not listed, by its position in [`Pickle::foreign`].
+    Foreign(usize),
+    /// The name `OrderedDict` or `defaultdict` of `collections`; a call of it is a [`Value::Dict`].
+    DictClass,
+    /// See [`Pickle::sequence`]; a frozen set, too.
     Tuple(usize),
-    /// See [`Pickle::sequence`].
+    /// See [`Pickle::sequence`]; a set, too.
     List(usize),
     /// See [`Pickle::dict`].
     Dict(usize),
@@ -69,6 +75,8 @@ pub struct Pickle<'a> {
     pub calls: Vec<Call<'a>>,
     /// Every persistent id, which stands for an object outside the pickle.
     pub persistent: Vec<Value<'a>>,
+    /// Module and name of everything mentioned that was not listed.
+    pub foreign: Vec<(&'a str, &'a str)>,
     /// Tuples and lists.
     pub(super) sequences: Vec<Vec<Value<'a>>>,
     pub(super) dicts: Vec<Vec<[Value<'a>; 2]>>,
@@ -116,7 +124,11 @@ impl<'a> Pickle<'a> {
             Value::Tuple(index) => format!("a tuple of {}", self.sequences[index].len()),
             Value::List(index) => format!("a list of {}", self.sequences[index].len()),
             Value::Dict(index) => format!("a dict of {}", self.dicts[index].len()),
-            Value::Name(_) | Value::OrderedDict => "a class or function".into(),
+            Value::Foreign(index) => {
+                let (module, name) = self.foreign[index];
+                quote(&format!("{module}.{name}"))
+            }
+            Value::Name(_) | Value::DictClass => "a class or function".into(),
             Value::Call(_) => "an object".into(),
             Value::Persistent(_) => "an object outside the pickle".into(),
         }

@@ -28,6 +28,7 @@ const NAMES: [(&str, &str); 10] = [
 /// PyTorch writes protocol 2.
 pub(super) const RULES: PickleRules<'_> = PickleRules {
     names: &NAMES,
+    foreign: false,
     nothing_but: "nothing but tensors (code in a checkpoint is never run)",
     protocol: 3,
 };

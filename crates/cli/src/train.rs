@@ -74,6 +74,10 @@ struct Values {
     /// [example: --ema-rate 0.999]
     #[arg(long, value_name = "RATE")]
     ema_rate: Option<f64>,
+    /// Let the average forget the initial weights soon: its decay at update n is at most
+    /// (1 + n) / (10 + n) [default: no] [example: --ema-warmup]
+    #[arg(long)]
+    ema_warmup: bool,
     /// Mirror every picture with probability one half [default: no] [example: --flip]
     #[arg(long)]
     flip: bool,
@@ -182,6 +186,7 @@ impl Values {
             grad_clip: self.grad_clip.unwrap_or(start.grad_clip),
             skip: self.skip.unwrap_or(start.skip),
             ema_rate: self.ema_rate.unwrap_or(start.ema_rate),
+            ema_warmup: self.ema_warmup || start.ema_warmup,
             flip: self.flip || start.flip,
             recompute: self.recompute || start.recompute,
             save_every: self.save_every.unwrap_or(start.save_every),

@@ -373,7 +373,8 @@ fn gpu_optimizer() {
         epsilon: 1e-8,
         weight_decay: 0.01,
         grad_clip: 30.0,
-        ema_rate: 0.5,
+        ema_rate: 0.25,
+        ema_warmup: true,
         skip_norm: None,
         skip_factor: Some(3.0),
         skip_fewest: 2,
@@ -439,7 +440,8 @@ fn gpu_optimizer() {
                 weight_decay: 0.01,
                 step: updates,
                 gradient_scale: (30.0 / (norm + 1e-6)).min(1.0) as f32,
-                ema_rate: 0.5,
+                // 2/11, 3/12, and 0.25 from the third update on.
+                ema_rate: f64::min(0.25, (1.0 + updates as f64) / (10.0 + updates as f64)) as f32,
             };
             let state = AdamWState {
                 parameters: &mut p[i],
@@ -481,6 +483,7 @@ fn gpu_steps_that_are_not_finite_change_nothing() {
         weight_decay: 0.0,
         grad_clip: 1.0,
         ema_rate: 0.5,
+        ema_warmup: false,
         skip_norm: None,
         skip_factor: None,
         skip_fewest: 0,

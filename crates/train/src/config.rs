@@ -52,6 +52,10 @@ pub struct TrainConfig {
     pub skip: Skip,
     /// Decay of the moving average of the weights per update.
     pub ema_rate: f64,
+    /// Whether the average forgets the initial weights soon: its decay at update `n` is at most
+    /// `(1 + n) / (10 + n)`, see [`TrainConfig::ema_rate_at`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ema_warmup: bool,
     /// Whether every picture is mirrored with probability one half.
     pub flip: bool,
     /// The numbers the network computes in.
@@ -101,6 +105,7 @@ impl TrainConfig {
             grad_clip: published.grad_clip,
             skip: Skip::Fixed(published.skip_threshold),
             ema_rate: published.ema_rate,
+            ema_warmup: false,
             flip: false,
             precision: Precision::F32,
             recompute: false,
@@ -119,6 +124,17 @@ impl TrainConfig {
         let warmup =
             if step >= self.warmup_steps { 1.0 } else { step as f64 / self.warmup_steps as f64 };
         self.learning_rate * warmup * self.schedule.factor(step, self.steps)
+    }
+
+    /// Decay of the moving average at an update, counted from 1; skipped steps are none.
+    ///
+    /// The average starts at the initial weights. At a decay of 0.999 it holds a third of them
+    /// after 1,000 updates; with the warm-up, which is that of TensorFlow's
+    /// `ExponentialMovingAverage`, less than a millionth.
+    pub fn ema_rate_at(&self, update: u64) -> f64 {
+        let update = update as f64;
+        let most = if self.ema_warmup { (1.0 + update) / (10.0 + update) } else { 1.0 };
+        self.ema_rate.min(most)
     }
 
     /// The values that the weights depend on. The number of steps is one only where the learning

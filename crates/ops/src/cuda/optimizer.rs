@@ -26,6 +26,8 @@ pub struct DeviceAdamW {
     pub grad_clip: f64,
     /// Decay of the average of the weights.
     pub ema_rate: f64,
+    /// Whether that decay is at most `(1 + n) / (10 + n)` at update `n`.
+    pub ema_warmup: bool,
     /// The norm from which on updates are left out, where there is one.
     pub skip_norm: Option<f64>,
     /// Updates are left out whose norm is this many times the median of the remembered norms or more,
@@ -55,6 +57,8 @@ struct Rule {
     clip: f64,
     beta1: f64,
     beta2: f64,
+    ema_rate: f64,
+    ema_warmup: i32,
 }
 
 // SAFETY: plain numbers, laid out as in the kernel.
@@ -75,6 +79,8 @@ impl Rule {
             clip: adamw.grad_clip,
             beta1: adamw.beta1,
             beta2: adamw.beta2,
+            ema_rate: adamw.ema_rate,
+            ema_warmup: i32::from(adamw.ema_warmup),
         }
     }
 }
@@ -165,7 +171,7 @@ impl DeviceOptimizer {
             second: zeros()?,
             norms: device.alloc_zeros(rule.window as usize)?,
             counters: device.alloc_zeros(2)?,
-            update: device.alloc_zeros(4)?,
+            update: device.alloc_zeros(5)?,
             log: device.alloc_zeros(LOG * ENTRY)?,
             logged: 0,
             waiting: vec![],
@@ -332,8 +338,7 @@ impl DeviceOptimizer {
             launch!(gpu, "adamw", (*count, 1, 1), (256, 1, 1), 0;
                 slice_address(&gpu, pieces), self.gradient.view().address,
                 self.ema.view().address, self.first.view().address, self.second.view().address,
-                update, adamw.beta1 as f32, adamw.beta2 as f32, adamw.epsilon as f32, shrink,
-                adamw.ema_rate as f32);
+                update, adamw.beta1 as f32, adamw.beta2 as f32, adamw.epsilon as f32, shrink);
         }
         self.logged += 1;
         self.steps += 1;

@@ -78,6 +78,7 @@ fn adamw(config: &TrainConfig) -> DeviceAdamW {
         weight_decay: config.weight_decay,
         grad_clip: config.grad_clip,
         ema_rate: config.ema_rate,
+        ema_warmup: config.ema_warmup,
         skip_norm,
         skip_factor,
         skip_fewest: FEWEST,

@@ -138,7 +138,7 @@ pub(crate) fn numbers(config: &TrainConfig, learning_rate: f64, clip: f64, numbe
         weight_decay: config.weight_decay as f32,
         step: number,
         gradient_scale: clip as f32,
-        ema_rate: config.ema_rate as f32,
+        ema_rate: config.ema_rate_at(number) as f32,
     }
 }
 

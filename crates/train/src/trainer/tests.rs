@@ -161,6 +161,15 @@ fn a_variable_is_updated_in_place_as_pytorch_does() {
 }
 
 #[test]
+fn the_average_forgets_the_initial_weights_soon_if_asked() {
+    let config = TrainConfig { ema_rate: 0.25, ema_warmup: true, ..config() };
+    let rates: Vec<f64> = (1..5).map(|update| config.ema_rate_at(update)).collect();
+    assert_eq!(rates, [2.0 / 11.0, 0.25, 0.25, 0.25]);
+    assert_eq!(TrainConfig { ema_warmup: false, ..config.clone() }.ema_rate_at(1), 0.25);
+    assert_eq!(optimizer::numbers(&config, 0.1, 1.0, 1).ema_rate, (2.0 / 11.0) as f32);
+}
+
+#[test]
 fn other_devices_and_pictures_are_refused() {
     let images = Tensor::zeros((1, 8, 8, 3), DType::U8, &Device::Cpu).unwrap();
     let error = trainer(&config()).step(&images).unwrap_err().to_string();

@@ -14,6 +14,7 @@ struct Update {
     float scale;         // factor of the gradient
     float step_size;     // learning rate over the first moment's correction
     float root;          // root of the second moment's correction
+    float ema_rate;      // decay of the moving average
 };
 
 struct Rule {
@@ -21,7 +22,8 @@ struct Rule {
     double value;   // the norm, or the factor
     int window;     // norms remembered
     int fewest;     // norms before the median counts
-    double clip, beta1, beta2;
+    double clip, beta1, beta2, ema_rate;
+    int ema_warmup; // whether the decay is at most (1 + n) / (10 + n)
 };
 
 // One block of 256. counters: updates made, norms seen. log: distortion, rate, norm, threshold,
@@ -67,6 +69,8 @@ extern "C" __global__ void decide(const double *partial, int blocks, const float
     update->scale = (float)(clip < 1.0 ? clip : 1.0);
     update->step_size = (float)(learning_rate / (1.0 - pow(rule.beta1, updates)));
     update->root = (float)sqrt(1.0 - pow(rule.beta2, updates));
+    const double most = rule.ema_warmup ? (1.0 + updates) / (10.0 + updates) : 1.0;
+    update->ema_rate = (float)min(rule.ema_rate, most);
     log[0] = mean_distortion;
     log[1] = mean_rate;
     log[2] = norm;
@@ -84,10 +88,11 @@ struct Piece {
 // A block a piece.
 extern "C" __global__ void adamw(const Piece *pieces, const float *gradient, float *ema,
                                  float *first, float *second, const Update *update, float beta1,
-                                 float beta2, float epsilon, float shrink, float ema_rate) {
+                                 float beta2, float epsilon, float shrink) {
     if (update->skip != 0.0f) return;
     const Piece piece = pieces[blockIdx.x];
     const float scale = update->scale, step_size = update->step_size, root = update->root;
+    const float ema_rate = update->ema_rate;
     for (u64 i = threadIdx.x; i < piece.length; i += blockDim.x) {
         const u64 at = piece.offset + i;
         const float g = gradient[at] * scale;

@@ -49,7 +49,7 @@ pub struct Tasks {
 const NO_TASKS: Tasks = Tasks { targets: &[], episodes: None, identities: false };
 
 /// All data sets, in the order in which help texts list them.
-pub static DATASETS: [DatasetEntry; 24] = [
+pub static DATASETS: [DatasetEntry; 25] = [
     DatasetEntry {
         name: "toy-faces",
         form: "toy-faces[:PEOPLE]",
@@ -151,6 +151,14 @@ pub static DATASETS: [DatasetEntry; 24] = [
         &["kmnist", "KMNIST"],
         &["kmnist"],
     ),
+    DatasetEntry {
+        name: "emnist",
+        form: "emnist[:PATH]",
+        description: "EMNIST where only one of the following is there",
+        folders: EMNIST,
+        tasks: NO_TASKS,
+        open: open_emnist,
+    },
     idx(
         "emnist-balanced",
         "emnist-balanced[:PATH]",
@@ -349,6 +357,21 @@ impl Request<'_> {
 fn open_idx(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
     let set = IdxSet::named(request.name).ok_or_else(|| request.unknown())?;
     Ok(Box::new(Mnist::open(&request.published()?, set)?))
+}
+
+/// EMNIST, where there is no choice of its splits.
+fn open_emnist(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
+    let path = request.published()?;
+    let parts = Mnist::parts_of_emnist(&path)?;
+    match parts[..] {
+        [set] => Ok(Box::new(Mnist::open(&path, set)?)),
+        _ => {
+            let found: Vec<&str> = parts.iter().map(|set| set.name).collect();
+            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+            let expected = "files of one split, or a name such as emnist-letters";
+            Err(Error::layout("emnist", &path, expected, found))
+        }
+    }
 }
 
 fn open_toy_faces(request: &Request<'_>) -> Result<Box<dyn Dataset>> {
@@ -565,6 +588,26 @@ mod tests {
         }
         assert_eq!(DatasetEntry::of("csv:a/b.csv").unwrap().name, "csv");
         assert!(DatasetEntry::of("celebb").is_none());
+    }
+
+    #[test]
+    fn the_only_split_of_emnist_needs_no_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        };
+        let spec = format!("emnist:{}", directory.path().display());
+        assert!(message(&spec, &OpenOptions::default()).contains("emnist-letters, found none"));
+        write(
+            "emnist-letters-test-images-idx3-ubyte",
+            b"\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x07",
+        );
+        write("emnist-letters-test-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x01\x03");
+        let letters = open(&spec, &OpenOptions::default()).unwrap();
+        assert_eq!((letters.name(), letters.len(Split::Test)), ("emnist-letters", 1));
+        write("emnist-digits-test-images-idx3-ubyte", b"");
+        let text = message(&spec, &OpenOptions::default());
+        assert!(text.ends_with("found emnist-letters, emnist-digits"), "{text}");
     }
 
     #[test]

@@ -52,13 +52,15 @@ impl Source<'_> {
 
 impl HubDataset {
     /// Opens the splits asked for, downloading what the cache lacks; `names` are of the classes of
-    /// columns that files do not name.
+    /// columns that files do not name. Where a choice of columns is missing, `must_choose` makes that an
+    /// error; there are no labels otherwise.
     pub(super) fn open(
         name: String,
         source: &Source<'_>,
         mut shards: Shards,
         names: &ClassNames,
         options: &OpenOptions,
+        must_choose: bool,
     ) -> Result<Self> {
         let wanted = if options.splits.is_empty() { &Split::ALL } else { &options.splits[..] };
         let first = planned(&shards, wanted).first().map(|(_, file)| source.path(file));
@@ -66,7 +68,10 @@ impl HubDataset {
             source.error("expected Parquet files of a split, found none".into())
         })??;
         let chosen: Vec<Target> = options.targets.iter().map(target).collect();
-        let columns = columns(&first, &chosen, names)?;
+        let columns = match columns(&first, Some(&chosen), names) {
+            Err(vdvae_hub::Error::Targets { .. }) if !must_choose => columns(&first, None, names)?,
+            found => found?,
+        };
         // Whether every number is a class.
         let asked = chosen.iter().any(|target| target.kind == Some(vdvae_hub::TargetKind::Class));
         let mut remarks = std::mem::take(&mut shards.remarks);

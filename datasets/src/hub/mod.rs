@@ -38,7 +38,7 @@ const CELEBA_TERMS: &str = "CelebA is available for non-commercial research purp
 /// so much that it is known whether they have labels.
 pub(crate) fn open(address: &str, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let address = Address::parse(address)?;
-    open_as(address.to_string(), &address, options)
+    open_as(address.to_string(), &address, options, true)
 }
 
 /// Opens CelebA from the hub.
@@ -47,7 +47,7 @@ pub(crate) fn open(address: &str, options: &OpenOptions) -> Result<Box<dyn Datas
 /// [`Error::NoData`] where there is neither internet nor a copy in the cache.
 pub(crate) fn open_celeba(options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     let address = Address::parse(CELEBA_REPOSITORY)?;
-    open_as("celeba".into(), &address, options).map_err(|error| match error {
+    open_as("celeba".into(), &address, options, true).map_err(|error| match error {
         Error::Hub { reason, absent: true, .. } => {
             Error::NoData { dataset: "celeba".into(), repository: CELEBA_REPOSITORY.into(), reason }
         }
@@ -55,7 +55,12 @@ pub(crate) fn open_celeba(options: &OpenOptions) -> Result<Box<dyn Dataset>> {
     })
 }
 
-fn open_as(name: String, address: &Address, options: &OpenOptions) -> Result<Box<dyn Dataset>> {
+fn open_as(
+    name: String,
+    address: &Address,
+    options: &OpenOptions,
+    must_choose: bool,
+) -> Result<Box<dyn Dataset>> {
     let celeba = address.id() == CELEBA_REPOSITORY;
     let told = std::cell::Cell::new(!celeba);
     let announce = || {
@@ -106,7 +111,7 @@ fn open_as(name: String, address: &Address, options: &OpenOptions) -> Result<Box
     }
     let source = Source { repository: &repository, listing: &listing, announce: &announce };
     let classes = card.classes(&shards.config);
-    Ok(Box::new(HubDataset::open(name, &source, shards, &classes, options)?))
+    Ok(Box::new(HubDataset::open(name, &source, shards, &classes, options, must_choose)?))
 }
 
 /// What [`fetch`] has brought.
@@ -134,7 +139,9 @@ pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
     if address.ends_with(".safetensors") || address.ends_with(".th") {
         return Ok(Fetched::Weights(hub_checkpoint(address, options)?));
     }
-    match open(address, &all) {
+    let parsed = Address::parse(address)?;
+    // What is to be predicted may be chosen later.
+    match open_as(name.to_owned(), &parsed, &all, false) {
         Ok(dataset) => Ok(Fetched::Dataset(dataset)),
         Err(error) if is_missing(&error) => {
             match hub_checkpoint(address, options).map_err(Error::from) {

@@ -508,6 +508,21 @@ fn classes_are_the_same_by_name_in_every_file() {
 }
 
 #[test]
+fn the_card_may_name_the_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = "---\ndataset_info:\n  features:\n  - name: kind\n    dtype:\n      class_label:\n        \
+                names:\n          '0': cat\n          '1': dog\n---\n";
+    let columns = [("kind", (0..20).map(|i| Some(i % 2)).collect())];
+    let files = vec![
+        (CARD.to_owned(), card.as_bytes().to_vec()),
+        ("train.parquet".to_owned(), labelled(folder.path(), &columns, &[])),
+    ];
+    let server = Server::start(site("datasets/a/b", files));
+    let dataset = open_with("hf:a/b", &options(&server, folder.path()), &[]).unwrap();
+    assert_eq!(classes(&*dataset, Split::Train).0, ["cat", "dog"]);
+}
+
+#[test]
 fn a_test_split_without_labels_is_left_out_and_valid_serves() {
     let folder = tempfile::tempdir().unwrap();
     let names: &[(&str, &[&str])] = &[("label", &["cat", "dog"])];
@@ -558,6 +573,9 @@ fn targets_of_the_hub_may_be_chosen() {
     };
     let text = error(open(&[]));
     assert!(text.ends_with("one column of classes, found fine_label, coarse_label"), "{text}");
+    // Nothing has to be chosen to download it.
+    let Fetched::Dataset(all) = fetch("hf:a/b", &hub).unwrap() else { panic!() };
+    assert_eq!((sizes(&*all), all.labels(Split::Train)), ([16, 2, 2], Labels::None));
     let [fine, coarse] = ["fine_label", "coarse_label"].map(|name| open(&[name]).unwrap());
     assert_eq!(classes(&*fine, Split::Test).0, ["a", "b", "c", "d"]);
     assert_eq!(classes(&*coarse, Split::Test).0, ["ab", "cd"]);

@@ -70,6 +70,19 @@ impl Mnist {
         Ok(Self { set, train: train.unwrap_or_default(), test: test.unwrap_or_default() })
     }
 
+    /// The sets of EMNIST that files of a folder or an archive are of.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Archive`].
+    pub(crate) fn parts_of_emnist(root: &Path) -> Result<Vec<&'static IdxSet>> {
+        let has =
+            |set: &IdxSet, name: &str| set.files.iter().any(|part| kind_of(name, part).is_some());
+        let sets = || SETS.iter().filter(|set| set.transposed);
+        let store = FileStore::open("emnist", root, &|name| sets().any(|set| has(set, name)))?;
+        let files = store.files();
+        Ok(sets().filter(|set| files.iter().any(|(name, _)| has(set, name))).collect())
+    }
+
     /// The pair a split lies in, and the rows of it.
     fn part(&self, split: Split) -> (&Part, std::ops::Range<usize>) {
         let n = self.train.labels.len();

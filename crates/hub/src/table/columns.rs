@@ -69,14 +69,13 @@ pub enum TargetKind {
 const LABELS: [&str; 2] = ["label", "labels"];
 
 impl Columns {
-    /// Finds the columns, those of `chosen` to be predicted where there are any; `names` are of
-    /// classes that the file does not name.
+    /// Finds the columns, as [`super::columns`] does.
     ///
     /// # Errors
     /// What was expected, and what was found.
     pub(super) fn find(
         file: &FileMetaData,
-        chosen: &[Target],
+        chosen: Option<&[Target]>,
         names: &ClassNames,
     ) -> Result<Self, Wrong> {
         let flat: Vec<&ColumnDescriptor> = file
@@ -108,8 +107,9 @@ impl Columns {
         };
         let integer = |name: &&&str| candidates.stored(name) == Some(Stored::Integer);
         let targets = match chosen {
-            [] => candidates.usual()?,
-            chosen => candidates.chosen(chosen)?,
+            None => Targets::None,
+            Some([]) => candidates.usual()?,
+            Some(chosen) => candidates.chosen(chosen)?,
         };
         let group = GROUPS.iter().find(integer).filter(|group| !targets.names().contains(group));
         Ok(Self { picture, targets, group: group.map(|&name| name.to_owned()) })

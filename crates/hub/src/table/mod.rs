@@ -80,13 +80,14 @@ impl Block {
     }
 }
 
-/// Finds what the columns of a file hold. Those that `chosen` names are predicted, where it names
-/// any; `names` are of the classes of columns that the file does not name.
+/// Finds what the columns of a file hold. Those that `chosen` names are predicted, or, where it names
+/// none, the usual ones; without `chosen` nothing is. `names` are of the classes of columns that the
+/// file does not name.
 ///
 /// # Errors
 /// [`Error::Table`] where it is no Parquet file or has no column of pictures; [`Error::Targets`]
 /// where what to predict has to be chosen, or otherwise; [`Error::Io`].
-pub fn columns(path: &Path, chosen: &[Target], names: &ClassNames) -> Result<Columns> {
+pub fn columns(path: &Path, chosen: Option<&[Target]>, names: &ClassNames) -> Result<Columns> {
     let metadata = metadata(path)?;
     Columns::find(metadata.file_metadata(), chosen, names).map_err(|wrong| {
         let (path, expected, found) = (path.to_owned(), wrong.expected, wrong.found);

@@ -7,14 +7,14 @@ use super::*;
 
 /// The columns of a file that are read unasked.
 fn columns(path: &Path) -> Result<Columns> {
-    super::columns(path, &[], &ClassNames::new())
+    super::columns(path, Some(&[]), &ClassNames::new())
 }
 
 /// The columns of a file where some are asked for.
 fn chosen(path: &Path, targets: &[(&str, Option<TargetKind>)]) -> Result<Columns> {
     let target = |&(name, kind): &(&str, _)| Target { name: name.to_owned(), kind };
     let targets: Vec<Target> = targets.iter().map(target).collect();
-    super::columns(path, &targets, &ClassNames::new())
+    super::columns(path, Some(&targets), &ClassNames::new())
 }
 use crate::tests::tables::{Column, Layout, PICTURE, Packing, numbered, write};
 

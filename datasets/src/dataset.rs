@@ -65,7 +65,8 @@ pub enum Labels {
     Classes {
         /// Name of every class; a label indexes this list.
         names: Vec<String>,
-        /// `(N)` indices into `names`.
+        /// `(N)` indices into `names`; within [`Labels::Several`] some may be
+        /// [`Labels::UNKNOWN_CLASS`].
         labels: Vec<u32>,
     },
     /// Named numbers.
@@ -73,8 +74,16 @@ pub enum Labels {
         /// One name a number.
         names: Vec<String>,
         /// `(N, names)`, row-major; NaN is missing, and nothing is infinite.
-        values: Vec<f32>,
+        values: Vec<f64>,
     },
+    /// Labels of several kinds, each about all N pictures and none of them several again, with
+    /// names that differ: `binary`, `real`, or `NAME:class`.
+    Several(Vec<(String, Labels)>),
+}
+
+impl Labels {
+    /// Stands for a class that is not known.
+    pub const UNKNOWN_CLASS: u32 = u32::MAX;
 }
 
 /// A set of labelled pictures, in any layout.

@@ -117,6 +117,20 @@ pub enum Error {
         /// What was there.
         found: String,
     },
+    /// A table can be read in several ways, or in none, and a choice says how.
+    #[error("{file}, line {line}: expected {expected}, found {found}")]
+    Undecided {
+        /// What is to be chosen.
+        choice: TableChoice,
+        /// Name of the file.
+        file: String,
+        /// Line, counted from 1.
+        line: usize,
+        /// What should have been there.
+        expected: String,
+        /// What was there.
+        found: String,
+    },
     /// A line of a text file cannot be understood.
     #[error("{file}, line {line}: expected {expected}, found {found}")]
     Table {
@@ -198,6 +212,19 @@ pub enum Error {
     /// A picture cannot be prepared as asked.
     #[error(transparent)]
     Preparation(vdvae_io::Error),
+}
+
+/// What a reader of a table may choose: a field of [`TableOptions`](crate::TableOptions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableChoice {
+    /// The column of pictures.
+    Path,
+    /// The column of splits.
+    Split,
+    /// The column of groups.
+    Group,
+    /// What -1 says.
+    Uncertain,
 }
 
 /// Result of this crate.

@@ -44,6 +44,12 @@ impl Fingerprint {
     fn labels(mut self, labels: &Labels) -> Self {
         let names = match labels {
             Labels::None => return self,
+            Labels::Several(parts) => {
+                let add = |hash: Self, (name, part): &(String, Labels)| {
+                    hash.fact(name.as_bytes()).labels(part)
+                };
+                return parts.iter().fold(self, add);
+            }
             Labels::Binary { names, .. }
             | Labels::Classes { names, .. }
             | Labels::Real { names, .. } => names,
@@ -52,15 +58,17 @@ impl Fingerprint {
             self = self.fact(name.as_bytes());
         }
         match labels {
-            Labels::None => self,
+            Labels::None | Labels::Several(_) => self,
             Labels::Binary { values, .. } => {
                 self.fact(&values.iter().map(|&value| value as u8).collect::<Vec<_>>())
             }
             Labels::Classes { labels, .. } => {
                 labels.iter().fold(self, |hash, &label| hash.number(u64::from(label)))
             }
+            // In 32 bits, as before values had 64: a fingerprint is for good.
             Labels::Real { values, .. } => {
-                self.fact(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+                let bytes = values.iter().flat_map(|value| (*value as f32).to_le_bytes());
+                self.fact(&bytes.collect::<Vec<_>>())
             }
         }
     }

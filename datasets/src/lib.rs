@@ -59,9 +59,9 @@ pub use batch::{Batch, OnBadImage, load_batch};
 pub use batches::{AHEAD_OF_GPU, Batches, read_ahead};
 pub use celeba::CelebA;
 pub use cifar::{Cifar, CifarSet};
-pub use csv_table::{CsvTable, TargetColumn, TargetKind};
+pub use csv_table::{CsvTable, TableOptions, TargetColumn, TargetKind, Uncertain};
 pub use dataset::{Dataset, Labels, Split};
-pub use error::{Error, Result};
+pub use error::{Error, Result, TableChoice};
 pub use folder::{Folder, SplitFolder};
 pub use hub::HubOptions;
 #[cfg(feature = "hub")]

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::archive::ENDINGS;
 use crate::{
     ArrayLayout, Arrays, CelebA, Cifar, CifarSet, CsvTable, Dataset, Error, Folder, HubOptions,
-    IdxSet, Lfw, Mnist, Omniglot, Result, Split, SplitFolder, TargetColumn, TinyImageNet,
-    TinyImageNetSplits, ToyFaces, hub,
+    IdxSet, Lfw, Mnist, Omniglot, Result, Split, SplitFolder, TableOptions, TargetColumn,
+    TinyImageNet, TinyImageNetSplits, ToyFaces, hub,
 };
 
 /// A data set of the registry.
@@ -272,8 +272,8 @@ pub static DATASETS: [DatasetEntry; 25] = [
         folders: &[],
         tasks: Tasks { targets: &["csv:FILE"], episodes: Some("csv"), identities: true },
         open: |request| {
-            let options = request.options;
-            Ok(Box::new(CsvTable::open(&request.root()?, options.seed, &options.targets)?))
+            let OpenOptions { seed, targets, table, .. } = request.options;
+            Ok(Box::new(CsvTable::open(&request.root()?, *seed, targets, table)?))
         },
     },
     DatasetEntry {
@@ -396,6 +396,8 @@ pub struct OpenOptions {
     pub split_folders: Vec<SplitFolder>,
     /// Where channels are, where the shape of an array does not say (`npy` and `npz` only).
     pub layout: Option<ArrayLayout>,
+    /// What the columns of a table are for (`csv` only; others ignore it).
+    pub table: TableOptions,
     /// Seed of rendered pictures and of splits that the data set does not define.
     pub seed: u64,
     /// A folder that holds several data sets by name. [`OpenOptions::from_env`] takes it from

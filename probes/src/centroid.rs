@@ -101,7 +101,7 @@ fn memberships(targets: &Targets) -> Result<Array2<f64>> {
             let shape = (values.nrows(), 2 * count);
             Ok(Array2::from_shape_fn(shape, |at| f64::from(u8::from(is(at)))))
         }
-        Targets::Real { .. } | Targets::None => Err(Error::Unsupported {
+        Targets::Real { .. } | Targets::None | Targets::Several(_) => Err(Error::Unsupported {
             who: "probe centroid",
             what: "predict real-valued targets",
             instead: "ridge or knn",

@@ -55,6 +55,9 @@ pub(crate) fn check(
             }
         }
         (Targets::None, _) => return differs("labels".into(), "none".into()),
+        (Targets::Several(_), _) => {
+            return differs("targets of one kind".into(), "several kinds".into());
+        }
         _ => return differs("the kind of targets that train has".into(), "another".into()),
     }
     Ok(())
@@ -63,7 +66,7 @@ pub(crate) fn check(
 /// What there is instead, where no target (or class) has two values.
 fn single_valued(targets: &Targets) -> Option<String> {
     let names = match targets {
-        Targets::None => return None,
+        Targets::None | Targets::Several(_) => return None,
         Targets::Classes { names, labels } => {
             let first = labels.first()?;
             let single = labels.iter().all(|label| label == first);
@@ -92,7 +95,7 @@ pub(crate) fn has_two_values(targets: &Targets, output: usize) -> bool {
             let first = observed.next();
             observed.any(|value| Some(value) != first)
         }
-        Targets::None | Targets::Classes { .. } => true,
+        Targets::None | Targets::Classes { .. } | Targets::Several(_) => true,
     }
 }
 

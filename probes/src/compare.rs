@@ -128,6 +128,7 @@ fn same_settings<T>(one: &Entry<T>, other: &Entry<T>) -> bool {
     let stands_in =
         a.matched_columns.is_none() && b.matched_columns.is_some_and(|most| one.columns <= most);
     a.probe == b.probe
+        && a.labels == b.labels
         && a.train_fraction == b.train_fraction
         && (a.matched_columns == b.matched_columns || stands_in)
 }

@@ -74,7 +74,9 @@ impl Fitted {
             Targets::Real { names, values } => {
                 (Metric::R2, self.real_targets(names, values, scores.view()))
             }
-            Targets::None => unreachable!("tables were checked to have targets"),
+            Targets::None | Targets::Several(_) => {
+                unreachable!("tables were checked to have targets of one kind")
+            }
         };
         let failed = |choice: &Choice| choice.converged == Some(false);
         let result = ProbeResult {
@@ -154,7 +156,7 @@ impl Fitted {
     fn real_targets(
         &self,
         names: &[String],
-        values: &Array2<f32>,
+        values: &Array2<f64>,
         scores: ArrayView2<'_, f64>,
     ) -> Vec<TargetResult> {
         let target = |(output, name): (usize, &String)| {

@@ -64,9 +64,9 @@ pub(crate) fn reals(rows: usize, seed: u64) -> FeatureTable {
     let features = noise(rows, 4, seed);
     let hidden = noise(rows, 1, seed + 1000);
     let values = Array2::from_shape_fn((rows, 2), |(row, target)| match (row, target) {
-        (0, 0) => f32::NAN,
-        (_, 0) => 3.0 * features[[row, 0]] - features[[row, 3]] + 7.0,
-        _ => hidden[[row, 0]],
+        (0, 0) => f64::NAN,
+        (_, 0) => f64::from(3.0 * features[[row, 0]] - features[[row, 3]] + 7.0),
+        _ => hidden[[row, 0]].into(),
     });
     table(features, Targets::Real { names: vec!["told".into(), "hidden".into()], values })
 }

@@ -94,7 +94,7 @@ fn responses<'a>(targets: &'a Targets, by_target: &'a Array2<i8>) -> Vec<Respons
 fn by_target(targets: &Targets) -> Result<Array2<i8>> {
     match targets {
         Targets::Binary { values, .. } => Ok(values.t().as_standard_layout().into_owned()),
-        Targets::None | Targets::Classes { .. } => Ok(Array2::zeros((0, 0))),
+        Targets::None | Targets::Classes { .. } | Targets::Several(_) => Ok(Array2::zeros((0, 0))),
         Targets::Real { .. } => Err(Error::Unsupported {
             who: "probe logistic",
             what: "predict real-valued targets",

@@ -74,7 +74,7 @@ impl Probe for KnnProbe {
         check_range(positive, "neighbours", "numbers above 0", format!("{:?}", self.neighbours))?;
         let standardiser = Standardiser::of(train.view())?;
         let outputs = match &train.targets {
-            Targets::None => 0,
+            Targets::None | Targets::Several(_) => 0,
             Targets::Binary { names, .. }
             | Targets::Real { names, .. }
             | Targets::Classes { names, .. } => names.len(),
@@ -150,8 +150,8 @@ impl Neighbours {
                     f64::from(u8::from(labels[row] as usize == output))
                 }
                 Targets::Real { values, .. } if values[[row, output]].is_nan() => continue,
-                Targets::Real { values, .. } => f64::from(values[[row, output]]),
-                Targets::None => continue,
+                Targets::Real { values, .. } => values[[row, output]],
+                Targets::None | Targets::Several(_) => continue,
             };
             sum += weight * value;
             total += weight;
@@ -170,7 +170,7 @@ fn without_votes(targets: &Targets, output: usize) -> f64 {
         _ if !has_two_values(targets, output) => f64::NAN,
         Targets::Real { values, .. } => {
             let observed = values.column(output).into_iter().filter(|value| !value.is_nan());
-            let (sum, count) = observed.fold((0.0, 0.0), |(s, n), &v| (s + f64::from(v), n + 1.0));
+            let (sum, count) = observed.fold((0.0, 0.0), |(s, n), &v| (s + v, n + 1.0));
             sum / count
         }
         _ => 0.0,
@@ -276,7 +276,7 @@ mod tests {
             let names = vec!["wave".into()];
             let targets = match binary {
                 true => Targets::Binary { names, values: values.mapv(|v| i8::from(v > 0.0)) },
-                false => Targets::Real { names, values },
+                false => Targets::Real { names, values: values.mapv(f64::from) },
             };
             table(waves(rows, columns, [7.0, 3.0, phase]), targets)
         };

@@ -57,6 +57,9 @@ pub struct Compared {
     pub matched_columns: Option<usize>,
     /// Share of the training rows that were used.
     pub train_fraction: f64,
+    /// As [`ProbeResult::labels`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
 }
 
 /// Where the features of a result came from, and how many rows were used.
@@ -104,6 +107,9 @@ pub struct ProbeResult {
     pub probe: String,
     /// Name of its solver, such as `batched`.
     pub solver: String,
+    /// Which labels it is about, where there are several kinds: `binary`, `real` or `NAME:class`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
     /// What `value` is.
     pub metric: Metric,
     /// Mean over the targets that are defined.
@@ -198,6 +204,7 @@ impl ProbeResult {
             probe: self.probe.clone(),
             matched_columns: self.matched_columns,
             train_fraction: self.train_fraction,
+            labels: self.labels.clone(),
         }
     }
 
@@ -309,6 +316,7 @@ mod tests {
                     probe: "logistic".into(),
                     matched_columns: None,
                     train_fraction: 0.1,
+                    labels: None,
                 },
                 b: Compared {
                     source: Source::Pixels,
@@ -316,6 +324,7 @@ mod tests {
                     probe: "logistic".into(),
                     matched_columns: None,
                     train_fraction: 0.1,
+                    labels: None,
                 },
                 difference: 0.25,
                 ci95: None,

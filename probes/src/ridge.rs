@@ -98,7 +98,7 @@ impl Probe for RidgeProbe {
 /// `(N, outputs)`: -1 and 1, or real values; NaN is missing.
 fn responses(targets: &Targets) -> Array2<f64> {
     match targets {
-        Targets::None => Array2::zeros((0, 0)),
+        Targets::None | Targets::Several(_) => Array2::zeros((0, 0)),
         Targets::Binary { values, .. } => values.mapv(|label| match label {
             0 => -1.0,
             label if label > 0 => 1.0,
@@ -110,7 +110,7 @@ fn responses(targets: &Targets) -> Array2<f64> {
             };
             Array2::from_shape_fn((labels.len(), names.len()), side)
         }
-        Targets::Real { values, .. } => values.mapv(f64::from),
+        Targets::Real { values, .. } => values.clone(),
     }
 }
 

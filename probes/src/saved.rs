@@ -101,7 +101,9 @@ impl SavedProbe {
             Targets::Binary { names, .. } => (TargetKind::Binary, names.clone()),
             Targets::Classes { names, .. } => (TargetKind::Classes, names.clone()),
             Targets::Real { names, .. } => (TargetKind::Real, names.clone()),
-            Targets::None => unreachable!("a probe was fitted to targets"),
+            Targets::None | Targets::Several(_) => {
+                unreachable!("a probe was fitted to targets of one kind")
+            }
         };
         let strength = |choice: &Option<Choice>| choice.and_then(|choice| choice.strength);
         let info = ProbeInfo {

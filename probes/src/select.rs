@@ -41,7 +41,7 @@ fn validation(decisions: ArrayView2<'_, f64>, truth: &Targets) -> Vec<Option<[f6
         (!scores.iter().any(|score| score.is_nan())).then_some(scores)
     };
     match truth {
-        Targets::None => vec![None; decisions.ncols()],
+        Targets::None | Targets::Several(_) => vec![None; decisions.ncols()],
         Targets::Binary { values, .. } => {
             let score = |output| {
                 let (labels, scores) = (values.column(output).to_vec(), column(output)?);

@@ -37,7 +37,7 @@ fn labels_of(targets: &Targets, row: usize) -> Box<dyn Iterator<Item = (usize, u
             )
         }
         Targets::Classes { labels, .. } => Box::new(std::iter::once((0, labels[row]))),
-        Targets::Real { .. } | Targets::None => Box::new(std::iter::empty()),
+        Targets::Real { .. } | Targets::None | Targets::Several(_) => Box::new(std::iter::empty()),
     }
 }
 
@@ -47,7 +47,7 @@ fn by_share(order: Vec<usize>, targets: &Targets) -> Vec<usize> {
     let single = match targets {
         Targets::Binary { names, .. } => names.len() == 1,
         Targets::Classes { .. } => true,
-        Targets::Real { .. } | Targets::None => false,
+        Targets::Real { .. } | Targets::None | Targets::Several(_) => false,
     };
     if !single {
         return order;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use vdvae_features::Targets;
 
 /// The class of every row, or its group (a person) where rows have no class; `None` where they have
-/// neither. Groups are numbered from 0 in their own order.
+/// neither, or where several kinds of targets may have several classes. Groups are numbered from 0 in their own order.
 pub fn class_of_rows(targets: &Targets, groups: Option<&[u64]>) -> Option<Vec<u32>> {
     match (targets, groups) {
         (Targets::Classes { labels, .. }, _) => Some(labels.clone()),
+        (Targets::Several(_), _) => None,
         (_, groups) => Some(dense(groups?)),
     }
 }
@@ -61,6 +62,7 @@ mod tests {
         assert_eq!(identity_of_rows(&classes, groups), Some(vec![7, 3]));
         assert_eq!(identity_of_rows(&classes, None), Some(vec![1, 0]));
         assert_eq!(class_of_rows(&Targets::None, None), None);
+        assert_eq!(class_of_rows(&Targets::Several(Vec::new()), groups), None);
         assert_eq!(identity_of_rows(&Targets::None, None), None);
     }
 }

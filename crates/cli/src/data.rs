@@ -6,7 +6,7 @@ use anyhow::Result;
 use image::RgbImage;
 use vdvae_datasets::{
     ArrayLayout, Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, SplitFolder,
-    TargetColumn,
+    TableChoice, TableOptions, TargetColumn, Uncertain,
 };
 use vdvae_io::read_picture;
 
@@ -33,6 +33,8 @@ pub(crate) struct DataArgs {
     /// found from the cells: NAME, NAME:binary, NAME:real or NAME:class [example: --targets age:real]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) targets: Vec<TargetColumn>,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
     /// What happens to a picture that cannot be read [example: --on-bad-image skip]
     #[arg(long, value_name = "fail|skip", default_value = "fail")]
     pub(crate) on_bad_image: OnBadImage,
@@ -60,6 +62,46 @@ impl ExifArg {
     }
 }
 
+/// What the columns of csv:FILE are for, where their names do not say it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TableArgs {
+    /// The column of csv:FILE that names the pictures; without it `path`, `filename`, `image` and
+    /// the like [example: --path-column photo]
+    #[arg(long, value_name = "NAME")]
+    path_column: Option<String>,
+    /// The column of csv:FILE that says train, valid or test (or 0, 1, 2); without it `split`,
+    /// `set`, `partition`, `is_test` and the like [example: --split-column fold]
+    #[arg(long, value_name = "NAME")]
+    split_column: Option<String>,
+    /// The column of csv:FILE whose rows of one value stay together in a split; without it `group`,
+    /// `identity`, `patient_id` and the like [example: --group-column family]
+    #[arg(long, value_name = "NAME")]
+    group_column: Option<String>,
+    /// What -1 says in the binary columns of csv:FILE; without it no, where there is 1 beside it
+    /// and nothing else [example: --uncertain missing]
+    #[arg(long, value_name = "missing|no|yes")]
+    uncertain: Option<Uncertain>,
+}
+
+impl TableArgs {
+    /// The first flag that is given.
+    fn given(&self) -> Option<&'static str> {
+        let Self { path_column, split_column, group_column, uncertain } = self;
+        let flags = [
+            ("--path-column", path_column.is_some()),
+            ("--split-column", split_column.is_some()),
+            ("--group-column", group_column.is_some()),
+            ("--uncertain", uncertain.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
+    fn options(&self) -> TableOptions {
+        let Self { path_column, split_column, group_column, uncertain } = self.clone();
+        TableOptions { path: path_column, split: split_column, group: group_column, uncertain }
+    }
+}
+
 impl DataArgs {
     /// Opens a data set by the name it has in the registry, for these splits: others may be left
     /// out where they would have to be downloaded.
@@ -75,6 +117,11 @@ impl DataArgs {
         if !self.split_folders.is_empty() && name != "folder" && !name.starts_with("folder:") {
             let expected = "expected folder:PATH, whose folders may be splits";
             return Err(usage(format!("--splits: {expected}, found {name}")));
+        }
+        if let Some(flag) =
+            self.table.given().filter(|_| name != "csv" && !name.starts_with("csv:"))
+        {
+            return Err(usage(format!("{flag}: expected csv:FILE, a table, found {name}")));
         }
         let dataset = vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)?;
         for remark in dataset.remarks() {
@@ -92,6 +139,7 @@ impl DataArgs {
         OpenOptions {
             targets: self.targets.clone(),
             split_folders: self.split_folders.clone(),
+            table: self.table.options(),
             data_root: self.data_root.clone(),
             partition: self.partition.clone(),
             layout: self.layout,
@@ -161,6 +209,15 @@ pub(crate) fn not_found(error: vdvae_datasets::Error) -> anyhow::Error {
         Error::AmbiguousArray { .. } => usage(format!("{error}; --layout nhwc or nchw says it")),
         Error::Targets { .. } | Error::Columns { .. } => {
             anyhow::anyhow!("{error}; choose with --targets")
+        }
+        Error::Undecided { choice, .. } => {
+            let how = match choice {
+                TableChoice::Path => "--path-column NAME chooses",
+                TableChoice::Split => "--split-column NAME chooses",
+                TableChoice::Group => "--group-column NAME chooses",
+                TableChoice::Uncertain => "--uncertain missing|no|yes says what -1 is",
+            };
+            anyhow::anyhow!("{error}; {how}")
         }
         other => other.into(),
     }

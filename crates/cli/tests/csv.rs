@@ -35,6 +35,13 @@ fn targets_are_chosen_and_scored() {
     let kinds = report("kind");
     assert_eq!(kinds["results"][0]["metric"], "accuracy");
     assert_eq!(kinds["results"][0]["per_target"][1]["target"], "light");
+    let all = report("Hat,brightness,kind");
+    let found: Vec<_> = all["results"].as_array().unwrap().iter().map(|r| &r["labels"]).collect();
+    let labels = ["binary", "real", "kind:class"];
+    assert_eq!(found, [labels, labels].concat());
+    let remarks = all["data"]["remarks"].as_array().unwrap();
+    assert_eq!(remarks[0], "splits are those of column `split`");
+    assert!(remarks[1].as_str().unwrap().starts_with("target `Hat`: binary, "), "{remarks:?}");
 }
 
 #[test]
@@ -43,10 +50,14 @@ fn mistakes_are_one_line() {
     let path = folder.path().join("faces/labels.csv");
     let whole = fs::read_to_string(&path).unwrap();
     let run = |flags: &str| probe(folder.path(), &format!("{PROBE} {flags}"));
-    let line = run("").error(1);
-    assert!(line.contains("labels.csv, line 2: expected a number, yes or no"), "{line}");
-    let line = run("--targets Hat,brightness").error(1);
-    assert!(line.contains("`Hat` (binary) and `brightness` (real); choose with --targets"));
+    let line = run("--path-column picture").error(1);
+    assert!(line.contains("expected a column `picture`, found `path`, `split`"), "{line}");
+    assert!(line.ends_with("; --path-column NAME chooses"), "{line}");
+    let line = run("--targets kind:real").error(1);
+    assert!(line.contains("labels.csv, line 2: expected a number in column `kind`"), "{line}");
+    assert!(line.ends_with("; choose with --targets"), "{line}");
+    let line = probe(folder.path(), "--split-column fold").error(2);
+    assert!(line.contains("--split-column: expected csv:FILE, a table, found toy-faces"), "{line}");
     let line = run("--targets Hats").error(1);
     assert!(line.contains("expected a target column `Hats`, found `Hat`, `brightness`"), "{line}");
     let line = run("--targets Hat:int").error(2);
@@ -54,7 +65,7 @@ fn mistakes_are_one_line() {
     fs::write(&path, whole.replace("pictures/5.png", "pictures/500.png")).unwrap();
     let line = run("--targets Hat").error(1);
     assert!(line.contains("labels.csv, line 7: expected a picture, found "), "{line}");
-    fs::write(&path, whole.replace(",test,", ",valid,")).unwrap();
+    fs::write(&path, whole.replace(",test,", ",train,").replace(",valid,", ",train,")).unwrap();
     let line = run("--targets Hat").error(1);
     assert!(line.contains("split `test` is empty in faces/labels.csv, whose column"), "{line}");
     let line = probe(folder.path(), "--task csv:").error(2);

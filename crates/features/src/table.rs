@@ -22,7 +22,8 @@ pub enum Targets {
     Classes {
         /// Name of every class; a label indexes this list.
         names: Vec<String>,
-        /// `(N)` indices into `names`.
+        /// `(N)` indices into `names`; within [`Targets::Several`] some may be
+        /// [`Labels::UNKNOWN_CLASS`].
         labels: Vec<u32>,
     },
     /// Named real numbers, `(N, targets)`: NaN missing.
@@ -30,8 +31,11 @@ pub enum Targets {
         /// One name a column.
         names: Vec<String>,
         /// `(N, targets)`; NaN is missing.
-        values: Array2<f32>,
+        values: Array2<f64>,
     },
+    /// Targets of several kinds of the same N images, with their names; none of them several
+    /// again. A probe predicts one of them, see [`FeatureTable::part`].
+    Several(Vec<(String, Targets)>),
 }
 
 impl Targets {
@@ -42,7 +46,24 @@ impl Targets {
             Self::Binary { values, .. } => Some(values.nrows()),
             Self::Classes { labels, .. } => Some(labels.len()),
             Self::Real { values, .. } => Some(values.nrows()),
+            Self::Several(parts) => parts.iter().find_map(|(_, part)| part.rows()),
         }
+    }
+
+    /// Targets of several kinds; none of them where there is one kind.
+    pub fn parts(&self) -> &[(String, Self)] {
+        if let Self::Several(parts) = self { parts } else { &[] }
+    }
+
+    /// Rows of which something is known: all but those without a class.
+    ///
+    /// `rows` is their number in the table.
+    pub fn known_rows(&self, rows: usize) -> Vec<usize> {
+        let known = |row: &usize| match self {
+            Self::Classes { labels, .. } => labels[*row] != Labels::UNKNOWN_CLASS,
+            _ => true,
+        };
+        (0..rows).filter(known).collect()
     }
 
     /// The targets of some rows, in the order given.
@@ -58,6 +79,10 @@ impl Targets {
             },
             Self::Real { names, values } => {
                 Self::Real { names: names.clone(), values: values.select(Axis(0), rows) }
+            }
+            Self::Several(parts) => {
+                let part = |(name, part): &(String, Self)| (name.clone(), part.select(rows));
+                Self::Several(parts.iter().map(part).collect())
             }
         }
     }
@@ -81,6 +106,10 @@ impl From<&Labels> for Targets {
             }
             Labels::Real { names, values } => {
                 Self::Real { names: names.clone(), values: table(names, values) }
+            }
+            Labels::Several(parts) => {
+                let part = |(name, part): &(String, Labels)| (name.clone(), Self::from(part));
+                Self::Several(parts.iter().map(part).collect())
             }
         }
     }
@@ -165,6 +194,15 @@ impl FeatureTable {
             groups: self.groups.as_ref().map(|g| rows.iter().map(|&i| g[i]).collect()),
             columns: self.columns.clone(),
         }
+    }
+
+    /// The table of one part of [`Targets::Several`], without rows of an unknown class; the rows
+    /// where there is no such part.
+    pub fn part(&self, place: usize) -> Self {
+        let Some((_, part)) = self.targets.parts().get(place) else { return self.clone() };
+        let rows = part.known_rows(self.rows());
+        let bare = Self { targets: Targets::None, ..self.clone() };
+        Self { targets: part.select(&rows), ..bare.select_rows(&rows) }
     }
 
     /// The columns for which `keep` holds, in order.

@@ -55,7 +55,10 @@ const COLUMNS: [(&str, Cell); 39] = [
 ];
 
 /// Columns that follow where any line has something in them.
-const FURTHER: [(&str, Cell); 1] = [("recall", |_, _, target| optional(target.recall))];
+const FURTHER: [(&str, Cell); 2] = [
+    ("recall", |_, _, target| optional(target.recall)),
+    ("labels", |_, result, _| result.labels.clone().unwrap_or_default()),
+];
 
 /// One number that describes the episodes of a few-shot result; `None` for other results.
 fn shots<T>(result: &ProbeResult, of: impl Fn(&EpisodeInfo) -> T) -> Option<T> {

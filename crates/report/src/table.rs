@@ -23,14 +23,13 @@ const MOST_COMPARISONS: usize = 24;
 pub fn report_table(report: &ProbeReport) -> String {
     let data = &report.data;
     let mut text = format!(
-        "{} with model {}: {} train, {} valid, {} test pictures\n\n{}\n",
-        report.task,
-        report.model.name,
-        data.n_train,
-        data.n_valid,
-        data.n_test,
-        results_table(&report.results)
+        "{} with model {}: {} train, {} valid, {} test pictures\n\n",
+        report.task, report.model.name, data.n_train, data.n_valid, data.n_test,
     );
+    let tables: Vec<String> =
+        by_labels(&report.results).iter().map(|part| labelled(part)).collect();
+    text += &tables.join("\n");
+    text.push('\n');
     if !report.comparisons.is_empty() {
         text += &comparisons_table(&report.comparisons);
         text.push('\n');
@@ -42,16 +41,38 @@ pub fn report_table(report: &ProbeReport) -> String {
     text
 }
 
+/// The results of each kind of labels, in order of appearance; one part where there is one kind.
+fn by_labels(results: &[ProbeResult]) -> Vec<Vec<ProbeResult>> {
+    let mut parts: Vec<Vec<ProbeResult>> = vec![Vec::new()];
+    for result in results {
+        let same = |part: &&mut Vec<ProbeResult>| {
+            part.first().is_none_or(|first| first.labels == result.labels)
+        };
+        match parts.iter_mut().find(same) {
+            Some(part) => part.push(result.clone()),
+            None => parts.push(vec![result.clone()]),
+        }
+    }
+    parts
+}
+
+/// [`results_table`], below the name of the labels where there are several kinds.
+fn labelled(results: &[ProbeResult]) -> String {
+    let labels = results.first().and_then(|first| first.labels.as_ref());
+    let heading = labels.map_or_else(String::new, |labels| format!("targets {labels}\n"));
+    heading + &results_table(results)
+}
+
 /// One line for each thing in the tables that needs a word.
 fn legend(report: &ProbeReport) -> Vec<String> {
     let results = &report.results;
     let first = results.first();
-    let (scores, over) = match first.map(|first| (&first.few_shot, &first.verification)) {
-        Some((Some(episodes), _)) => (few_shot(episodes), "episodes"),
-        Some((_, Some(pairs))) => (verification(pairs), "folds"),
-        _ => (labels(first), "replicates"),
+    let (mut lines, over) = match first.map(|first| (&first.few_shot, &first.verification)) {
+        Some((Some(episodes), _)) => (vec![few_shot(episodes)], "episodes"),
+        Some((_, Some(pairs))) => (vec![verification(pairs)], "folds"),
+        _ => (by_labels(results).iter().map(|part| labels(part.first())).collect(), "replicates"),
     };
-    let mut lines = vec![scores];
+    lines.dedup();
     if !report.comparisons.is_empty() {
         lines.push(format!(
             "differences are paired on the same {over}; p is two-sided, not corrected for the \
@@ -282,6 +303,9 @@ fn side(side: &Compared) -> String {
     }
     if side.train_fraction < 1.0 {
         text += &format!(" at {}", side.train_fraction);
+    }
+    if let Some(labels) = &side.labels {
+        text += &format!(", {labels}");
     }
     text
 }

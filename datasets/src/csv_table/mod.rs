@@ -1,13 +1,19 @@
-//! Pictures and what is known about them in one CSV file, with a header.
+//! Pictures and what is known about them in one table with a header: CSV, or with semicolons or tabs.
 //!
-//! The column `path` names a picture, relative to the file's own folder. `split` says `train`,
-//! `valid` or `test`; a missing `valid` is taken from `train`, and without the column a seeded
-//! tenth of the rows goes to `test`, another to `valid`. Rows of one `group` (a person, say) stay
-//! together when the split is drawn, and are the groups of the data set. Every other column is a
-//! target; [`TargetColumn`] says how its type is found or given.
+//! One column names the pictures, relative to the file's own folder; columns may say which split a
+//! row belongs to, and which rows are of one group (a person, say): they stay together when splits
+//! are drawn, and are the groups of the data set. [`TableOptions`] names these columns where their
+//! names do not say it. A missing `valid` is taken from `train`, and without a column of splits a
+//! seeded tenth of the rows goes to `test`, another to `valid`. Every other column is a target;
+//! [`TargetColumn`] says how its type is found or given. What was decided is in the data set's
+//! [remarks](Dataset::remarks).
 //!
 //! Everything is checked when the file is opened; a mistake is named by file and line.
 
+mod cells;
+mod columns;
+mod labels;
+mod pictures;
 mod read;
 mod splits;
 mod targets;
@@ -15,20 +21,21 @@ mod targets;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::RgbImage;
-use rayon::prelude::*;
 use vdvae_io::{Exif, MAX_PICTURE_BYTES, decode_picture};
 
-pub use targets::{TargetColumn, TargetKind};
+pub use targets::{TargetColumn, TargetKind, Uncertain};
 
 use crate::fingerprint::Fingerprint;
-use crate::text::quoted;
 use crate::{Dataset, Error, Labels, Result, Split};
-use read::{GROUP, PATH, SPLIT, Table};
+use cells::is_missing;
+use columns::Columns;
+use pictures::{Picture, pictures};
+use read::Table;
 
 const NAME: &str = "csv";
 
@@ -44,36 +51,59 @@ pub struct CsvTable {
     /// Group of every row: the rank of its name.
     groups: Option<Vec<u64>>,
     hint: String,
+    remarks: Vec<String>,
     fingerprint: String,
     stamp: String,
 }
 
-#[derive(Debug)]
-struct Picture {
-    /// The path as the file spells it.
-    key: String,
-    file: PathBuf,
+/// What the columns of a table are for, where that is not to be found from their names and cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// The column that names the pictures.
+    pub path: Option<String>,
+    /// The column that says which split a row belongs to.
+    pub split: Option<String>,
+    /// The column that says which rows are of one group.
+    pub group: Option<String>,
+    /// What -1 says in binary columns where it is not plainly no.
+    pub uncertain: Option<Uncertain>,
 }
 
 impl CsvTable {
-    /// Opens a file; `targets` names the target columns, all but `path`, `split` and `group` where
-    /// it is empty. `seed` decides splits that the file does not.
+    /// Opens a file; `targets` names the target columns, all without another purpose where it is
+    /// empty. `seed` decides splits that the file does not.
+    ///
+    /// Rows whose class is missing are left out where the class is all there is to predict.
     ///
     /// # Errors
     /// [`Error::Table`] where a line or a column cannot be understood, a path has no picture or
-    /// comes twice, or a target has one value; [`Error::Targets`] where other targets would do;
+    /// comes twice, or a target has one value; [`Error::Targets`] where other targets, or given
+    /// kinds, would do; [`Error::Undecided`] where [`TableOptions`] would;
     /// [`Error::Header`] for a file that is too large;
     /// [`Error::Io`].
-    pub fn open(path: &Path, seed: u64, targets: &[TargetColumn]) -> Result<Self> {
-        let table = Table::read(path)?;
-        let (pictures, metadata) = pictures(&table, path)?;
-        let group_names = group_names(&table)?;
+    pub fn open(
+        path: &Path,
+        seed: u64,
+        targets: &[TargetColumn],
+        options: &TableOptions,
+    ) -> Result<Self> {
+        let given = |name: &str| options.path.as_deref() == Some(name);
+        let table = Table::read(path, |name| given(name) || columns::names_pictures(name))?;
+        let Columns { path: of_pictures, splits: of_splits, group, others, mut remarks } =
+            Columns::find(&table, options, targets)?;
+        let (pictures, metadata) = pictures(&table, of_pictures, path, &mut remarks)?;
+        let group_names = group.map(|column| group_names(&table, column)).transpose()?;
         let keys = || pictures.iter().map(|picture| picture.key.as_str()).collect();
-        let splits = splits::assign(&table, &group_names.clone().unwrap_or_else(keys), seed)?;
-        let labels = targets::labels(&table, targets)?;
-        let hint = match table.column(SPLIT) {
-            Some(_) => format!("in {}, whose column `{SPLIT}` decides", table.file),
-            None => format!("in {}; add rows, or a column `{SPLIT}`", table.file),
+        let units = group_names.clone().unwrap_or_else(keys);
+        let mut splits = splits::assign(&table, &of_splits, &units, seed, &mut remarks)?;
+        let targets = targets::targets(&table, &others, targets, &mut remarks)?;
+        let labels = labels::labels(&targets, options.uncertain, &mut remarks)?;
+        leave_out_unknown(&mut splits, &labels, &mut remarks);
+        let hint = match &of_splits[..] {
+            [] => format!("in {}; add rows, or a column `split`", table.file),
+            [split, ..] => {
+                format!("in {}, whose column {} decides", table.file, table.name(split.column))
+            }
         };
         let mut dataset = Self {
             name: format!("{NAME}:{}", path.display()),
@@ -82,6 +112,7 @@ impl CsvTable {
             labels,
             groups: group_names.map(|names| ranks(&names)),
             hint,
+            remarks,
             fingerprint: String::new(),
             stamp: String::new(),
         };
@@ -108,51 +139,26 @@ impl CsvTable {
     }
 }
 
-/// The picture of every row, which must exist and come once, with what its file system says.
-fn pictures(table: &Table, path: &Path) -> Result<(Vec<Picture>, Vec<Metadata>)> {
-    let column = table.column(PATH).ok_or_else(|| {
-        let found = table.header.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-        table.error(1, format!("a header with a column `{PATH}`"), found)
-    })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    // Components drop what `./a.png` and `a.png` differ by.
-    let resolve = |key: &str| folder.join(key).components().collect::<PathBuf>();
-    let mut lines: HashMap<PathBuf, usize> = HashMap::new();
-    let mut pictures = Vec::with_capacity(table.rows());
-    for row in 0..table.rows() {
-        let (key, line) = (table.cell(row, column), table.lines[row]);
-        if key.is_empty() {
-            return Err(table.error(line, "the path of a picture", "an empty cell"));
-        }
-        let file = resolve(key);
-        if let Some(first) = lines.insert(file.clone(), line) {
-            let found = format!("{} again, first on line {first}", quoted(key));
-            return Err(table.error(line, "one line a picture", found));
-        }
-        pictures.push(Picture { key: key.to_owned(), file });
-    }
-    let found: Vec<_> = pictures.par_iter().map(|picture| fs::metadata(&picture.file)).collect();
-    let metadata = found.into_iter().enumerate().map(|(row, found)| {
-        let missing = |found: String| table.error(table.lines[row], "a picture", found);
-        let file = pictures[row].file.display();
-        match found {
-            Ok(metadata) if metadata.is_file() => Ok(metadata),
-            Ok(_) => Err(missing(format!("{file}, which is no file"))),
-            Err(error) => Err(missing(format!("{file}: {error}"))),
-        }
+/// The group of every row.
+fn group_names(table: &Table, column: usize) -> Result<Vec<&str>> {
+    let names = table.cells(column).enumerate().map(|(row, name)| match is_missing(name) {
+        true => Err(table.cell_error(row, column, "a group")),
+        false => Ok(name),
     });
-    let metadata = metadata.collect::<Result<_>>()?;
-    Ok((pictures, metadata))
+    names.collect()
 }
 
-/// The group of every row, where the file has groups.
-fn group_names(table: &Table) -> Result<Option<Vec<&str>>> {
-    let Some(column) = table.column(GROUP) else { return Ok(None) };
-    let names = (0..table.rows()).map(|row| match table.cell(row, column) {
-        "" => Err(table.error(table.lines[row], "a group", "an empty cell")),
-        name => Ok(name),
-    });
-    names.collect::<Result<_>>().map(Some)
+/// Leaves rows without a class out of the splits, where there is nothing else to predict. Splits
+/// were drawn before, so that other rows stay where they are.
+fn leave_out_unknown(splits: &mut [Vec<usize>; 3], labels: &Labels, remarks: &mut Vec<String>) {
+    let Labels::Classes { labels, .. } = labels else { return };
+    let unknown = labels.iter().filter(|label| **label == Labels::UNKNOWN_CLASS).count();
+    for rows in splits {
+        rows.retain(|&row| labels[row] != Labels::UNKNOWN_CLASS);
+    }
+    if unknown > 0 {
+        remarks.push(format!("{unknown} rows without a class are left out"));
+    }
 }
 
 /// The rank of every name among all that differ.
@@ -179,6 +185,10 @@ fn select(labels: &Labels, rows: &[usize]) -> Labels {
         }
         Labels::Classes { names, labels } => {
             Labels::Classes { names: names.clone(), labels: cells(labels, 1, rows) }
+        }
+        Labels::Several(parts) => {
+            let part = |(name, part): &(String, Labels)| (name.clone(), select(part, rows));
+            Labels::Several(parts.iter().map(part).collect())
         }
     }
 }
@@ -233,5 +243,9 @@ impl Dataset for CsvTable {
 
     fn split_hint(&self) -> String {
         self.hint.clone()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.remarks.clone()
     }
 }

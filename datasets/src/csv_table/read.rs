@@ -1,18 +1,18 @@
 //! A CSV file as text cells, with the line each row is on.
+//!
+//! Cells are parted by commas, semicolons, tabs or bars, whichever the header shows.
 
 use std::fs;
 use std::path::Path;
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 use sha2::{Digest, Sha256};
 
 use crate::text::quoted;
 use crate::{Error, Result};
 
-/// Columns with a meaning of their own; all others may be predicted.
-pub(super) const PATH: &str = "path";
-pub(super) const SPLIT: &str = "split";
-pub(super) const GROUP: &str = "group";
+/// What may part cells, the usual one first.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Largest file, in bytes; a million rows of 200 characters fit.
 const MAX_BYTES: u64 = 256 << 20;
 /// Most columns.
@@ -30,20 +30,16 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads a file of at least one row below a header of names that differ.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    /// Reads a file of at least one row below a header of names that differ. The delimiter is the
+    /// one by which the header has a column that `names_pictures`, and most columns.
+    pub(super) fn read(path: &Path, names_pictures: impl Fn(&str) -> bool) -> Result<Self> {
         let file = path.display().to_string();
         let bytes = read_bytes(path)?;
         let sha256 = Sha256::digest(&bytes).into();
         let mut table =
             Self { file, sha256, header: Vec::new(), records: Vec::new(), lines: Vec::new() };
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = 1 + newlines(&bytes[..error.valid_up_to()]);
-            let found = format!("the byte {:02x}", bytes[error.valid_up_to()]);
-            table.error(line, "text in UTF-8", found)
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        table.parse(text)?;
+        let text = table.text(&bytes)?;
+        table.parse(text, delimiter(text, names_pictures))?;
         table.check_header()?;
         match table.rows() {
             0 => Err(table.error(2, "a row for each picture", "the end of the file")),
@@ -51,8 +47,24 @@ impl Table {
         }
     }
 
-    fn parse(&mut self, text: &str) -> Result<()> {
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text.as_bytes());
+    /// The bytes as text, without a byte order mark.
+    fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str> {
+        let expected = "text in UTF-8";
+        let line = |at: usize| 1 + newlines(&bytes[..at]);
+        // Text in UTF-16 of plain letters is valid UTF-8, with a zero after each of them.
+        let zero = bytes.iter().position(|byte| *byte == 0);
+        if let Some(at) = zero.or(bytes.starts_with(&[0xff, 0xfe]).then_some(0)) {
+            return Err(self.error(line(at), expected, "UTF-16, or no text"));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            self.error(line(at), expected, format!("the byte {:02x}", bytes[at]))
+        })?;
+        Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    }
+
+    fn parse(&mut self, text: &str, delimiter: u8) -> Result<()> {
+        let mut reader = reader(text, delimiter);
         let header = reader.headers().map_err(|error| self.csv_error(text, &error))?;
         self.header = header.iter().map(str::to_owned).collect();
         for record in reader.into_records() {
@@ -60,18 +72,25 @@ impl Table {
             self.lines.push(line(text, record.position()));
             self.records.push(record);
         }
-        Ok(())
+        // The parser ends an open quotation with the file, and all lines since are one cell.
+        let last = self.records.last().filter(|last| last.iter().any(|cell| cell.contains('\n')));
+        match (last, self.lines.last()) {
+            (Some(_), Some(&line)) if text.matches('"').count() % 2 == 1 => {
+                Err(self.error(line, "a closing quotation mark", "the end of the file"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_header(&self) -> Result<()> {
         if self.header.is_empty() {
-            return Err(self.error(1, "a header with a column `path`", "an empty file"));
+            return Err(self.error(1, "a header with a column of pictures", "an empty file"));
         }
         if self.header.len() > MAX_COLUMNS {
             let expected = format!("at most {MAX_COLUMNS} columns");
             return Err(self.error(1, expected, self.header.len().to_string()));
         }
-        let mut sorted: Vec<&String> = self.header.iter().collect();
+        let mut sorted: Vec<&String> = self.header.iter().filter(|name| !name.is_empty()).collect();
         sorted.sort_unstable();
         match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             None => Ok(()),
@@ -89,6 +108,35 @@ impl Table {
     /// Position of a column.
     pub(super) fn column(&self, name: &str) -> Option<usize> {
         self.header.iter().position(|found| found == name)
+    }
+
+    /// A column as messages name it.
+    pub(super) fn name(&self, column: usize) -> String {
+        match &self.header[column][..] {
+            "" => format!("{} (without a name)", column + 1),
+            name => quoted(name),
+        }
+    }
+
+    /// The cells of a column, in the order of the rows.
+    pub(super) fn cells(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
+        self.records.iter().map(move |record| &record[column])
+    }
+
+    /// Names of all columns, for messages.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<String> = (0..self.header.len()).map(|column| self.name(column)).collect();
+        names.join(", ")
+    }
+
+    /// An error about the cell of a row.
+    pub(super) fn cell_error(&self, row: usize, column: usize, expected: &str) -> Error {
+        let expected = format!("{expected} in column {}", self.name(column));
+        let found = match self.cell(row, column) {
+            "" => "an empty cell".to_owned(),
+            cell => quoted(cell),
+        };
+        self.error(self.lines[row], expected, found)
     }
 
     pub(super) fn cell(&self, row: usize, column: usize) -> &str {
@@ -112,9 +160,24 @@ impl Table {
                 let expected = format!("{expected_len} fields, as in the header");
                 self.error(line, expected, len.to_string())
             }
-            _ => self.error(line, "comma-separated values", error.to_string()),
+            _ => self.error(line, "separated values", error.to_string()),
         }
     }
+}
+
+fn reader(text: &str, delimiter: u8) -> Reader<&[u8]> {
+    ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text.as_bytes())
+}
+
+/// What parts the cells of a text, by its header.
+fn delimiter(text: &str, names_pictures: impl Fn(&str) -> bool) -> u8 {
+    let score = |delimiter: &u8| {
+        let mut reader = reader(text, *delimiter);
+        let header = reader.headers().cloned().unwrap_or_default();
+        (header.iter().any(&names_pictures), header.len())
+    };
+    // `max_by_key` takes the last of equals.
+    DELIMITERS.into_iter().rev().max_by_key(score).unwrap_or(b',')
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {

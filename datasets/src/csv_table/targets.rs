@@ -1,27 +1,28 @@
-//! Columns as targets: binary attributes, one class, or numbers.
+//! Columns to predict: which ones, and what kind each is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::read::{GROUP, PATH, SPLIT, Table};
+use super::cells::{is_missing, is_odd_number, number, whole, yes_or_no};
+use super::columns::left_out;
+use super::read::Table;
 use crate::text::quoted;
-use crate::{Error, Labels, Result};
+use crate::{Error, Result};
 
 /// Most classes that are taken for classes unasked, where they are words.
-const MAX_WORDS: usize = 1000;
+pub(super) const MAX_WORDS: usize = 1000;
 /// Most classes that are taken for classes unasked, where they are whole numbers: ratings and
 /// digits are, ages and counts are not.
 const MAX_NUMBERS: usize = 20;
-/// Most classes.
-const MAX_CLASSES: usize = 65_536;
 
-/// What the cells of a target column mean.
+/// What the cells of a target column mean. Cells that say nothing (empty, `NA`, `nan`, `None`, `?`
+/// and the like) are missing, whatever the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
-    /// `1` and `0`, `1` and `-1`, `true` and `false`, or `yes` and `no`; an empty cell is missing.
+    /// `1` and `0`, `1` and `-1`, `true` and `false`, or `yes` and `no`.
     Binary,
-    /// A number; an empty cell is missing.
+    /// A number.
     Real,
     /// The name of a class.
     Class,
@@ -40,8 +41,8 @@ impl fmt::Display for TargetKind {
 /// A column to predict: `NAME`, or `NAME:binary`, `NAME:real`, `NAME:class`.
 ///
 /// A kind that is not given is found. Cells of two values as [`TargetKind::Binary`] lists them are
-/// binary. A column that is the only target is a class where its cells are words (at most 1000
-/// different ones) or whole numbers (at most 20). Other numbers are real.
+/// binary, words are classes (at most 1000 different ones), and so are whole numbers of a column
+/// that is the only target (at most 20). Other numbers are real.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetColumn {
     /// Name in the header.
@@ -72,132 +73,58 @@ impl FromStr for TargetColumn {
     }
 }
 
-/// One column of a table.
-struct Column<'a> {
-    table: &'a Table,
-    index: usize,
+/// What -1 says in a binary column that has 0 or missing cells, too, where it may mean that a
+/// reader was not certain (CheXpert).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncertain {
+    /// Nothing.
+    Missing,
+    /// No.
+    No,
+    /// Yes.
+    Yes,
 }
 
-impl<'a> Column<'a> {
-    fn name(&self) -> String {
-        quoted(&self.table.header[self.index])
+impl FromStr for Uncertain {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "missing" => Ok(Self::Missing),
+            "no" => Ok(Self::No),
+            "yes" => Ok(Self::Yes),
+            _ => Err(Error::UnknownName {
+                what: "uncertain",
+                expected: "missing, no, yes",
+                found: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A column to predict, and its kind.
+pub(super) struct Target<'a> {
+    pub(super) table: &'a Table,
+    pub(super) column: usize,
+    pub(super) kind: TargetKind,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn name(&self) -> String {
+        self.table.name(self.column)
     }
 
-    fn cells(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (table, index) = (self.table, self.index);
-        (0..table.rows()).map(move |row| table.cell(row, index))
+    pub(super) fn cells(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.table.cells(self.column)
     }
 
     /// An error about the cell of a row.
-    fn error(&self, row: usize, expected: &str) -> Error {
-        let expected = format!("{expected} in column {}", self.name());
-        let found = match self.table.cell(row, self.index) {
-            "" => "an empty cell".to_owned(),
-            cell => quoted(cell),
-        };
-        self.table.error(self.table.lines[row], expected, found)
-    }
-
-    /// Fails where there is one value, or none.
-    fn require_two<T: PartialEq>(
-        &self,
-        mut values: impl Iterator<Item = (usize, T)>,
-    ) -> Result<()> {
-        let expected = format!("two values or more in column {}", self.name());
-        let Some((row, first)) = values.next() else {
-            return Err(self.table.error(1, expected, "only empty cells"));
-        };
-        if values.any(|(_, value)| value != first) {
-            return Ok(());
-        }
-        let found = format!("only {}", quoted(self.table.cell(row, self.index)));
-        Err(self.table.error(1, expected, found))
+    pub(super) fn error(&self, row: usize, expected: &str) -> Error {
+        of_targets(self.table.cell_error(row, self.column, expected))
     }
 }
 
-/// Labels of all rows, by the columns chosen.
-pub(super) fn labels(table: &Table, chosen: &[TargetColumn]) -> Result<Labels> {
-    let columns = columns(table, chosen)?;
-    let alone = columns.len() == 1;
-    let kinds = columns.iter().map(|(column, kind)| match kind {
-        Some(kind) => Ok(*kind),
-        None => find_kind(column, alone),
-    });
-    let kinds: Vec<TargetKind> = kinds.collect::<Result<_>>()?;
-    let Some(&first) = kinds.first() else { return Ok(Labels::None) };
-    if let Some(other) = kinds.iter().position(|&kind| kind != first) {
-        let names = [&columns[0].0, &columns[other].0].map(Column::name);
-        let found = format!("{} ({first}) and {} ({})", names[0], names[1], kinds[other]);
-        return Err(of_targets(table.error(1, "targets of one kind", found)));
-    }
-    let names = columns.iter().map(|(column, _)| table.header[column.index].clone()).collect();
-    match first {
-        TargetKind::Binary => Ok(Labels::Binary { names, values: side_by_side(&columns, binary)? }),
-        TargetKind::Real => Ok(Labels::Real { names, values: side_by_side(&columns, real)? }),
-        TargetKind::Class if alone => classes(&columns[0].0),
-        TargetKind::Class => {
-            let found = columns.len().to_string();
-            Err(of_targets(table.error(1, "one column of classes", found)))
-        }
-    }
-}
-
-/// The columns chosen, or all that have no other meaning.
-fn columns<'a>(
-    table: &'a Table,
-    chosen: &[TargetColumn],
-) -> Result<Vec<(Column<'a>, Option<TargetKind>)>> {
-    let targets = || {
-        let names = table.header.iter().enumerate();
-        names.filter(|(_, name)| ![PATH, SPLIT, GROUP].contains(&name.as_str()))
-    };
-    if chosen.is_empty() {
-        return Ok(targets().map(|(index, _)| (Column { table, index }, None)).collect());
-    }
-    let mut seen = HashSet::new();
-    let find = |target: &TargetColumn| {
-        let index = targets().find(|(_, name)| **name == target.name).map(|(index, _)| index);
-        let Some(index) = index else {
-            let known: Vec<_> = targets().map(|(_, name)| quoted(name)).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let expected = format!("a target column {}", quoted(&target.name));
-            return Err(table.error(1, expected, known));
-        };
-        if !seen.insert(index) {
-            let found = format!("{} twice", quoted(&target.name));
-            return Err(table.error(1, "each target once", found));
-        }
-        Ok((Column { table, index }, target.kind))
-    };
-    chosen.iter().map(find).collect()
-}
-
-fn is_missing(cell: &str) -> bool {
-    cell.is_empty() || ["na", "n/a", "nan", "null"].contains(&cell.to_ascii_lowercase().as_str())
-}
-
-fn number(cell: &str) -> Option<f64> {
-    cell.parse().ok().filter(|number: &f64| number.is_finite())
-}
-
-fn find_kind(column: &Column<'_>, alone: bool) -> Result<TargetKind> {
-    column.require_two(column.cells().enumerate().filter(|(_, cell)| !is_missing(cell)))?;
-    if binary(column).is_ok() {
-        return Ok(TargetKind::Binary);
-    }
-    let present = || column.cells().filter(|cell| !is_missing(cell));
-    let different = present().collect::<HashSet<_>>().len();
-    let whole = present().all(|cell| cell.parse::<i64>().is_ok());
-    let word = column.cells().position(|cell| !is_missing(cell) && number(cell).is_none());
-    match word {
-        None if alone && whole && different <= MAX_NUMBERS => Ok(TargetKind::Class),
-        None => Ok(TargetKind::Real),
-        Some(_) if alone && different <= MAX_WORDS => Ok(TargetKind::Class),
-        Some(row) => Err(of_targets(column.error(row, "a number, yes or no"))),
-    }
-}
-
-/// An error that a choice of other targets may mend.
+/// An error that a choice of other targets, or of their kinds, may mend.
 fn of_targets(error: Error) -> Error {
     match error {
         Error::Table { file, line, expected, found } => {
@@ -207,74 +134,82 @@ fn of_targets(error: Error) -> Error {
     }
 }
 
-/// The values of several columns, row by row.
-fn side_by_side<T: Copy>(
-    columns: &[(Column<'_>, Option<TargetKind>)],
-    read: impl Fn(&Column<'_>) -> Result<Vec<T>>,
-) -> Result<Vec<T>> {
-    let columns: Vec<Vec<T>> =
-        columns.iter().map(|(column, _)| read(column)).collect::<Result<_>>()?;
-    let rows = columns[0].len();
-    Ok((0..rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect())
+/// The columns chosen, or those of `others` that look like targets.
+pub(super) fn targets<'a>(
+    table: &'a Table,
+    others: &[usize],
+    chosen: &[TargetColumn],
+    remarks: &mut Vec<String>,
+) -> Result<Vec<Target<'a>>> {
+    let columns = match chosen {
+        [] => unasked(table, others, remarks),
+        _ => asked(table, others, chosen)?,
+    };
+    let alone = columns.len() == 1;
+    let kind = |(column, kind): (usize, Option<TargetKind>)| {
+        let kind = kind.map_or_else(|| find_kind(table, column, alone), Ok)?;
+        Ok(Target { table, column, kind })
+    };
+    columns.into_iter().map(kind).collect()
 }
 
-/// 1, 0, or -1 where a cell is missing.
-fn binary(column: &Column<'_>) -> Result<Vec<i8>> {
-    let expected = "1 or 0, 1 or -1, true or false, yes or no";
-    // 0 and -1 both say no, but not in one column: there, -1 may mean that it is not known.
-    let mut no = None;
-    let values = column.cells().enumerate().map(|(row, cell)| {
-        if is_missing(cell) {
-            return Ok(-1);
+type Asked = (usize, Option<TargetKind>);
+
+fn unasked(table: &Table, others: &[usize], remarks: &mut Vec<String>) -> Vec<Asked> {
+    let mut columns = Vec::new();
+    for &column in others {
+        match left_out(table, column) {
+            None => columns.push((column, None)),
+            Some(reason) => {
+                remarks.push(format!("column {} is left out: {reason}", table.name(column)));
+            }
         }
-        let lower = cell.to_ascii_lowercase();
-        let value = match lower.as_str() {
-            "true" | "yes" => 1,
-            "false" | "no" => 0,
-            _ => match number(cell) {
-                Some(1.0) => 1,
-                Some(value @ (0.0 | -1.0)) if *no.get_or_insert(value) == value => 0,
-                _ => return Err(column.error(row, expected)),
-            },
+    }
+    columns
+}
+
+fn asked(table: &Table, others: &[usize], chosen: &[TargetColumn]) -> Result<Vec<Asked>> {
+    let mut seen = HashSet::new();
+    let find = |target: &TargetColumn| {
+        let found = others.iter().copied().find(|&column| table.header[column] == target.name);
+        let Some(column) = found else {
+            let known: Vec<_> = others.iter().map(|&column| table.name(column)).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let expected = format!("a target column {}", quoted(&target.name));
+            return Err(table.error(1, expected, known));
         };
-        Ok(value)
-    });
-    let values: Vec<i8> = values.collect::<Result<_>>()?;
-    column.require_two(values.iter().copied().enumerate().filter(|&(_, value)| value >= 0))?;
-    Ok(values)
+        if !seen.insert(column) {
+            let found = format!("{} twice", quoted(&target.name));
+            return Err(table.error(1, "each target once", found));
+        }
+        Ok((column, target.kind))
+    };
+    chosen.iter().map(find).collect()
 }
 
-/// Numbers, NaN where a cell is missing.
-fn real(column: &Column<'_>) -> Result<Vec<f32>> {
-    let values = column.cells().enumerate().map(|(row, cell)| match number(cell) {
-        // A number may still be too large for 32 bits.
-        Some(value) if (value as f32).is_finite() => Ok(value as f32),
-        None if is_missing(cell) => Ok(f32::NAN),
-        _ => Err(column.error(row, "a number")),
-    });
-    let values: Vec<f32> = values.collect::<Result<_>>()?;
-    column.require_two(values.iter().copied().enumerate().filter(|(_, value)| !value.is_nan()))?;
-    Ok(values)
-}
-
-/// Classes in the order of their names, or of their numbers where all are whole numbers.
-fn classes(column: &Column<'_>) -> Result<Labels> {
-    if let Some(row) = column.cells().position(str::is_empty) {
-        return Err(column.error(row, "a class"));
+/// The kind of a column, by all its cells; fails where some are numbers and others are words.
+fn find_kind(table: &Table, column: usize, alone: bool) -> Result<TargetKind> {
+    let known = || table.cells(column).enumerate().filter(|(_, cell)| !is_missing(cell));
+    let says_yes_or_no =
+        |cell| yes_or_no(cell).is_some() || matches!(number(cell), Some(1.0 | 0.0 | -1.0));
+    if known().all(|(_, cell)| says_yes_or_no(cell)) {
+        return Ok(TargetKind::Binary);
     }
-    column.require_two(column.cells().enumerate())?;
-    let whole = column.cells().all(|cell| cell.parse::<i64>().is_ok());
-    let order = |cell: &str| if whole { cell.parse::<i64>().unwrap_or_default() } else { 0 };
-    let mut ranks: BTreeMap<(i64, &str), u32> =
-        column.cells().map(|cell| ((order(cell), cell), 0)).collect();
-    if ranks.len() > MAX_CLASSES {
-        let expected = format!("at most {MAX_CLASSES} classes in column {}", column.name());
-        return Err(column.table.error(1, expected, ranks.len().to_string()));
+    let fail = |row: usize, expected| Err(of_targets(table.cell_error(row, column, expected)));
+    if let Some((row, _)) = known().find(|(_, cell)| is_odd_number(cell)) {
+        return fail(row, "a finite number, written like 1234.5,");
     }
-    ranks.values_mut().zip(0..).for_each(|(rank, position)| *rank = position);
-    let labels = column.cells().map(|cell| ranks[&(order(cell), cell)]).collect();
-    Ok(Labels::Classes {
-        names: ranks.keys().map(|(_, name)| (*name).to_owned()).collect(),
-        labels,
-    })
+    let (numbers, words): (Vec<_>, Vec<_>) = known().partition(|(_, cell)| number(cell).is_some());
+    let different = known().map(|(_, cell)| cell).collect::<HashSet<_>>().len();
+    match (&numbers[..], &words[..]) {
+        (_, []) => {
+            let whole = numbers.iter().all(|(_, cell)| whole(cell).is_some());
+            let classes = alone && whole && different <= MAX_NUMBERS;
+            Ok(if classes { TargetKind::Class } else { TargetKind::Real })
+        }
+        ([], _) if different <= MAX_WORDS => Ok(TargetKind::Class),
+        ([], [(row, _), ..]) => fail(*row, "a number, yes or no, or few different words"),
+        (_, [(row, _), ..]) if words.len() <= numbers.len() => fail(*row, "a number, as elsewhere"),
+        ([(row, _), ..], _) => fail(*row, "a word, as elsewhere"),
+    }
 }

@@ -192,14 +192,14 @@ impl MeanR2 {
     ///
     /// # Panics
     /// When the shapes differ.
-    pub fn new(truth: ArrayView2<'_, f32>, predicted: ArrayView2<'_, f64>) -> Self {
+    pub fn new(truth: ArrayView2<'_, f64>, predicted: ArrayView2<'_, f64>) -> Self {
         assert_eq!(truth.dim(), predicted.dim(), "one prediction a value");
         let columns = truth.columns().into_iter().zip(predicted.columns());
         let targets = columns.filter_map(|(truth, predicted)| {
             let observed: Vec<(u32, f64, f64)> = (0u32..)
                 .zip(truth.iter().zip(predicted))
                 .filter(|(_, (truth, _))| !truth.is_nan())
-                .map(|(row, (&truth, &predicted))| (row, f64::from(truth), predicted))
+                .map(|(row, (&truth, &predicted))| (row, truth, predicted))
                 .collect();
             let first = observed.first()?.1;
             if observed.iter().all(|(_, truth, _)| *truth == first) {
@@ -262,7 +262,7 @@ pub fn headline(truth: &Targets, scores: ArrayView2<'_, f64>) -> Option<Box<dyn 
     }
     let kept: Array2<f64> = scores.select(Axis(1), &fitted);
     match truth {
-        Targets::None => None,
+        Targets::None | Targets::Several(_) => None,
         Targets::Binary { values, .. } => {
             Some(Box::new(MeanAuroc::new(values.select(Axis(1), &fitted).view(), kept.view())))
         }

@@ -44,7 +44,7 @@ fn weights_are_copies_of_rows() {
     // Missing labels, ties across labels, and rows that are alone with their score.
     let labels = Array2::from_shape_fn((60, 3), |(i, j)| ((i * 7 + j * 5) % 3) as i8 - 1);
     let scores = Array2::from_shape_fn((60, 3), |(i, j)| ((i * 11 + j) % (13 + 30 * j)) as f64);
-    let truth = scores.mapv(|s| if s == 3.0 { f32::NAN } else { (s as f32 * 0.7).sin() });
+    let truth = scores.mapv(|s: f64| if s == 3.0 { f64::NAN } else { (s * 0.7).sin() });
     let right: Vec<bool> = (0..60).map(|i| i % 4 == 1).collect();
     let resamples = resamples(60, None, 12, 3);
     let rows = drawn_rows(&resamples);
@@ -70,7 +70,7 @@ fn weights_are_copies_of_rows() {
     let r2 = MeanR2::new(truth.view(), scores.view());
     check(&|| resamples.replicate(&r2), &|rows| {
         let of = |j: usize| {
-            let truth: Vec<f32> = rows.iter().map(|&i| truth[[i, j]]).collect();
+            let truth: Vec<f64> = rows.iter().map(|&i| truth[[i, j]]).collect();
             let scores: Vec<f64> = rows.iter().map(|&i| scores[[i, j]]).collect();
             metrics::r2(&truth, &scores).unwrap()
         };

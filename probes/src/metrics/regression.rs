@@ -3,10 +3,10 @@
 //! A truth that is NaN is missing and skipped.
 
 /// Rows with a truth, as (truth, prediction).
-fn observed(truth: &[f32], predicted: &[f64]) -> Vec<(f64, f64)> {
+fn observed(truth: &[f64], predicted: &[f64]) -> Vec<(f64, f64)> {
     assert_eq!(truth.len(), predicted.len(), "one prediction a value");
     let rows = truth.iter().zip(predicted).filter(|(truth, _)| !truth.is_nan());
-    rows.map(|(&truth, &predicted)| (f64::from(truth), predicted)).collect()
+    rows.map(|(&truth, &predicted)| (truth, predicted)).collect()
 }
 
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
@@ -24,10 +24,10 @@ fn is_constant(mut values: impl Iterator<Item = f64>) -> bool {
 ///
 /// ```
 /// use vdvae_probes::metrics::r2;
-/// assert_eq!(r2(&[1.0, 2.0, 3.0, f32::NAN], &[1.0, 2.0, 2.0, 9.0]), Some(0.5));
+/// assert_eq!(r2(&[1.0, 2.0, 3.0, f64::NAN], &[1.0, 2.0, 2.0, 9.0]), Some(0.5));
 /// assert_eq!(r2(&[1.0, 1.0], &[1.0, 2.0]), None);
 /// ```
-pub fn r2(truth: &[f32], predicted: &[f64]) -> Option<f64> {
+pub fn r2(truth: &[f64], predicted: &[f64]) -> Option<f64> {
     let rows = observed(truth, predicted);
     if is_constant(rows.iter().map(|row| row.0)) {
         return None;
@@ -39,12 +39,12 @@ pub fn r2(truth: &[f32], predicted: &[f64]) -> Option<f64> {
 }
 
 /// Pearson's correlation; `None` where either side has fewer than two different values.
-pub fn pearson(truth: &[f32], predicted: &[f64]) -> Option<f64> {
+pub fn pearson(truth: &[f64], predicted: &[f64]) -> Option<f64> {
     correlation(&observed(truth, predicted))
 }
 
 /// Spearman's rank correlation, equals sharing their mean rank; `None` as for [`pearson`].
-pub fn spearman(truth: &[f32], predicted: &[f64]) -> Option<f64> {
+pub fn spearman(truth: &[f64], predicted: &[f64]) -> Option<f64> {
     let rows = observed(truth, predicted);
     let left = ranks(&rows.iter().map(|row| row.0).collect::<Vec<_>>());
     let right = ranks(&rows.iter().map(|row| row.1).collect::<Vec<_>>());
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn agrees_with_scikit_learn_and_scipy() {
         // scikit-learn 1.9.1, scipy 1.17.1: r2_score(y, p), pearsonr(y, p)[0], spearmanr(y, p)[0]
-        let truth = [1.0, 2.0, 2.0, 3.5, -1.0, 0.25, f32::NAN];
+        let truth = [1.0, 2.0, 2.0, 3.5, -1.0, 0.25, f64::NAN];
         let predicted = [0.5, 2.5, 1.5, 3.0, 0.0, 0.5, 100.0];
         let found = [r2, pearson, spearman].map(|score| score(&truth, &predicted).unwrap());
         for (found, expected) in found.into_iter().zip(GOLDEN) {
@@ -100,7 +100,7 @@ mod tests {
     fn constants_have_no_score() {
         // scikit-learn gives 0 or 1 for a constant truth; a number there would say something.
         for score in [r2, pearson, spearman] {
-            assert_eq!(score(&[2.0, 2.0, f32::NAN], &[1.0, 2.0, 3.0]), None);
+            assert_eq!(score(&[2.0, 2.0, f64::NAN], &[1.0, 2.0, 3.0]), None);
             assert_eq!(score(&[2.0], &[2.0]), None);
             assert_eq!(score(&[], &[]), None);
         }

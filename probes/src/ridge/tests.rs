@@ -7,7 +7,7 @@ use crate::fixture::{reals, table, waves};
 /// Twelve rows to fit, six to choose, three to predict, of waves.
 fn splits(columns: usize) -> [FeatureTable; 3] {
     let split = |rows, phase| {
-        let values = waves(rows, 1, [5.0, 0.0, phase]);
+        let values = waves(rows, 1, [5.0, 0.0, phase]).mapv(f64::from);
         let targets = Targets::Real { names: vec!["wave".into()], values };
         table(waves(rows, columns, [7.0, 3.0, phase]), targets)
     };
@@ -46,9 +46,9 @@ fn missing_rows_count_for_nobody() {
             if let Targets::Real { values, .. } = &mut table.targets {
                 let told = values.column(0).to_owned();
                 values.column_mut(1).assign(&told);
-                let every_fifth = |(row, value): (usize, &mut f32)| {
+                let every_fifth = |(row, value): (usize, &mut f64)| {
                     if missing && row % 5 == 1 {
-                        *value = f32::NAN;
+                        *value = f64::NAN;
                     }
                 };
                 values.column_mut(0).iter_mut().enumerate().for_each(every_fifth);

@@ -28,8 +28,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
     }
     let mut text = report_table(&report.results);
     // One selection is a question about its targets.
-    if let Some(result) = only_latents(&report.results.results) {
-        text += &format!("\n{}", targets_table(result));
+    for result in only_latents(&report.results.results) {
+        let labels = result.labels.as_ref().map(|labels| format!("targets {labels}\n"));
+        text += &format!("\n{}{}", labels.unwrap_or_default(), targets_table(result));
     }
     print(&text)
 }
@@ -44,10 +45,12 @@ fn experiment(args: &Args, common: &Common) -> Result<Report> {
     Ok(experiment.run(&mut |event| watch.show(event))?)
 }
 
-/// The one result on latents, where there is only one: its targets are worth a table of their own.
-fn only_latents(results: &[ProbeResult]) -> Option<&ProbeResult> {
+/// The one result on latents of each kind of labels, where there is only one: its targets are worth
+/// a table of their own.
+fn only_latents(results: &[ProbeResult]) -> Vec<&ProbeResult> {
     let labels = |r: &&ProbeResult| r.few_shot.is_none() && r.verification.is_none();
-    let mut latents = results.iter().filter(|r| r.source == Source::Latents).filter(labels);
-    let only = latents.next()?;
-    latents.next().is_none().then_some(only)
+    let latents = results.iter().filter(|r| r.source == Source::Latents).filter(labels);
+    let latents: Vec<&ProbeResult> = latents.collect();
+    let alone = |r: &&ProbeResult| latents.iter().filter(|o| o.labels == r.labels).count() == 1;
+    latents.iter().copied().filter(alone).collect()
 }

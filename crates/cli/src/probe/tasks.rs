@@ -1,7 +1,7 @@
 //! The task that flags ask for, and the data set that it is about.
 
 use anyhow::Result;
-use vdvae_datasets::{Dataset, Labels, Lfw, OneShotRuns, Split};
+use vdvae_datasets::{Dataset, Lfw, OneShotRuns, Split};
 use vdvae_experiment::{
     Episodes, FewShotTask, Pairs, TargetsTask, Task, TaskKind, TaskName, VerificationTask,
 };
@@ -54,20 +54,15 @@ pub(super) fn task(args: &Args, seed: u64) -> Result<(Box<dyn Task>, Box<dyn Dat
 
 fn targets(args: &Args, seed: u64) -> Result<(Box<dyn Task>, Box<dyn Dataset>)> {
     let Args { task: TaskName { text, dataset, .. }, probing, .. } = args;
-    let mut probes = probes(probing)?;
+    let probes = probes(probing)?;
     let data = args.data.open(dataset, &Split::ALL)?;
     let strengths = strengths(probing)?;
-    if probes.is_empty() {
-        probes.push(match data.labels(Split::Train) {
-            Labels::Real { .. } => Box::new(RidgeProbe { strengths }),
-            _ => logistic(probing, strengths),
-        });
-    }
     let seeds = (0..u64::from(probing.label_seeds)).map(|i| seed.wrapping_add(i));
     let bootstrap = Bootstrap::default();
     let task = TargetsTask {
         name: text.clone(),
         probes,
+        usual: (logistic(probing, strengths.clone()), RidgeProbe { strengths }),
         train_fractions: probing.train_fraction.clone(),
         label_seeds: seeds.collect(),
         bootstrap: Bootstrap {
@@ -84,7 +79,7 @@ fn probes(args: &ProbingArgs) -> Result<Vec<Box<dyn Probe>>> {
     let strengths = strengths(args)?;
     let probe = |name: &String| -> Result<Box<dyn Probe>> {
         Ok(match &name[..] {
-            "logistic" => logistic(args, strengths.clone()),
+            "logistic" => Box::new(logistic(args, strengths.clone())),
             "ridge" => Box::new(RidgeProbe { strengths: strengths.clone() }),
             "knn" => Box::new(KnnProbe::default()),
             "centroid" => Box::new(CentroidProbe),
@@ -97,8 +92,8 @@ fn probes(args: &ProbingArgs) -> Result<Vec<Box<dyn Probe>>> {
     each_once(&args.probe).into_iter().map(probe).collect()
 }
 
-fn logistic(args: &ProbingArgs, strengths: Vec<f64>) -> Box<dyn Probe> {
-    Box::new(LinearProbe { solver: args.solver, strengths, ..LinearProbe::default() })
+fn logistic(args: &ProbingArgs, strengths: Vec<f64>) -> LinearProbe {
+    LinearProbe { solver: args.solver, strengths, ..LinearProbe::default() }
 }
 
 fn strengths(args: &ProbingArgs) -> Result<Vec<f64>> {

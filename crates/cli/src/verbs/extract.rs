@@ -182,24 +182,30 @@ impl Request<'_> {
         if let Some(groups) = self.dataset.groups(self.split) {
             manifest["groups"] = kept.iter().map(|&i| Value::from(groups[i])).collect();
         }
-        manifest["labels"] = match self.dataset.labels(self.split) {
-            Labels::None => Value::Null,
-            Labels::Classes { names, labels } => {
-                let labels: Vec<u32> = kept.iter().map(|&i| labels[i]).collect();
-                json!({"classes": names, "values": labels})
-            }
-            Labels::Binary { names, values } => {
-                let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-                let values: Vec<_> = kept.iter().map(row).collect();
-                json!({"attributes": names, "values": values})
-            }
-            // What is missing is null.
-            Labels::Real { names, values } => {
-                let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-                let values: Vec<_> = kept.iter().map(row).collect();
-                json!({"numbers": names, "values": values})
-            }
-        };
+        manifest["labels"] = labels_of(&self.dataset.labels(self.split), kept);
         manifest
+    }
+}
+
+/// The labels of some pictures. A number or a class that is missing is null.
+fn labels_of(labels: &Labels, kept: &[usize]) -> Value {
+    match labels {
+        Labels::None => Value::Null,
+        Labels::Classes { names, labels } => {
+            let known = |&i: &usize| Some(labels[i]).filter(|l| *l != Labels::UNKNOWN_CLASS);
+            json!({"classes": names, "values": kept.iter().map(known).collect::<Vec<_>>()})
+        }
+        Labels::Binary { names, values } => {
+            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
+            json!({"attributes": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
+        }
+        Labels::Real { names, values } => {
+            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
+            json!({"numbers": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
+        }
+        Labels::Several(parts) => {
+            let part = |(name, part): &(String, Labels)| (name.clone(), labels_of(part, kept));
+            json!({"several": parts.iter().map(part).collect::<serde_json::Map<_, _>>()})
+        }
     }
 }

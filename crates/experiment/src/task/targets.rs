@@ -1,7 +1,9 @@
 //! The labels of pictures: which probes predict them, and from how many labelled pictures.
 
 mod illustrate;
+mod known;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use vdvae_datasets::{Dataset, Labels, Split};
@@ -12,6 +14,8 @@ use vdvae_probes::{
 };
 use vdvae_report::{Answer, RocCurve};
 
+use known::check_known;
+
 use super::{Scores, Task};
 use crate::candidate::Candidate;
 use crate::error::{Error, Result};
@@ -20,9 +24,10 @@ use crate::error::{Error, Result};
 pub struct TargetsTask {
     /// What reports call the task.
     pub name: String,
-    /// Probes to run. None of them stands for logistic regression, or ridge regression where the
-    /// labels are numbers.
+    /// Probes to run; the usual ones where there are none.
     pub probes: Vec<Box<dyn Probe>>,
+    /// The usual probe of attributes and classes, and that of numbers.
+    pub usual: (LinearProbe, RidgeProbe),
     /// Shares of the training and validation pictures to use, above 0 and up to 1. Each subset is
     /// part of the larger ones.
     pub train_fractions: Vec<f64>,
@@ -41,6 +46,7 @@ impl Default for TargetsTask {
         Self {
             name: "targets".to_owned(),
             probes: Vec::new(),
+            usual: Default::default(),
             train_fractions: vec![1.0],
             label_seeds: vec![0],
             bootstrap: Bootstrap::default(),
@@ -78,25 +84,45 @@ impl TargetsTask {
     /// Fails where there is nothing to predict, or a solver cannot.
     fn check_labels(&self, data: &dyn Dataset) -> Result<()> {
         let unfit = |problem| Err(Error::Unfit { what: data.name().to_owned(), problem });
-        let mut solvers = self.probes.iter().map(|probe| probe.solver());
-        match data.labels(Split::Train) {
-            Labels::None => unfit(
-                "expected labels to predict, found none; put the pictures of each class into a \
-                 folder of its name"
-                    .to_owned(),
-            ),
-            Labels::Classes { names, .. } if names.len() < 2 => {
-                unfit(format!("expected at least 2 classes, found {}", names.join(", ")))
+        let labels = data.labels(Split::Train);
+        let parts: Vec<&Labels> = match &labels {
+            Labels::None => {
+                return unfit(
+                    "expected labels to predict, found none; put the pictures of each class into a \
+                     folder of its name, or name a column of the table"
+                        .to_owned(),
+                );
             }
-            Labels::Classes { .. } => match solvers.find(|name| *name == Solver::Linfa.name()) {
-                None => Ok(()),
-                Some(solver) => Err(Error::Solver {
-                    solver,
-                    data: data.name().to_owned(),
-                    instead: Solver::Batched.name(),
-                }),
-            },
-            _ => Ok(()),
+            Labels::Several(parts) if self.saves_probe() => {
+                let names: Vec<&str> = parts.iter().map(|(name, _)| &name[..]).collect();
+                let problem = format!("expected targets of one kind, found {}", names.join(", "));
+                return Err(Error::Setting { setting: "save probe", problem });
+            }
+            Labels::Several(parts) => parts.iter().map(|(_, part)| part).collect(),
+            one => vec![one],
+        };
+        parts.into_iter().try_for_each(|part| self.check_classes(data, part))?;
+        check_known(data)
+    }
+
+    /// Fails where there is one class, or a solver that cannot fit several.
+    fn check_classes(&self, data: &dyn Dataset, labels: &Labels) -> Result<()> {
+        let Labels::Classes { names, .. } = labels else { return Ok(()) };
+        let what = data.name().to_owned();
+        if names.len() < 2 {
+            let problem = format!("expected at least 2 classes, found {}", names.join(", "));
+            return Err(Error::Unfit { what, problem });
+        }
+        let usual: [&dyn Probe; 1] = [&self.usual.0];
+        let asked = self.probes.iter().map(|probe| &**probe);
+        let mut probes = usual.into_iter().filter(|_| self.probes.is_empty()).chain(asked);
+        match probes.find(|probe| probe.solver() == Solver::Linfa.name()) {
+            None => Ok(()),
+            Some(probe) => Err(Error::Solver {
+                solver: probe.solver(),
+                data: what,
+                instead: Solver::Batched.name(),
+            }),
         }
     }
 }
@@ -127,7 +153,8 @@ impl Task for TargetsTask {
         let mut fractions = self.train_fractions.clone();
         fractions.sort_unstable_by(f64::total_cmp);
         fractions.dedup();
-        Box::new(TargetScores { task: self, fractions, evaluated: Vec::new() })
+        let (evaluated, known) = (Vec::new(), BTreeMap::new());
+        Box::new(TargetScores { task: self, fractions, evaluated, known })
     }
 }
 
@@ -137,26 +164,49 @@ struct TargetScores<'a> {
     /// Smallest first, each once.
     fractions: Vec<f64>,
     evaluated: Vec<Evaluated>,
+    /// Rows of the test table that were scored, by the name of their labels where there are several
+    /// kinds.
+    known: BTreeMap<String, Vec<usize>>,
 }
 
 impl TargetScores<'_> {
+    /// All subsets of the rows.
+    fn fractions(&mut self, labels: Option<&str>, candidate: &Candidate) -> Result<()> {
+        for fraction in self.fractions.clone() {
+            if fraction == 1.0 {
+                self.probe(labels, candidate)?;
+                continue;
+            }
+            for &seed in &self.task.label_seeds {
+                self.probe(labels, &candidate.subset(fraction, seed))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Every probe on the same features.
-    fn probe(&mut self, candidate: &Candidate) -> Result<()> {
-        let task = self.task;
-        if !task.probes.is_empty() {
-            return task.probes.iter().try_for_each(|probe| self.score(&**probe, candidate));
+    fn probe(&mut self, labels: Option<&str>, candidate: &Candidate) -> Result<()> {
+        let TargetsTask { probes, usual: (of_labels, of_numbers), .. } = self.task;
+        if !probes.is_empty() {
+            return probes.iter().try_for_each(|probe| self.score(&**probe, labels, candidate));
         }
         match candidate.tables[0].targets {
-            Targets::Real { .. } => self.score(&RidgeProbe::default(), candidate),
-            _ => self.score(&LinearProbe::default(), candidate),
+            Targets::Real { .. } => self.score(of_numbers, labels, candidate),
+            _ => self.score(of_labels, labels, candidate),
         }
     }
 
-    fn score(&mut self, probe: &dyn Probe, candidate: &Candidate) -> Result<()> {
+    fn score(
+        &mut self,
+        probe: &dyn Probe,
+        labels: Option<&str>,
+        candidate: &Candidate,
+    ) -> Result<()> {
         let Candidate { origin, tables: [train, valid, test], features } = candidate;
         let fitted = probe.fit(train, valid)?;
         let evaluated = fitted.evaluate(test, self.task.bootstrap)?;
         let mut evaluated = evaluated.with_origin(*origin);
+        evaluated.result.labels = labels.map(str::to_owned);
         if origin.train_fraction < 1.0 {
             evaluated.scores = Default::default();
         }
@@ -168,18 +218,36 @@ impl TargetScores<'_> {
         }
         Ok(())
     }
+
+    /// The results of each kind of labels, in order of appearance.
+    fn by_labels(&self) -> Vec<(Option<String>, Vec<&Evaluated>)> {
+        let mut parts: Vec<(Option<String>, Vec<&Evaluated>)> = Vec::new();
+        for one in &self.evaluated {
+            let labels = &one.result.labels;
+            match parts.iter_mut().find(|(known, _)| known == labels) {
+                Some((_, part)) => part.push(one),
+                None => parts.push((labels.clone(), vec![one])),
+            }
+        }
+        parts
+    }
 }
 
 impl Scores for TargetScores<'_> {
     fn add(&mut self, candidate: &Candidate) -> Result<()> {
-        for fraction in self.fractions.clone() {
-            if fraction == 1.0 {
-                self.probe(candidate)?;
-                continue;
+        let Targets::Several(parts) = &candidate.tables[0].targets else {
+            return self.fractions(None, candidate);
+        };
+        for (place, (name, _)) in parts.iter().enumerate() {
+            let test = &candidate.tables[2];
+            if let Some((_, part)) = test.targets.parts().get(place) {
+                // The latents come first; shuffled labels are of other rows.
+                let known = self.known.entry(name.clone());
+                known.or_insert_with(|| part.known_rows(test.rows()));
             }
-            for &seed in &self.task.label_seeds {
-                self.probe(&candidate.subset(fraction, seed))?;
-            }
+            let tables = candidate.tables.each_ref().map(|table| table.part(place));
+            let (origin, features) = (candidate.origin, candidate.features.clone());
+            self.fractions(Some(name), &Candidate { origin, tables, features })?;
         }
         Ok(())
     }
@@ -193,10 +261,17 @@ impl Scores for TargetScores<'_> {
     }
 
     fn roc(&self) -> Vec<RocCurve> {
-        illustrate::roc(&self.evaluated)
+        self.by_labels().iter().flat_map(|(_, part)| illustrate::roc(part)).collect()
     }
 
     fn answers(&self, row: usize) -> Vec<Answer> {
-        illustrate::answers(&self.evaluated, row)
+        let answers = |(labels, part): &(Option<String>, Vec<&Evaluated>)| {
+            let row = match labels.as_ref().and_then(|labels| self.known.get(labels)) {
+                None => Some(row),
+                Some(known) => known.binary_search(&row).ok(),
+            };
+            row.map_or_else(Vec::new, |row| illustrate::answers(part, row))
+        };
+        self.by_labels().iter().flat_map(answers).collect()
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn differences(view: &View) -> Option<Section> {
         comparisons.filter_map(|c| Some((c, find(&c.a)?, find(&c.b)?))).collect();
     let (far, decimals) = reach(&shown);
     // Probes are named where there is more than one.
-    let settings = |row: &Row| (row.result.probe.clone(), row.result.matched_columns);
+    let settings = |row: &Row| {
+        let result = row.result;
+        (result.probe.clone(), result.matched_columns, result.labels.clone())
+    };
     let several = shown.iter().any(|(_, a, b)| {
         let first = settings(shown[0].1);
         settings(a) != first || settings(b) != first
@@ -137,6 +140,9 @@ fn name(row: &Row, with_probe: bool) -> String {
         if let Some(columns) = row.result.matched_columns {
             name += &format!(", {} columns", count(columns));
         }
+        if let Some(labels) = &row.result.labels {
+            name += &format!(", {labels}");
+        }
     }
     name
 }
@@ -148,7 +154,9 @@ pub(super) fn results(view: &View) -> Option<Section> {
     let matched = rows.iter().any(|row| row.result.matched_columns.is_some());
     // One metric heads its column; of several, each line names its own.
     let metric = rows.first().map(|row| row.result.metric);
-    let metric = metric.filter(|metric| rows.iter().all(|row| row.result.metric == *metric));
+    let metric = metric.filter(|metric| {
+        rows.iter().all(|row| row.result.metric == *metric && row.result.labels.is_none())
+    });
     let show = Columns { parts, matched, metric };
     (!rows.is_empty()).then(|| Section {
         id: "results",
@@ -164,7 +172,7 @@ pub(super) fn results(view: &View) -> Option<Section> {
                     tbody { @for row in &rows { (result_row(row, show)) } }
                 }
             }
-            @if let Some((best, _)) = view.primary().and_then(|panel| panel.best()) {
+            @for best in view.best_of_labels() {
                 details {
                     summary { "Targets of the best: " (name(&best, true)) }
                     (targets(&best))
@@ -221,7 +229,12 @@ fn result_row(row: &Row, show: Columns) -> Markup {
             }
             td { (result.probe) span.faint { " " (result.solver) } }
             @if show.parts { td.number { (trained_on(row)) } }
-            @if show.metric.is_none() { td { (metric_words(result.metric)) } }
+            @if show.metric.is_none() {
+                td {
+                    (metric_words(result.metric))
+                    @if let Some(labels) = &result.labels { span.faint { " " (labels) } }
+                }
+            }
             td.number.strong { (score(row.value)) }
             td.number.faint { (interval(row.ci)) }
             td.number { (score(result.mean(|target| target.average_precision))) }

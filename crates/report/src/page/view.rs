@@ -41,6 +41,8 @@ impl Row<'_> {
 pub(super) struct Panel<'a> {
     pub(super) probe: &'a str,
     pub(super) metric: Metric,
+    /// Which labels the results are about, where there are several kinds.
+    pub(super) labels: Option<&'a str>,
     /// Whether all features were brought to one number of columns.
     pub(super) matched: bool,
     /// Results fitted to the whole training split.
@@ -62,12 +64,16 @@ impl Panel<'_> {
 
     /// What sets this panel apart, as a heading: `Probe: logistic, columns as pooled`.
     pub(super) fn heading(&self) -> String {
-        format!("Probe: {}, {}", self.probe, self.columns())
+        format!("Probe: {}, {}{}", self.probe, self.columns(), self.of_labels())
     }
 
     /// What sets this panel apart, inside a sentence: `logistic probe, columns as pooled`.
     pub(super) fn title(&self) -> String {
-        format!("{} probe, {}", self.probe, self.columns())
+        format!("{} probe, {}{}", self.probe, self.columns(), self.of_labels())
+    }
+
+    fn of_labels(&self) -> String {
+        self.labels.map_or_else(String::new, |labels| format!(", targets {labels}"))
     }
 
     fn columns(&self) -> String {
@@ -110,10 +116,12 @@ impl<'a> View<'a> {
         for row in rows(page) {
             let (probe, metric) = (&row.result.probe[..], row.result.metric);
             let matched = row.result.matched_columns.is_some();
-            let same = |p: &Panel| p.probe == probe && p.metric == metric && p.matched == matched;
+            let labels = row.result.labels.as_deref();
+            let settings = (probe, metric, labels, matched);
+            let same = |p: &Panel| (p.probe, p.metric, p.labels, p.matched) == settings;
             let at = panels.iter().position(same).unwrap_or_else(|| {
                 let (rows, partial) = (Vec::new(), Vec::new());
-                panels.push(Panel { probe, metric, matched, rows, partial });
+                panels.push(Panel { probe, metric, labels, matched, rows, partial });
                 panels.len() - 1
             });
             if row.is_full() { panels[at].rows.push(row) } else { panels[at].partial.push(row) }
@@ -140,6 +148,17 @@ impl<'a> View<'a> {
     /// a score.
     pub(super) fn primary(&self) -> Option<&Panel<'a>> {
         self.panels.iter().find(|panel| panel.best().is_some())
+    }
+
+    /// The best latents of every kind of labels, of one where there is one.
+    pub(super) fn best_of_labels(&self) -> Vec<Row<'_>> {
+        let mut best: Vec<Row> = Vec::new();
+        for (row, _) in self.panels.iter().filter_map(Panel::best) {
+            if best.iter().all(|other| other.result.labels != row.result.labels) {
+                best.push(row);
+            }
+        }
+        best
     }
 }
 

@@ -116,6 +116,7 @@ fn comparisons_of_fixed_numbers() {
         probe: "logistic".into(),
         matched_columns: None,
         train_fraction: 1.0,
+        labels: None,
     };
     let one = Comparison {
         a: side(Source::Latents, Some(vdvae_features::LayerSelection::Resolution(32))),

@@ -6,9 +6,9 @@ use vdvae_probes::{Evaluated, Source};
 use vdvae_report::{Answer, RocCurve};
 
 /// The result that stands for the latents: of those on all rows the best, of the first probe.
-fn headline(evaluated: &[Evaluated]) -> Option<&Evaluated> {
+fn headline<'a>(evaluated: &[&'a Evaluated]) -> Option<&'a Evaluated> {
     let probe = &evaluated.first()?.result.probe;
-    let candidates = evaluated.iter().filter(|one| {
+    let candidates = evaluated.iter().copied().filter(|one| {
         let r = &one.result;
         r.source == Source::Latents
             && r.probe == *probe
@@ -22,7 +22,7 @@ fn headline(evaluated: &[Evaluated]) -> Option<&Evaluated> {
 }
 
 /// ROC curves of binary targets: the headline's, and those of its controls.
-pub(super) fn roc(evaluated: &[Evaluated]) -> Vec<RocCurve> {
+pub(super) fn roc(evaluated: &[&Evaluated]) -> Vec<RocCurve> {
     let Some(best) = headline(evaluated) else { return Vec::new() };
     let beside = |one: &&Evaluated| {
         let (r, best) = (&one.result, &best.result);
@@ -31,7 +31,7 @@ pub(super) fn roc(evaluated: &[Evaluated]) -> Vec<RocCurve> {
             && r.matched_columns.is_none()
             && (r.layers == best.layers || r.layers.is_none())
     };
-    evaluated.iter().filter(beside).flat_map(curves).collect()
+    evaluated.iter().copied().filter(beside).flat_map(curves).collect()
 }
 
 /// One curve a target.
@@ -54,7 +54,7 @@ fn curves(one: &Evaluated) -> Vec<RocCurve> {
 }
 
 /// What the headline says of one test row, where its scores are logits.
-pub(super) fn answers(evaluated: &[Evaluated], row: usize) -> Vec<Answer> {
+pub(super) fn answers(evaluated: &[&Evaluated], row: usize) -> Vec<Answer> {
     let Some(best) = headline(evaluated) else { return Vec::new() };
     if best.result.probe != "logistic" || best.scores.nrows() <= row {
         return Vec::new();

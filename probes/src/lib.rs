@@ -92,8 +92,8 @@ pub use neighbours::{KnnProbe, nearest_rows};
 pub use probe::{Choice, Fitted, Probe};
 pub use reduce::{Reduction, ReductionKind};
 pub use result::{
-    Compared, Comparison, DataInfo, EpisodeInfo, Metric, ModelInfo, Origin, ProbeReport,
-    ProbeResult, Source, TarAtFar, TargetResult, VerificationInfo,
+    Compared, Comparison, DataInfo, EpisodeInfo, Leak, Metric, ModelInfo, Origin, ProbeReport,
+    ProbeResult, Shared, Source, TarAtFar, TargetResult, VerificationInfo,
 };
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};

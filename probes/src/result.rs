@@ -3,12 +3,14 @@
 //! Undefined numbers are `None`, `null` in JSON; none of these fields ever holds NaN.
 
 mod info;
+mod leak;
 mod names;
 
 use serde::{Deserialize, Serialize};
 use vdvae_features::LayerSelection;
 
 pub use info::{DataInfo, EpisodeInfo, ModelInfo, TarAtFar, VerificationInfo};
+pub use leak::{Leak, Shared};
 pub use names::{Metric, Source};
 
 /// Everything in `results.json`.
@@ -27,6 +29,9 @@ pub struct ProbeReport {
     /// Paired differences between results of one probe.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
+    /// What splits share that should keep them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaks: Vec<Leak>,
 }
 
 /// The difference of two results of one probe on the same test rows.
@@ -330,6 +335,7 @@ mod tests {
                 ci95: None,
                 p_value: Some(0.5),
             }],
+            leaks: vec![],
         };
         let expected = json!({
             "task": "toy-faces",

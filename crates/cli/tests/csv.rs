@@ -73,6 +73,28 @@ fn mistakes_are_one_line() {
 }
 
 #[test]
+fn a_person_in_two_splits_is_a_leak() {
+    let folder = folder();
+    let path = folder.path().join("faces/labels.csv");
+    let whole = fs::read_to_string(&path).unwrap();
+    // Pictures 6 and 7 are of test, 0 and 1 of train.
+    fs::write(&path, whole.replace(",p3,", ",p0,")).unwrap();
+    let flags = format!("{} --targets Hat", PROBE.replace("--json", ""));
+    let leak = "LEAK: 1 group is in train and in test: 2 test pictures, such as pictures/6.png, of \
+                the group of pictures/0.png in train\n";
+    let text = probe(folder.path(), &flags).ok();
+    assert!(text.contains(leak), "{text}");
+    let text = probe(folder.path(), &format!("{flags} --allow-leaks")).ok();
+    assert!(!text.contains("LEAK"), "{text}");
+    let json = probe(folder.path(), &format!("{flags} --allow-leaks --json")).ok();
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&report["leaks"][0]["what"], &report["leaks"][0]["allowed"]),
+        (&"groups".into(), &true.into())
+    );
+}
+
+#[test]
 fn numbers_and_samples_are_extracted() {
     let folder = folder();
     let extract = |flags: &str, out: &str| {

@@ -40,6 +40,9 @@ pub struct Experiment<'a> {
     pub preparation: Preparation,
     /// What happens to a picture that cannot be read.
     pub on_bad_image: OnBadImage,
+    /// Whether splits may share groups or pictures; results say so in any case, and the table and
+    /// the page only where they may not.
+    pub allow_leaks: bool,
     /// Pictures that pass through the network at once, on each thread.
     pub batch_size: usize,
     /// Components of the control [`Source::Pca`].
@@ -104,6 +107,7 @@ impl<'a> Experiment<'a> {
             spec: FeatureSpec::default(),
             preparation: Preparation::new(model.config().image_size),
             on_bad_image: OnBadImage::Fail,
+            allow_leaks: false,
             batch_size: 32,
             pca_columns: 256,
             matching: None,

@@ -35,6 +35,7 @@ mod candidate;
 mod error;
 mod event;
 mod experiment;
+mod leaks;
 mod line;
 mod page;
 mod report;

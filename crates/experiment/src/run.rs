@@ -32,8 +32,8 @@ impl Experiment<'_> {
 }
 
 fn run(experiment: &Experiment<'_>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report> {
-    let tables = extract(experiment, observe)?;
-    let mut report = empty_report(experiment, &tables[0].1)?;
+    let (tables, leaks) = extract(experiment, observe)?;
+    let mut report = ProbeReport { leaks, ..empty_report(experiment, &tables[0].1)? };
     let lines = lines(experiment, &tables);
     observe(Event::Scoring { lines: lines.len() });
     let mut scores = experiment.task.scores(experiment.data);
@@ -101,5 +101,6 @@ fn empty_report(experiment: &Experiment<'_>, tables: &Splits) -> Result<ProbeRep
         seed: experiment.seed,
         results: Vec::new(),
         comparisons: Vec::new(),
+        leaks: Vec::new(),
     })
 }

@@ -7,19 +7,24 @@ use vdvae_features::{
     CachedSources, Extracted, Extraction, FeatureSource, FeatureTable, LayerSelection, Statistic,
 };
 use vdvae_model::{Vdvae, Weights};
-use vdvae_probes::{Reduction, ReductionKind, Source};
+use vdvae_probes::{Leak, Reduction, ReductionKind, Source};
 
 use crate::candidate::Splits;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::experiment::Experiment;
+use crate::leaks::{Pictures, leaks};
 use crate::selections::selected;
 
-/// Latents first, then the controls that have features of their own.
+/// The tables of every source.
+pub(crate) type Tables = Vec<(Source, Splits)>;
+
+/// Latents first, then the controls that have features of their own; and what the splits share
+/// that should keep them apart.
 pub(crate) fn extract(
     experiment: &Experiment<'_>,
     observe: &mut dyn FnMut(Event<'_>),
-) -> Result<Vec<(Source, Splits)>> {
+) -> Result<(Tables, Vec<Leak>)> {
     let wants = |source| experiment.controls.contains(&source);
     let random = wants(Source::RandomInit).then(|| random_network(experiment)).transpose()?;
     let (spec, layers) = (experiment.spec, union(experiment));
@@ -29,10 +34,10 @@ pub(crate) fn extract(
     if wants(Source::Pixels) || wants(Source::Pca) {
         sources.push((Source::Pixels, FeatureSource::Pixels));
     }
-    let splits = Reader::new(experiment, &sources)?.read_all(observe)?;
+    let (splits, leaks) = Reader::new(experiment, &sources)?.read_all(observe)?;
     let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
     add_components(experiment, &mut tables)?;
-    Ok(tables)
+    Ok((tables, leaks))
 }
 
 /// The same network with the weights that training would start from.
@@ -66,6 +71,8 @@ struct Reader<'a> {
     reused: usize,
     tables: usize,
     time: Duration,
+    /// The pictures of the splits that were read.
+    pictures: Vec<Pictures>,
 }
 
 impl<'a> Reader<'a> {
@@ -82,11 +89,15 @@ impl<'a> Reader<'a> {
         let cache = experiment.cache.as_ref();
         let cached = cache.map(|cache| cache.sources(&named)).transpose()?;
         let sources = named.into_iter().map(|(_, source)| source).collect();
-        Ok(Self { experiment, sources, cached, reused: 0, tables: 0, time: start.elapsed() })
+        let (time, pictures) = (start.elapsed(), Vec::new());
+        Ok(Self { experiment, sources, cached, reused: 0, tables: 0, time, pictures })
     }
 
     /// The tables of all sources, split by split; without rows where a split is not needed.
-    fn read_all(mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Vec<Vec<FeatureTable>>> {
+    fn read_all(
+        mut self,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(Vec<Vec<FeatureTable>>, Vec<Leak>)> {
         let needed: Vec<Split> = self.experiment.splits().collect();
         let len = |&split: &Split| self.experiment.data_of(split).len(split);
         observe(Event::Reading { pictures: needed.iter().map(len).sum() });
@@ -95,11 +106,16 @@ impl<'a> Reader<'a> {
             let tables = needed.contains(&split).then(|| self.read(split, observe));
             splits.push(tables.transpose()?);
         }
-        let Self { time, reused, tables, .. } = self;
+        let Self { time, reused, tables, pictures, .. } = self;
         observe(Event::AllRead { time, reused, tables });
+        let leaks = leaks(&pictures, self.experiment.allow_leaks);
+        for leak in leaks.iter().filter(|leak| !leak.allowed) {
+            observe(Event::Warning(&leak.to_string()));
+        }
         let read = splits.iter().flatten().next().expect("a task needs a split");
         let empty: Vec<FeatureTable> = read.iter().map(|table| table.select_rows(&[])).collect();
-        Ok(splits.into_iter().map(|tables| tables.unwrap_or_else(|| empty.clone())).collect())
+        let splits = splits.into_iter().map(|tables| tables.unwrap_or_else(|| empty.clone()));
+        Ok((splits.collect(), leaks))
     }
 
     fn read(
@@ -116,7 +132,7 @@ impl<'a> Reader<'a> {
         };
         let start = Instant::now();
         let progress = |pictures| observe(Event::Read { pictures });
-        let Extracted { tables, skipped, .. } = match &self.cached {
+        let Extracted { tables, skipped, contents, .. } = match &self.cached {
             None => extraction.run(&self.sources, progress)?,
             Some(cached) => {
                 let (extracted, used) = cached.get_or_extract(&extraction, progress)?;
@@ -133,15 +149,14 @@ impl<'a> Reader<'a> {
         if tables[0].rows() == 0 {
             return Err(Error::NoPictures { data: extraction.dataset.name().to_owned(), split });
         }
+        let (keys, groups) = (tables[0].keys.clone(), tables[0].groups.clone());
+        self.pictures.push(Pictures { split, keys, groups, contents });
         Ok(tables)
     }
 }
 
 /// Turns the tables of each split around: those of each source.
-fn by_source(
-    sources: impl Iterator<Item = Source>,
-    splits: Vec<Vec<FeatureTable>>,
-) -> Vec<(Source, Splits)> {
+fn by_source(sources: impl Iterator<Item = Source>, splits: Vec<Vec<FeatureTable>>) -> Tables {
     let mut splits: Vec<_> = splits.into_iter().map(Vec::into_iter).collect();
     let mut tables = || -> Splits {
         let tables: Vec<_> = splits.iter_mut().filter_map(Iterator::next).collect();
@@ -152,7 +167,7 @@ fn by_source(
 
 /// Adds the principal components of the pixels where they are asked for, and drops the pixels
 /// where they are not.
-fn add_components(experiment: &Experiment<'_>, tables: &mut Vec<(Source, Splits)>) -> Result<()> {
+fn add_components(experiment: &Experiment<'_>, tables: &mut Tables) -> Result<()> {
     let wants = |source| experiment.controls.contains(&source);
     if wants(Source::Pca)
         && let Some((_, pixels)) = tables.iter().find(|(source, _)| *source == Source::Pixels)

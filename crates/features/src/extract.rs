@@ -3,6 +3,8 @@
 mod batch;
 
 use ndarray::Array2;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use vdvae_datasets::{
     AHEAD_OF_GPU, Batch, Batches, Dataset, OnBadImage, Preparation, Split, read_ahead,
 };
@@ -156,8 +158,18 @@ pub struct Extracted {
     pub tables: Vec<FeatureTable>,
     /// Number in the split of every picture kept: one a row.
     pub indices: Vec<usize>,
+    /// A hash of the pixels of each of them as the network saw them: equal pictures have equal
+    /// ones, and others, as far as 64 bits can tell, other ones.
+    pub contents: Vec<u64>,
     /// Key and reason of every picture that was left out.
     pub skipped: Vec<(String, String)>,
+}
+
+/// The hash of one picture's pixels; the cache keeps it, so it is the same for good.
+fn content(pixels: &[u8]) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(pixels).into();
+    let (first, _) = hash.split_first_chunk().expect("a hash of 32 bytes");
+    u64::from_le_bytes(*first)
 }
 
 /// The features of every picture of a split, from all layers of a network: pictures are cut to their
@@ -223,12 +235,14 @@ impl<'a> Extraction<'a> {
             .collect::<Result<Vec<_>>>()?;
         let mut data: Vec<Vec<f32>> = columns.iter().map(|_| Vec::new()).collect();
         let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+        let mut contents = Vec::new();
         let on_gpu = sources.iter().any(FeatureSource::is_on_gpu);
         self.each_batch(on_gpu, |batch| {
             for (source, data) in sources.iter().zip(&mut data) {
                 source.append(&batch, self.batch_size, data)?;
             }
             let asked = batch.asked();
+            contents.par_extend(batch.pixels.par_chunks_exact(3 * size * size).map(content));
             rows.extend(batch.indices);
             skipped.extend(batch.skipped);
             progress(asked);
@@ -239,7 +253,7 @@ impl<'a> Extraction<'a> {
             .zip(data)
             .map(|(columns, data)| self.assemble(&rows, columns, data))
             .collect::<Result<_>>()?;
-        Ok(Extracted { tables, indices: rows, skipped })
+        Ok(Extracted { tables, indices: rows, contents, skipped })
     }
 
     /// The pictures of the split. A GPU takes one batch after another, and the next are decoded

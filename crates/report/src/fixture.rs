@@ -73,6 +73,7 @@ pub(crate) fn report() -> ProbeReport {
         seed: 7,
         results: vec![latents, pixels],
         comparisons: vec![],
+        leaks: vec![],
     }
 }
 

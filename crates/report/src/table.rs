@@ -29,6 +29,9 @@ pub fn report_table(report: &ProbeReport) -> String {
     let tables: Vec<String> =
         by_labels(&report.results).iter().map(|part| labelled(part)).collect();
     text += &tables.join("\n");
+    for leak in report.leaks.iter().filter(|leak| !leak.allowed) {
+        text += &format!("LEAK: {leak}\n");
+    }
     text.push('\n');
     if !report.comparisons.is_empty() {
         text += &comparisons_table(&report.comparisons);

@@ -38,6 +38,10 @@ pub(super) struct Args {
     pub(super) probing: ProbingArgs,
     #[command(flatten)]
     pub(super) episodes: EpisodeArgs,
+    /// Say nothing in the table and the page where splits share groups or pictures; results.json
+    /// has it all the same [example: --allow-leaks]
+    #[arg(long)]
+    pub(super) allow_leaks: bool,
     /// Pictures that pass through the network at once, on each thread [example: --batch-size 8]
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]

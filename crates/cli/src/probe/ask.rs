@@ -56,6 +56,7 @@ impl Asked {
                 ..args.data.orientation.preparation(model.config().image_size)
             },
             on_bad_image: args.data.on_bad_image,
+            allow_leaks: args.allow_leaks,
             batch_size: args.batch_size as usize,
             pca_columns: selection.pca_columns as usize,
             matching: selection.match_columns,

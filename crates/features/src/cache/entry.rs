@@ -1,6 +1,6 @@
 //! One entry of the cache, to read: a safetensors file, written once and never changed.
 //!
-//! `indices` and `keys` name the rows, one array a layer holds their features, and `crc32` holds
+//! `indices` and `keys` name the rows, `contents` hashes their pixels, one array a layer holds their features, and `crc32` holds
 //! the checksum of every array before it. The metadata says what the file answers. Arrays are
 //! written and read in blocks of rows; a request reads only the layers it needs.
 
@@ -21,6 +21,8 @@ pub(super) const MAX_HEADER: u64 = 16 << 20;
 pub(super) const BLOCK: usize = 1 << 20;
 pub(super) const INDICES: &str = "indices";
 pub(super) const KEYS: &str = "keys";
+/// Entries from before there was this array are computed again.
+pub(super) const CONTENTS: &str = "contents";
 pub(super) const CHECKSUMS: &str = "crc32";
 
 /// What is wrong with a file: what was expected, and what was found.
@@ -91,6 +93,8 @@ pub(super) struct Entry {
 pub(super) struct Rows {
     pub(super) indices: Vec<usize>,
     pub(super) keys: Vec<String>,
+    /// Hashes of their pixels.
+    pub(super) contents: Vec<u64>,
 }
 
 impl Entry {
@@ -157,14 +161,16 @@ impl Entry {
 
     /// Whether the entry has every array asked for.
     pub(super) fn holds(&self, parts: &[Part]) -> bool {
-        parts.iter().all(|part| self.metadata.info(&part.name).is_some())
+        let mut names = parts.iter().map(|part| &part.name[..]).chain([CONTENTS]);
+        names.all(|name| self.metadata.info(name).is_some())
     }
 
     /// Names of the layers' arrays and their columns, in order.
     pub(super) fn arrays(&self) -> Vec<(String, usize)> {
         let names = self.metadata.offset_keys();
-        let layers =
-            names.into_iter().filter(|name| ![INDICES, KEYS, CHECKSUMS].contains(&&name[..]));
+        let layers = names
+            .into_iter()
+            .filter(|name| ![INDICES, KEYS, CONTENTS, CHECKSUMS].contains(&&name[..]));
         let columns = |name: &str| self.metadata.info(name)?.shape.get(1).copied();
         layers
             .map(|name| {
@@ -209,20 +215,28 @@ impl Entry {
 
     /// Which pictures the rows are.
     pub(super) fn read_rows(&mut self) -> Result<Rows, Damage> {
-        let (mut indices, mut keys) = (Vec::new(), Vec::new());
-        self.read(INDICES, Dtype::U64, 8, |bytes| {
-            let numbers = bytes.chunks_exact(8);
-            indices.extend(numbers.map(|b| {
-                u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as usize
-            }));
-        })?;
+        let indices = self.read_numbers(INDICES)?;
+        let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        let contents = self.read_numbers(CONTENTS)?;
+        let mut keys = Vec::new();
         self.read(KEYS, Dtype::U8, 1, |bytes| keys.extend_from_slice(bytes))?;
         let keys: Vec<String> =
             serde_json::from_slice(&keys).map_err(|e| format!("expected keys, found {e}"))?;
-        if keys.len() != indices.len() {
-            return Err(format!("expected {} keys, found {}", indices.len(), keys.len()));
+        for (what, found) in [("keys", keys.len()), ("contents", contents.len())] {
+            if found != indices.len() {
+                return Err(format!("expected {} {what}, found {found}", indices.len()));
+            }
         }
-        Ok(Rows { indices, keys })
+        Ok(Rows { indices, keys, contents })
+    }
+
+    fn read_numbers(&mut self, name: &str) -> Result<Vec<u64>, Damage> {
+        let mut numbers = Vec::new();
+        self.read(name, Dtype::U64, 8, |bytes| {
+            let (chunks, _) = bytes.as_chunks();
+            numbers.extend(chunks.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+        })?;
+        Ok(numbers)
     }
 
     /// The numbers of some arrays side by side, `(N, columns)` row after row.

@@ -99,6 +99,7 @@ pub struct CacheUse {
 struct Stored {
     table: FeatureTable,
     indices: Vec<usize>,
+    contents: Vec<u64>,
     skipped: Vec<(String, String)>,
 }
 
@@ -159,7 +160,12 @@ impl CachedSources<'_> {
             .filter_map(|(source, stored)| stored.is_none().then_some(source.source))
             .collect();
         if missing.is_empty() {
-            return Ok(Extracted { tables: vec![], indices: vec![], skipped: vec![] });
+            return Ok(Extracted {
+                tables: vec![],
+                indices: vec![],
+                contents: vec![],
+                skipped: vec![],
+            });
         }
         let fresh = extraction.run(&missing, &mut progress)?;
         if rows.is_none_or(|rows| rows == fresh.indices) {
@@ -173,17 +179,17 @@ impl CachedSources<'_> {
 
 /// The tables of all sources in their order.
 fn together(stored: Vec<Option<Stored>>, fresh: Extracted) -> Extracted {
-    let Extracted { tables, mut indices, mut skipped } = fresh;
+    let Extracted { tables, mut indices, mut contents, mut skipped } = fresh;
     let mut fresh = tables.into_iter();
     let tables = stored.into_iter().filter_map(|stored| match stored {
         None => fresh.next(),
         Some(stored) => {
-            (indices, skipped) = (stored.indices, stored.skipped);
+            (indices, contents, skipped) = (stored.indices, stored.contents, stored.skipped);
             Some(stored.table)
         }
     });
     let tables = tables.collect();
-    Extracted { tables, indices, skipped }
+    Extracted { tables, indices, contents, skipped }
 }
 
 impl FeatureCache {
@@ -297,7 +303,7 @@ fn stored(
     if !entry.holds(&parts) || unwanted {
         return Ok(None);
     }
-    let Rows { indices, keys } = entry.read_rows()?;
+    let Rows { indices, keys, contents } = entry.read_rows()?;
     let (dataset, split) = (extraction.dataset, extraction.split);
     let known = |(&index, key): (&usize, &String)| {
         index < dataset.len(split) && dataset.key(split, index) == *key
@@ -309,7 +315,7 @@ fn stored(
     let columns =
         crate::source_columns(&source.source, extraction.preparation.size).map_err(text)?;
     let table = extraction.assemble(&indices, columns, values).map_err(text)?;
-    Ok(Some(Stored { table, indices, skipped: entry.skipped }))
+    Ok(Some(Stored { table, indices, contents, skipped: entry.skipped }))
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error + use<> {

@@ -96,6 +96,7 @@ fn what_is_read_back_is_what_was_extracted() {
         assert_same(&direct.tables[i], &again.tables[i]);
     }
     assert_eq!(direct.indices, again.indices);
+    assert_eq!((&direct.contents, direct.contents.len()), (&again.contents, 20));
     assert_ne!(again.tables[0].features, again.tables[1].features);
     // One source more: only it is computed.
     let state = FeatureSpec { statistic: Statistic::State, ..FeatureSpec::default() };
@@ -105,6 +106,22 @@ fn what_is_read_back_is_what_was_extracted() {
     assert_same(&more.tables[0], &direct.tables[2]);
     assert_same(&more.tables[1], &extraction.run(&[state], |_| ()).unwrap().tables[0]);
     assert_same(&more.tables[2], &direct.tables[0]);
+}
+
+#[test]
+fn an_entry_without_hashes_of_the_pictures_is_computed_again() {
+    let (_folder, cache) = cache();
+    let faces = faces();
+    let extraction = extraction(&faces);
+    read(&cache, &[FeatureSource::Pixels], &extraction);
+    let path = entries(&cache).remove(0);
+    // As an older version wrote it: under another name is as good as not at all.
+    let bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(10).position(|text| text == b"\"contents\"").unwrap();
+    fs::write(&path, [&bytes[..at], b"\"CONTENTS\"", &bytes[at + 10..]].concat()).unwrap();
+    let (extracted, reused) = read(&cache, &[FeatureSource::Pixels], &extraction);
+    assert_eq!((reused, extracted.contents.len()), (0, 20));
+    assert_eq!(read(&cache, &[FeatureSource::Pixels], &extraction).1, 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use super::entry::{BLOCK, CHECKSUMS, Encoding, FORMAT, INDICES, KEYS, MAX_HEADER};
+use super::entry::{BLOCK, CHECKSUMS, CONTENTS, Encoding, FORMAT, INDICES, KEYS, MAX_HEADER};
 use crate::extract::Extracted;
 use crate::{FeatureTable, Part};
 
@@ -32,6 +32,7 @@ pub(super) fn write(
     let mut arrays = vec![
         (INDICES, Dtype::U64, vec![rows], rows * 8),
         (KEYS, Dtype::U8, vec![keys.len()], keys.len()),
+        (CONTENTS, Dtype::U64, vec![rows], rows * 8),
     ];
     arrays.extend(parts.iter().map(|part| {
         let shape = vec![rows, part.columns()];
@@ -45,6 +46,8 @@ pub(super) fn write(
     let indices = extracted.indices.iter().flat_map(|&index| (index as u64).to_le_bytes());
     out.array(std::iter::once(indices.collect()))?;
     out.array(std::iter::once(keys))?;
+    let contents = extracted.contents.iter().flat_map(|content| content.to_le_bytes());
+    out.array(std::iter::once(contents.collect()))?;
     let mut first = 0;
     for part in parts {
         let columns = first..first + part.columns();

@@ -158,6 +158,7 @@ impl Synthetic {
             seed: 0,
             results: Vec::new(),
             comparisons: Vec::new(),
+            leaks: Vec::new(),
         };
         let mut made = Self { size, report };
         let full = Subset::default();

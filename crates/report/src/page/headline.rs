@@ -88,6 +88,9 @@ pub(super) fn header(view: &View) -> Markup {
             None => h1 { "No latents have a score." },
         }
         (measured(view, panel))
+        @for leak in view.page.report.leaks.iter().filter(|leak| !leak.allowed) {
+            p.leak role="alert" { strong { "Leak: " } (leak) "." }
+        }
     }
 }
 

@@ -33,8 +33,8 @@ use crate::filter::Filter;
 use crate::left_out::LeftOut;
 use crate::{Error, Result};
 
-/// Bytes that tell the format: the header of a tar.
-const START: u64 = 512;
+/// Bytes that tell the format.
+const START: u64 = 1024;
 /// Memory that a reader of xz may use, in KiB: the strongest preset needs a quarter of it.
 const XZ_MEMORY: u32 = 256 << 10;
 
@@ -90,7 +90,9 @@ fn read(path: &Path, writer: &mut Writer<'_>) -> Result<()> {
     let open = || File::open(path).map_err(Error::io(path));
     let mut start = Vec::new();
     open()?.take(START).read_to_end(&mut start).map_err(Error::io(path))?;
-    let format = format(&start).map_err(|reason| writer.error("(start)", reason))?;
+    let format = format(&start).map_err(|found| {
+        writer.error("(start)", format!("expected a zip or tar archive, found {found}"))
+    })?;
     if format == Format::Zip {
         return zip::read(open()?, writer);
     }

@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::Write;
 
+use ::tar::EntryType;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -114,4 +115,180 @@ fn a_bomb_is_refused_before_it_is_written() {
     // 512 MiB declared in an archive of a few bytes.
     let text = message(&gzip(&member("a.txt", 512 << 20, b"x")));
     assert!(text.contains("bytes in all for an archive this small"), "{text}");
+}
+
+/// A tar of one file after the other, with what stands before it.
+fn tar_of(build: impl FnOnce(&mut ::tar::Builder<Vec<u8>>)) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    build(&mut builder);
+    builder.into_inner().unwrap()
+}
+
+fn append(builder: &mut ::tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
+    let mut header = ::tar::Header::new_ustar();
+    header.set_size(data.len() as u64);
+    builder.append_data(&mut header, name, data).unwrap();
+}
+
+fn append_link(builder: &mut ::tar::Builder<Vec<u8>>, kind: EntryType, name: &str, target: &str) {
+    let mut header = ::tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(0);
+    builder.append_link(&mut header, name, target).unwrap();
+}
+
+/// Names and contents of what was kept.
+fn contents(bytes: &[u8]) -> Vec<(String, String)> {
+    let Spool { file, members, .. } = try_spool(bytes).unwrap();
+    let read = |(name, (offset, length)): (String, (u64, u64))| {
+        let mut data = vec![0; length as usize];
+        vdvae_io::read_exact_at(&file, &mut data, offset).unwrap();
+        (name, String::from_utf8(data).unwrap())
+    };
+    members.into_iter().map(read).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(name, data)| ((*name).to_owned(), (*data).to_owned())).collect()
+}
+
+#[test]
+fn attributes_are_skipped_however_long_and_names_are_read() {
+    let mut attribute = b"x\n13 path=b.txt\n".to_vec();
+    attribute.extend(noise(100_000));
+    let tar = tar_of(|builder| {
+        let mut global = ::tar::Header::new_ustar();
+        global.set_entry_type(EntryType::XGlobalHeader);
+        global.set_path("pax_global_header").unwrap();
+        global.set_size(5000);
+        global.set_cksum();
+        builder.append(&global, &noise(5000)[..]).unwrap();
+        let records = [("SCHILY.xattr.user.x", &attribute[..]), ("path", b"a/\xc3\xa9.txt")];
+        builder.append_pax_extensions(records).unwrap();
+        append(builder, "short.txt", b"one");
+        // The size in the header is not used.
+        builder.append_pax_extensions([("size", &b"5"[..])]).unwrap();
+        builder.get_mut().extend(member("b.txt", 0, b"seven"));
+        append(builder, "c.txt", b"three");
+    });
+    let expected = [("a/\u{e9}.txt", "one"), ("b.txt", "seven"), ("c.txt", "three")];
+    assert_eq!(contents(&tar), pairs(&expected));
+    let long = "y".repeat(5000);
+    let tar = tar_of(|builder| {
+        builder.append_pax_extensions([("path", long.as_bytes())]).unwrap();
+        append(builder, "a.txt", b"one");
+    });
+    assert!(message(&gzip(&tar)).contains("a name of at most 4096 bytes"));
+}
+
+#[test]
+fn links_are_the_files_that_they_lead_to() {
+    let tar = tar_of(|builder| {
+        append_link(builder, EntryType::Link, "dog/1.txt", "./cat/1.txt");
+        append(builder, "cat/1.txt", b"one");
+        append_link(builder, EntryType::Symlink, "dog/2.txt", "../cat/1.txt");
+        append_link(builder, EntryType::Link, "dog/3.txt", "blobs/3");
+        append_link(builder, EntryType::Link, "dog/4.txt", "dog/3.txt");
+        append(builder, "blobs/3", b"three");
+        append_link(builder, EntryType::Symlink, "dog/5.txt", "/etc/passwd");
+        append_link(builder, EntryType::Symlink, "mice", ".hidden/mice");
+        append(builder, ".hidden/mice/6.txt", b"six");
+    });
+    let expected = [
+        ("cat/1.txt", "one"),
+        ("dog/1.txt", "one"),
+        ("dog/2.txt", "one"),
+        ("dog/3.txt", "three"),
+        ("dog/4.txt", "three"),
+        ("mice/6.txt", "six"),
+    ];
+    for bytes in [gzip(&tar), tar] {
+        assert_eq!(contents(&bytes), pairs(&expected));
+        let remarks = try_spool(&bytes).unwrap().left_out.remarks();
+        assert_eq!(remarks[0], "left out hidden files and folders (1): .hidden");
+        assert_eq!(remarks[1], "left out links that lead nowhere (1): dog/5.txt");
+    }
+}
+
+#[test]
+fn sparse_files_are_refused_where_they_are_wanted() {
+    let sparse = |name: &str| {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(3);
+        // One more block of the map follows.
+        header.as_gnu_mut().unwrap().isextended = [1];
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.resize(1024, 0);
+        bytes.extend(b"one");
+        bytes.resize(1536, 0);
+        bytes
+    };
+    let after = member("b.txt", 3, b"two");
+    assert!(
+        message(&gzip(&[sparse("a.txt"), after.clone()].concat()))
+            .contains("a.txt: expected a whole file")
+    );
+    assert_eq!(contents(&[sparse("a.bin"), after].concat()), pairs(&[("b.txt", "two")]));
+    let tar = tar_of(|builder| {
+        let records = [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", b"d/a.txt")];
+        builder.append_pax_extensions(records).unwrap();
+        append(builder, "d/GNUSparseFile.0/a.txt", b"x");
+    });
+    assert!(message(&gzip(&tar)).contains("d/a.txt: expected a whole file"));
+}
+
+/// A zip of stored members, with each of these bytes replaced.
+fn zip_of(files: &[(&str, &str)], replaced: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut writer = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = ::zip::write::SimpleFileOptions::default()
+        .compression_method(::zip::CompressionMethod::Stored);
+    for (name, data) in files {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(data.as_bytes()).unwrap();
+    }
+    let mut bytes = writer.finish().unwrap().into_inner();
+    for (from, to) in replaced {
+        let at = |bytes: &[u8]| bytes.windows(from.len()).position(|window| window == *from);
+        while let Some(at) = at(&bytes) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    bytes
+}
+
+/// What a header in the directory starts with.
+const CENTRAL: &[u8] = b"PK\x01\x02";
+
+#[test]
+fn zips_that_cannot_be_read_say_why() {
+    let one = [("a.txt", "one")];
+    let patched = |flags: u8, method: u8| {
+        let mut bytes = zip_of(&one, &[]);
+        let central = bytes.windows(4).position(|window| window == CENTRAL).unwrap();
+        (bytes[6], bytes[8]) = (flags, method);
+        (bytes[central + 8], bytes[central + 10]) = (flags, method);
+        bytes
+    };
+    assert_eq!(contents(&patched(0, 0)), pairs(&one));
+    assert!(message(&patched(1, 0)).contains("a.txt: expected no encryption"));
+    assert!(message(&patched(0, 12)).contains("expected stored or deflated members, found"));
+    assert!(message(&patched(0, 12)).to_lowercase().contains("bzip2"));
+    let twice = zip_of(&[("a.txt", "one"), ("b.txt", "two")], &[(b"b.txt", b"a.txt")]);
+    assert!(message(&twice).contains("a name is found twice"));
+    assert!(message(&zip_of(&[], &[])).contains("an empty zip"));
+    let mut unmarked = zip_of(&[("\u{e9}.txt", "one")], &[]);
+    let central = unmarked.windows(4).position(|window| window == CENTRAL).unwrap();
+    (unmarked[7], unmarked[central + 9]) = (0, 0);
+    assert_eq!(contents(&unmarked), pairs(&[("\u{e9}.txt", "one")]));
+}
+
+#[test]
+fn what_is_no_archive_is_said_in_one_line() {
+    let text = message(b"<!DOCTYPE html><html><title>Quota exceeded</title></html>");
+    assert!(text.contains("expected a zip or tar archive, found an HTML page"), "{text}");
+    assert!(message(b"").contains("found an empty file"));
+    assert!(message(b"just text, and not much").contains("expected the header of a tar member"));
 }

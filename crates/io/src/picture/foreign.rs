@@ -1,18 +1,23 @@
 //! What bytes are that were taken for something else.
 
 /// Files by what they start with.
-const KNOWN: [(&[u8], &str); 12] = [
+const KNOWN: [(&[u8], &str); 17] = [
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip file"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a rar archive"),
     (b"BZh", "a bzip2 file"),
+    (b"\x04\x22\x4d\x18", "an lz4 file"),
+    (b"\x1f\x9d", "a file of `compress` (.Z)"),
+    (b"LZIP", "an lzip file"),
     (b"\xfd7zXZ\0", "an xz file"),
     (b"%PDF", "a PDF"),
     (b"8BPS", "a Photoshop file"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (b"\x93NUMPY", "a numpy array"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x89HDF", "an HDF5 file"),
     (b"version https://git-lfs", "a Git LFS pointer, for which `git lfs pull` brings the file"),
 ];
 
@@ -25,12 +30,19 @@ const KNOWN: [(&[u8], &str); 12] = [
 /// assert_eq!(vdvae_io::describe(b"abcdef"), "bytes [61, 62, 63, 64]");
 /// ```
 pub fn describe(start: &[u8]) -> String {
-    let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what);
-    match known.or_else(|| of_container(start)).or_else(|| of_markup(start)) {
+    match recognise(start) {
         Some(what) => what.to_owned(),
-        None if start.is_empty() => "an empty file".to_owned(),
         None => format!("bytes {:02x?}", &start[..start.len().min(4)]),
     }
+}
+
+/// As [`describe`], where it is known.
+pub fn recognise(start: &[u8]) -> Option<&'static str> {
+    if start.is_empty() {
+        return Some("an empty file");
+    }
+    let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what);
+    known.or_else(|| of_container(start)).or_else(|| of_text(start))
 }
 
 /// Pictures in the container of MPEG-4.
@@ -44,7 +56,7 @@ fn of_container(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn of_markup(start: &[u8]) -> Option<&'static str> {
+fn of_text(start: &[u8]) -> Option<&'static str> {
     let start = &start[..start.len().min(1024)];
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
     let lower = start.to_ascii_lowercase();
@@ -54,6 +66,10 @@ fn of_markup(start: &[u8]) -> Option<&'static str> {
         Some(b'<') if holds(b"<html") || holds(b"<!doctype html") => {
             Some("an HTML page, which is what a failed download leaves")
         }
+        Some(b'<') if holds(b"<error>") => {
+            Some("a server's error in XML, which is what a failed download leaves")
+        }
+        Some(b'{') if std::str::from_utf8(start).is_ok() => Some("JSON text"),
         _ => None,
     }
 }
@@ -64,10 +80,12 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_first_bytes() {
-        let cases: [(&[u8], &str); 9] = [
+        let cases: [(&[u8], &str); 11] = [
             (b"<!DOCTYPE html><html><title>Quota exceeded</title></html>", "an HTML page"),
             (b"\xef\xbb\xbf\n<HTML lang=en>", "an HTML page"),
             (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "an SVG drawing"),
+            (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code>", "a server's error"),
+            (b"{\"message\": \"Not Found\"}", "JSON text"),
             (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
             (b"\0\0\0\x18ftypheic\0\0", "a HEIC picture"),
             (b"\0\0\0\x18ftypmp42\0\0", "bytes [00, 00, 00, 18]"),

@@ -8,7 +8,7 @@ mod read;
 mod resample;
 
 pub use decode::{FORMATS, MAX_PICTURE_BYTES, decode_picture, to_rgb};
-pub use foreign::describe;
+pub use foreign::{describe, recognise};
 pub use grid::{Grid, write_png};
 pub use prepare::{Crop, Exif, MAX_SIZE, Preparation, Resize};
 pub use read::read_picture;

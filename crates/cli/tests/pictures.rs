@@ -53,3 +53,34 @@ fn the_manifest_says_whether_pictures_were_turned() {
         assert_eq!(manifest["data"]["exif"], expected);
     }
 }
+
+#[test]
+fn folders_of_splits_fit_or_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    add_tiny_model(folder);
+    for at in ["p/train", "p/bus", "p/car"] {
+        fs::create_dir_all(folder.join(at)).unwrap();
+        fs::write(folder.join(at).join("a.png"), encoded(ImageFormat::Png)).unwrap();
+    }
+    fs::write(folder.join("p/car/notes.txt"), "text").unwrap();
+    let command = "extract --checkpoint model.safetensors --out f.npz --split test --data";
+    let line = vdvae(folder, &format!("{command} folder:p")).error(1);
+    let found = "found bus (1), car (1), train (1); --splits train=DIR,test=DIR says which folders";
+    assert!(line.contains(found), "{line}");
+    let ran = vdvae(folder, &format!("{command} folder:p --splits train=bus,test=car"));
+    assert!(ran.stderr.contains("note: left out files that are no pictures"), "{}", ran.stderr);
+    ran.ok();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(folder.join("f.npz.json")).unwrap()).unwrap();
+    assert_eq!(manifest["keys"], serde_json::json!(["car/a.png"]));
+    let remarks = [
+        "left out files that are no pictures by their names (1): .txt 1",
+        "left out pictures outside of the splits' folders (1)",
+    ];
+    assert_eq!([0, 1].map(|i| manifest["remarks"][i].as_str().unwrap()), remarks);
+    let line = vdvae(folder, &format!("{command} toy-faces --splits train=bus")).error(2);
+    assert!(line.contains("--splits: expected folder:PATH"), "{line}");
+    let line = vdvae(folder, &format!("{command} folder:p --splits trian=bus")).error(2);
+    assert!(line.contains("train=DIR, valid=DIR, test=DIR, found `trian=bus`"), "{line}");
+}

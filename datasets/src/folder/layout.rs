@@ -22,8 +22,9 @@ pub(super) struct Placed<'a> {
 /// Pictures by split, in the order of their names.
 #[derive(Debug, Default)]
 pub(super) struct Layout<'a> {
-    /// All in the first split where the folders say nothing of splits.
     pub(super) splits: [Vec<Placed<'a>>; 3],
+    /// Whether the folders say nothing of splits; all pictures are in the first one.
+    pub(super) unsplit: bool,
     pub(super) remarks: Vec<String>,
 }
 
@@ -129,7 +130,10 @@ fn without_splits<'a>(
 ) -> Result<Layout<'a>, Misfit> {
     let mut layout = match names_split(files, root) {
         true => splits_in_classes(files, root)?,
-        false => placed(&[Group { split: Split::Train, files: files.to_vec(), prefix: root }]),
+        false => {
+            let all = Group { split: Split::Train, files: files.to_vec(), prefix: root };
+            Layout { unsplit: true, ..placed(&[all]) }
+        }
     };
     let like_splits = names.iter().filter(|name| split_named(name).is_some());
     let like_splits: Vec<String> = like_splits.map(|name| (*name).to_owned()).collect();

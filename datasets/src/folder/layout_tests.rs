@@ -87,7 +87,8 @@ fn train_alone_is_split_like_any_folder() {
     assert_eq!(counts(&with), [10, 1, 1]);
     assert_eq!(counts(&without), [10, 1, 1]);
     assert_eq!(classes_by_split(&with).0, ["a", "b"]);
-    assert_eq!(with.remarks(), without.remarks());
+    assert_eq!(with.remarks(), ["valid and test are a tenth each drawn from train"]);
+    assert!(without.remarks().is_empty());
 }
 
 #[test]

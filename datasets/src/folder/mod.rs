@@ -93,11 +93,14 @@ impl Folder {
             let path = store.root().to_owned();
             Error::Splits { dataset: NAME, path, expected, found }
         };
-        let Layout { splits, remarks: of_layout } = layout.map_err(misfit)?;
+        let Layout { splits, unsplit, remarks: of_layout } = layout.map_err(misfit)?;
         let classes = classes(&splits).map_err(misfit)?;
         remarks.extend(of_layout);
         remarks.extend(check_classes(&splits).map_err(misfit)?);
-        let splits = complete(splits, !split_folders.is_empty(), seed, &mut remarks);
+        let splits = match unsplit {
+            true => by_hash(splits.into_iter().flatten().collect(), seed),
+            false => complete(splits, !split_folders.is_empty(), seed, &mut remarks),
+        };
         let picture = |placed: &Placed<'_>| {
             let rank = placed.class.and_then(|class| {
                 classes.as_ref()?.binary_search_by(|name| name.as_str().cmp(class)).ok()
@@ -124,7 +127,7 @@ fn complete<'a>(
     let [train, valid, test] = splits;
     match (valid.is_empty(), test.is_empty()) {
         (true, true) => {
-            remarks.push("valid and test are drawn from all pictures, a tenth each".to_owned());
+            remarks.push("valid and test are a tenth each drawn from train".to_owned());
             by_hash(train, seed)
         }
         (true, false) => {

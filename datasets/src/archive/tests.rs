@@ -192,6 +192,7 @@ fn links_are_the_files_that_they_lead_to() {
         append(builder, "blobs/3", b"three");
         append_link(builder, EntryType::Symlink, "dog/5.txt", "/etc/passwd");
         append_link(builder, EntryType::Symlink, "mice", ".hidden/mice");
+        append_link(builder, EntryType::Symlink, "rats", ".hidden/mice");
         append(builder, ".hidden/mice/6.txt", b"six");
     });
     let expected = [
@@ -207,6 +208,7 @@ fn links_are_the_files_that_they_lead_to() {
         let remarks = try_spool(&bytes).unwrap().left_out.remarks();
         assert_eq!(remarks[0], "left out hidden files and folders (1): .hidden");
         assert_eq!(remarks[1], "left out links that lead nowhere (1): dog/5.txt");
+        assert_eq!(remarks[2], "left out links to folders that are read already (1): rats");
     }
 }
 

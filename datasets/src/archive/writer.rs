@@ -51,6 +51,8 @@ pub(super) struct Writer<'a> {
 struct Sought {
     links: Vec<String>,
     found: bool,
+    /// So many of the links were followed.
+    followed: usize,
 }
 
 impl<'a> Writer<'a> {
@@ -235,13 +237,19 @@ impl<'a> Writer<'a> {
         !self.sought.is_empty()
     }
 
-    /// Names that links give to a member or to the folders that it lies in.
+    /// Names that links give to a member. Links to a file are all followed; of links to the folders
+    /// that it lies in one, as on disk, or few links could make many names.
     fn names_by_links(&mut self, name: &str) -> Vec<String> {
         let mut names = Vec::new();
         for end in name.match_indices('/').map(|(at, _)| at).chain([name.len()]) {
-            if let Some(sought) = self.sought.get_mut(&name[..end]) {
-                sought.found = true;
-                names.extend(sought.links.iter().map(|link| format!("{link}{}", &name[end..])));
+            let Some(sought) = self.sought.get_mut(&name[..end]) else { continue };
+            sought.found = true;
+            if end == name.len() {
+                sought.followed = sought.links.len();
+                names.extend_from_slice(&sought.links);
+            } else if names.is_empty() {
+                sought.followed = 1;
+                names.push(format!("{}{}", sought.links[0], &name[end..]));
             }
         }
         names
@@ -250,8 +258,9 @@ impl<'a> Writer<'a> {
     /// Ends an archive.
     pub(super) fn end(&mut self) {
         self.links.clear();
-        for sought in std::mem::take(&mut self.sought).into_values().filter(|one| !one.found) {
-            sought.links.iter().for_each(|link| self.left_out.add(LeftOut::BROKEN, link));
+        for Sought { links, found, followed } in std::mem::take(&mut self.sought).into_values() {
+            let reason = if found { LeftOut::READ_ALREADY } else { LeftOut::BROKEN };
+            links[followed..].iter().for_each(|link| self.left_out.add(reason, link));
         }
     }
 

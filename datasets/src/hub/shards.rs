@@ -127,8 +127,11 @@ fn by_names(
         Some(files) => Ok((chosen.to_owned(), grouped(files.iter().cloned()))),
         None => {
             let mut known = known;
-            known.extend(configs.keys().map(String::as_str));
-            Err(several(&known.into_iter().collect::<Vec<_>>()))
+            known.extend(configs.keys().map(String::as_str).filter(|name| !name.is_empty()));
+            match known.is_empty() {
+                true => Err("only files in no configuration".to_owned()),
+                false => Err(several(&known.into_iter().collect::<Vec<_>>())),
+            }
         }
     }
 }
@@ -312,6 +315,8 @@ mod tests {
         assert_eq!(found, "the configurations a, b; add one as /CONFIG");
         assert_eq!(find_with(&names, Some("b")).unwrap().files[0], ["b/train.parquet"]);
         assert!(find_with(&names, Some("c")).is_err());
+        let found = find_with(&["train.parquet"], Some("c")).unwrap_err();
+        assert_eq!(found, "only files in no configuration");
         assert_eq!(find(&["a/train.parquet", "default/train.parquet"]).config, "default");
         assert_eq!(Shards::find(&["README.md".into()], &Card::default(), None), Ok(None));
     }

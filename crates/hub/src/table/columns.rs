@@ -241,6 +241,8 @@ impl Candidates<'_> {
             (Stored::Real, None | Some(TargetKind::Real)) => Ok(TargetKind::Real),
             (Stored::Text, None | Some(TargetKind::Class)) => Ok(TargetKind::Class),
             (Stored::Integer, Some(kind)) => Ok(*kind),
+            // Whole numbers of which some are missing are often stored so.
+            (Stored::Real, Some(TargetKind::Class)) => Ok(TargetKind::Class),
             (Stored::Integer, None) if classes => Ok(TargetKind::Class),
             (Stored::Integer, None) => {
                 let expected = format!("the kind of the whole numbers in {name}");

@@ -15,6 +15,8 @@ use crate::Result;
 /// Most classes of a column of words, and longest of them in bytes.
 const MAX_CLASSES: usize = 1 << 16;
 const MAX_WORD_BYTES: usize = 1024;
+/// Whole numbers below this are exact in 32 bits.
+const MAX_WHOLE: f32 = 16_777_216.0;
 
 /// Labels of every row.
 #[derive(Debug, Default, PartialEq)]
@@ -154,8 +156,19 @@ impl Table {
             Type::INT32 => {
                 self.column::<Int32Type, _>(column, None, |value| Some(i64::from(value)))
             }
+            Type::FLOAT | Type::DOUBLE => self.whole(column),
             _ => self.column::<Int64Type, _>(column, None, Some),
         }
+    }
+
+    /// Whole numbers that are stored as floating-point ones; NaN is missing.
+    fn whole(&self, column: usize) -> Result<Vec<Option<i64>>> {
+        let whole = |(row, value): (usize, f32)| match value {
+            value if value.is_nan() => Ok(None),
+            value if value.fract() == 0.0 && value.abs() < MAX_WHOLE => Ok(Some(value as i64)),
+            value => Err(self.error(format!("whole numbers, row {row}"), value.to_string())),
+        };
+        self.reals(column)?.into_iter().enumerate().map(whole).collect()
     }
 
     fn reals(&self, column: usize) -> Result<Vec<f32>> {

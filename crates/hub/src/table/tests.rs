@@ -173,6 +173,19 @@ fn integers_of_two_values_are_binary_where_asked_for() {
 }
 
 #[test]
+fn whole_numbers_stored_as_real_ones_are_classes_where_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let open = |values: [f32; 3]| {
+        three(&path, "required float label;", vec![Column::Float(values.to_vec())], None);
+        Table::open(&path, &chosen(&path, &[("label", Some(TargetKind::Class))]).unwrap())
+    };
+    assert_eq!(open([2.0, f32::NAN, 0.0]).unwrap().1.classes, [Some(2), None, Some(0)]);
+    let text = open([2.0, 0.5, 0.0]).unwrap_err().to_string();
+    assert!(text.ends_with("expected whole numbers, row 1, found 0.5"), "{text}");
+}
+
+#[test]
 fn plain_binary_pictures_and_real_targets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");

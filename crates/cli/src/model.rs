@@ -58,28 +58,29 @@ pub(crate) struct LoadedModel {
     pub(crate) name: String,
     /// SHA-256 of the weights file.
     pub(crate) sha256: String,
-    pub(crate) metadata: std::collections::BTreeMap<String, String>,
 }
 
-/// Reads a checkpoint and builds its network.
-pub(crate) fn load_checkpoint(
-    path: &Path,
-    network: &NetworkArgs,
-    device: &Device,
-) -> Result<LoadedModel> {
+/// A checkpoint that holds the weights of a configuration.
+pub(crate) struct ReadCheckpoint {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) config: VdvaeConfig,
+    /// The file's name, or `built-in`.
+    pub(crate) name: String,
+}
+
+/// Reads a checkpoint, and says what was taken of it.
+pub(crate) fn read_checkpoint(path: &Path, network: &NetworkArgs) -> Result<ReadCheckpoint> {
     let given = network.config()?;
     let path = find_checkpoint(path)?;
     let checkpoint = Checkpoint::read(&path)?;
+    for remark in &checkpoint.remarks {
+        eprintln!("note: {}: {remark}", path.display());
+    }
     let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
     // Here, where the file's name is known to the message.
     checkpoint.check(&config)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(LoadedModel {
-        model: Vdvae::new(&config, &checkpoint.weights, device)?,
-        name,
-        sha256: checkpoint.sha256,
-        metadata: checkpoint.metadata,
-    })
+    Ok(ReadCheckpoint { checkpoint, config, name })
 }
 
 /// A missing configuration is a missing flag.
@@ -97,27 +98,33 @@ impl ModelArgs {
     pub(crate) fn load(&self, common: &Common) -> Result<LoadedModel> {
         let device = common.device.open()?;
         common.device.precision_on(&device)?;
-        let LoadedModel { model, name, sha256, metadata } = self.load_on(&device)?;
+        let LoadedModel { model, name, sha256 } = self.load_on(&device)?;
         let model = common.device.in_precision(model)?.with_exact(common.exact);
-        Ok(LoadedModel { model, name, sha256, metadata })
+        Ok(LoadedModel { model, name, sha256 })
     }
 
     /// The same on a device, in float32.
-    pub(crate) fn load_on(&self, device: &Device) -> Result<LoadedModel> {
+    fn load_on(&self, device: &Device) -> Result<LoadedModel> {
+        let ReadCheckpoint { checkpoint, config, name } = self.read()?;
+        checkpoint.check_finite()?;
+        Ok(LoadedModel {
+            model: Vdvae::new(&config, &checkpoint.weights, device)?,
+            name,
+            sha256: checkpoint.sha256,
+        })
+    }
+
+    /// The checkpoint asked for, or the built-in one.
+    pub(crate) fn read(&self) -> Result<ReadCheckpoint> {
         match &self.checkpoint {
-            Some(path) => load_checkpoint(path, &self.network, device),
+            Some(path) => read_checkpoint(path, &self.network),
             None if self.network.preset.is_some() || self.network.config.is_some() => Err(usage(
                 "--preset and --config describe a checkpoint: expected --checkpoint FILE",
             )),
             None => {
                 let checkpoint = vdvae_model::builtin_checkpoint()?;
                 let config = checkpoint.resolve_config(None)?;
-                Ok(LoadedModel {
-                    model: Vdvae::new(&config, &checkpoint.weights, device)?,
-                    name: "built-in".into(),
-                    sha256: checkpoint.sha256,
-                    metadata: checkpoint.metadata,
-                })
+                Ok(ReadCheckpoint { checkpoint, config, name: "built-in".into() })
             }
         }
     }

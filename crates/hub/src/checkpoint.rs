@@ -6,10 +6,16 @@ use std::path::PathBuf;
 use crate::Error;
 use crate::{Address, HubOptions, Kind, Repository, Result};
 
+/// Names of a repository's only model, the first preferred.
+const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// How the names of checkpoints end.
+const ENDINGS: [&str; 5] = [".safetensors", ".th", ".pth", ".pt", ".ckpt"];
+
 /// Path of a checkpoint of the hub, downloaded where the cache lacks it; `address` is
 /// `owner/repo[@revision][/file]`, without `hf:`.
 ///
-/// Without a file, `model.safetensors`, or the only file that ends in `.safetensors` or `.th`.
+/// Without a file, `model.safetensors`, `pytorch_model.bin`, or the only file that ends as checkpoints
+/// do.
 ///
 /// # Errors
 /// [`Error::Address`], and [`Error::Hub`] where there is no such repository or file, where several
@@ -26,12 +32,16 @@ pub fn hub_checkpoint(address: &str, options: &HubOptions) -> Result<PathBuf> {
             return Err(wrong(format!("expected the file {path}, found {found}")));
         }
         None => {
-            let is_model = |file: &&String| file.ends_with(".safetensors") || file.ends_with(".th");
+            let is_model = |file: &&String| ENDINGS.iter().any(|ending| file.ends_with(ending));
             let models: Vec<&String> = listing.files.iter().filter(is_model).collect();
-            let usual = models.iter().find(|file| **file == "model.safetensors");
+            let usual = USUAL.iter().find(|usual| listing.files.iter().any(|file| file == *usual));
             match (usual, &models[..]) {
-                (Some(file), _) | (None, [file]) => (*file).clone(),
-                (None, []) => return Err(wrong("expected a .safetensors or .th file".into())),
+                (Some(usual), _) => (*usual).to_owned(),
+                (None, [file]) => (*file).clone(),
+                (None, []) => {
+                    let expected = [&USUAL[1..], &ENDINGS[..]].concat().join(", ");
+                    return Err(wrong(format!("expected a file {expected}")));
+                }
                 (None, several) => {
                     let several: Vec<&str> = several.iter().map(|file| file.as_str()).collect();
                     return Err(wrong(format!("add one of /{}", several.join(", /"))));

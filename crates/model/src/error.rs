@@ -60,6 +60,15 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// Weights that no network can compute with.
+    #[error("{file}: expected finite numbers, found {found}")]
+    NotFinite {
+        /// Where the weights come from.
+        file: String,
+        /// The first that is not, and how many there are.
+        found: String,
+    },
+
     /// A file is not a checkpoint, or a damaged or hostile one.
     #[error("{file}: {position}: expected {expected}, found {found}")]
     Checkpoint {

@@ -76,10 +76,11 @@ impl Vdvae {
     /// A network with published weights, which must be exactly those that `config` asks for.
     ///
     /// # Errors
-    /// [`Error::WeightMismatch`] where names or shapes differ, whatever [`VdvaeConfig::validate`] finds
+    /// [`Error::WeightMismatch`] where names or shapes differ, [`Error::NotFinite`], whatever [`VdvaeConfig::validate`] finds
     /// wrong, and [`Error::Candle`] where they do not fit the device's memory.
     pub fn new(config: &VdvaeConfig, weights: &Weights, device: &Device) -> Result<Self> {
         config.validate()?;
+        weights.check_finite("the weights")?;
         let parameters = Parameters::from_weights(config, weights, device)?;
         Self::from_parameters(config, parameters, device)
     }
@@ -152,6 +153,7 @@ impl Vdvae {
         let checkpoint = Checkpoint::read(checkpoint_file(path.as_ref())?)?;
         let config = checkpoint.resolve_config(None)?;
         checkpoint.check(&config)?;
+        checkpoint.check_finite()?;
         Self::new(&config, &checkpoint.weights, device)
     }
 
@@ -176,6 +178,7 @@ impl Vdvae {
     ) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
         checkpoint.check(config)?;
+        checkpoint.check_finite()?;
         Self::new(config, &checkpoint.weights, device)
     }
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use vdvae_model::{Checkpoint, write_safetensors};
+use vdvae_model::write_safetensors;
 
-use crate::download::find_checkpoint;
 use crate::exit::usage;
-use crate::model::{NetworkArgs, usage_if_no_config};
+use crate::model::{NetworkArgs, ReadCheckpoint, read_checkpoint};
 use crate::output::{check_writable, print};
 
 #[derive(Debug, clap::Args)]
@@ -28,11 +27,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
             args.output.display()
         )));
     }
-    let given = args.network.config()?;
     check_writable(&args.output)?;
-    let checkpoint = Checkpoint::read(find_checkpoint(&args.input)?)?;
-    let config = checkpoint.resolve_config(given.as_ref()).map_err(usage_if_no_config)?;
-    checkpoint.check(&config)?;
+    let ReadCheckpoint { checkpoint, config, .. } = read_checkpoint(&args.input, &args.network)?;
+    if let Some(found) = checkpoint.weights.not_finite() {
+        eprintln!("warning: a weight is not finite, so nothing computes with them: {found}");
+    }
     let sha256 =
         write_safetensors(&args.output, &checkpoint.weights, &config, &checkpoint.metadata)?;
     print(&format!(

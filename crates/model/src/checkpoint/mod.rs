@@ -8,6 +8,7 @@ mod dtype;
 mod fault;
 mod initialise;
 mod objects;
+mod prefix;
 mod recognise;
 mod safetensors;
 mod torch;
@@ -23,7 +24,7 @@ use std::{
     path::Path,
 };
 
-use vdvae_io::{Fault, quote};
+use vdvae_io::{Fault, describe};
 
 pub use safetensors::write_safetensors;
 pub use weights::{Array, MAX_LISTED_PROBLEMS, Weights};
@@ -35,7 +36,7 @@ use fault::{Parse, in_file};
 /// that [`VdvaeConfig::validate`] accepts.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 /// Enough to tell every kind of file apart.
-const MAGIC_BYTES: usize = 64;
+const MAGIC_BYTES: usize = 1024;
 
 /// The layout of a checkpoint file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +83,16 @@ pub struct Checkpoint {
     pub file: String,
     /// How it is laid out.
     pub kind: CheckpointKind,
-    /// Every tensor, in the order of the file, without the `module.` of data-parallel training.
+    /// The tensors of its network, in the order of the file and under their published names, without
+    /// what training programs put before them (`module.`, `model.`, `ema.`, …); every tensor of a
+    /// file of ours, or of one that holds no network.
     pub weights: Weights,
     /// The configuration, when the file carries one.
     pub config: Option<VdvaeConfig>,
     /// Metadata entries of a safetensors file other than those that every file of ours has.
     pub metadata: BTreeMap<String, String>,
+    /// What was taken of a file that holds more, a line each.
+    pub remarks: Vec<String>,
     /// SHA-256 of the file itself, in lower-case hexadecimal.
     pub sha256: String,
 }
@@ -115,7 +120,7 @@ impl Checkpoint {
         let mut reader = File::open(path).map_err(io)?;
         let mut bytes = Vec::new();
         reader.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
-        detect(&bytes, details.len()).map_err(|fault| in_file(fault, &file))?;
+        detect(&bytes).map_err(|fault| in_file(fault, &file))?;
         bytes
             .try_reserve_exact(details.len().saturating_sub(bytes.len() as u64) as usize)
             .map_err(|error| io(io::Error::other(error)))?;
@@ -129,19 +134,32 @@ impl Checkpoint {
     /// [`Error::Checkpoint`], as for [`Self::read`].
     pub fn read_bytes(bytes: &[u8], file: &str) -> Result<Self> {
         let parse = || {
-            let kind = detect(bytes, bytes.len() as u64)?;
-            let (weights, metadata) = match kind {
-                CheckpointKind::Safetensors => safetensors::read(bytes)?,
-                CheckpointKind::TorchZip => (torch_zip::read(bytes)?, BTreeMap::new()),
-                CheckpointKind::TorchLegacy => (torch_legacy::read(bytes)?, BTreeMap::new()),
+            let kind = detect(bytes)?;
+            let (weights, metadata, remark) = match kind {
+                CheckpointKind::Safetensors => {
+                    let (weights, metadata) = safetensors::read(bytes)?;
+                    if safetensors::is_ours(&metadata) {
+                        return Ok((kind, weights, metadata, Vec::new()));
+                    }
+                    (weights, metadata, None)
+                }
+                CheckpointKind::TorchZip | CheckpointKind::TorchLegacy => {
+                    let zip = kind == CheckpointKind::TorchZip;
+                    let read = if zip { torch_zip::read } else { torch_legacy::read };
+                    let (weights, remark) = read(bytes)?;
+                    (weights, BTreeMap::new(), remark)
+                }
             };
-            Ok((kind, weights, metadata))
+            let (weights, mut remarks) = prefix::unwrap(weights)?;
+            remarks.extend(remark);
+            Ok((kind, weights, metadata, remarks))
         };
-        let (kind, weights, mut metadata) = parse().map_err(|fault: Fault| in_file(fault, file))?;
+        let (kind, weights, mut metadata, remarks) =
+            parse().map_err(|fault: Fault| in_file(fault, file))?;
         let config = metadata.get("config").map(|json| config_from(json, file)).transpose()?;
         metadata.retain(|key, _| !safetensors::RESERVED.contains(&key.as_str()));
         let sha256 = vdvae_io::sha256(bytes);
-        Ok(Self { file: file.to_owned(), kind, weights, config, metadata, sha256 })
+        Ok(Self { file: file.to_owned(), kind, weights, config, metadata, remarks, sha256 })
     }
 
     /// The configuration to build the network from: the file's own, else the given one, else that of
@@ -168,6 +186,14 @@ impl Checkpoint {
         self.weights.check_from(config, &self.file)
     }
 
+    /// Fails where a weight is not finite: the network computes nothing with it.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`].
+    pub fn check_finite(&self) -> Result<()> {
+        self.weights.check_finite(&self.file)
+    }
+
     fn same_config(&self, own: &VdvaeConfig, given: &VdvaeConfig) -> Result<()> {
         let json = |config: &VdvaeConfig| serde_json::to_value(config).unwrap_or_default();
         let (own, given) = (json(own), json(given));
@@ -184,15 +210,9 @@ impl Checkpoint {
     }
 }
 
-fn detect(start: &[u8], length: u64) -> Parse<CheckpointKind> {
+fn detect(start: &[u8]) -> Parse<CheckpointKind> {
     CheckpointKind::detect(start).ok_or_else(|| {
-        let found = if start.is_empty() {
-            "an empty file".to_owned()
-        } else {
-            let start = &start[..start.len().min(16)];
-            format!("{length} bytes that start with {}", quote(&String::from_utf8_lossy(start)))
-        };
-        Fault::new("file", "a safetensors file or a PyTorch checkpoint", found)
+        Fault::new("file", "a safetensors file or a PyTorch checkpoint", describe(start))
     })
 }
 

@@ -11,40 +11,64 @@ use super::fault::Parse;
 const REBUILD_TENSOR: usize = 0;
 const REBUILD_PARAMETER: usize = 1;
 
-/// The names a pickle may mention.
-const NAMES: [(&str, &str); 10] = [
+/// The functions a pickle may call. Those after the first two make what no tensor of a network is
+/// made of, such as the settings of a training, and mean nothing.
+const NAMES: [(&str, &str); 16] = [
     ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_parameter"),
-    ("torch", "DoubleStorage"),
-    ("torch", "FloatStorage"),
-    ("torch", "HalfStorage"),
-    ("torch", "BFloat16Storage"),
-    ("torch.cuda", "DoubleStorage"),
-    ("torch.cuda", "FloatStorage"),
-    ("torch.cuda", "HalfStorage"),
-    ("torch.cuda", "BFloat16Storage"),
+    ("torch", "device"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("_codecs", "encode"),
+    ("__builtin__", "set"),
+    ("builtins", "set"),
+    ("__builtin__", "frozenset"),
+    ("builtins", "frozenset"),
+    ("collections", "deque"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
 ];
 
-/// PyTorch writes protocol 2.
+/// PyTorch writes protocol 2, or the one that it is asked for.
 pub(super) const RULES: PickleRules<'_> = PickleRules {
     names: &NAMES,
-    foreign: false,
+    foreign: true,
     nothing_but: "nothing but tensors (code in a checkpoint is never run)",
-    protocol: 3,
+    protocol: 5,
 };
 
-/// Elements of the storages that a name stands for.
-fn dtype(name: usize) -> Option<Dtype> {
-    const DTYPES: [Dtype; 4] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16];
-    let storage = name.checked_sub(REBUILD_PARAMETER + 1)?;
-    Some(DTYPES[storage % DTYPES.len()])
+/// Numbers of a storage, by the name of its class: their type, where they may be those of a
+/// parameter, and their size in bytes.
+fn numbers(module: &str, class: &str) -> Option<(Option<Dtype>, usize)> {
+    if !matches!(module, "torch" | "torch.cuda") {
+        return None;
+    }
+    let float = |dtype: Dtype| Some((Some(dtype), dtype.size()));
+    match class {
+        "DoubleStorage" => float(Dtype::F64),
+        "FloatStorage" => float(Dtype::F32),
+        "HalfStorage" => float(Dtype::F16),
+        "BFloat16Storage" => float(Dtype::Bf16),
+        "ByteStorage" | "CharStorage" | "BoolStorage" => Some((None, 1)),
+        "ShortStorage" => Some((None, 2)),
+        "IntStorage" => Some((None, 4)),
+        "LongStorage" | "ComplexFloatStorage" => Some((None, 8)),
+        "ComplexDoubleStorage" => Some((None, 16)),
+        _ => None,
+    }
 }
 
 /// A block of numbers in the file, which tensors are views of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Storage<'a> {
     pub(super) key: &'a str,
-    pub(super) dtype: Dtype,
+    /// None where its numbers are not those of a parameter.
+    pub(super) dtype: Option<Dtype>,
+    /// Bytes of one element.
+    pub(super) size: usize,
     /// Elements.
     pub(super) len: usize,
 }
@@ -52,7 +76,7 @@ pub(super) struct Storage<'a> {
 impl Storage<'_> {
     /// Size in the file; None when no file is that large.
     pub(super) fn bytes(&self) -> Option<usize> {
-        self.len.checked_mul(self.dtype.size())
+        self.len.checked_mul(self.size)
     }
 }
 
@@ -70,12 +94,12 @@ pub(super) struct View {
 /// The storages and tensors of a pickle.
 pub(super) struct Objects<'a> {
     pub(super) storages: Vec<Storage<'a>>,
-    /// One for every call of the pickle: a state dict calls nothing else.
-    tensors: Vec<View>,
+    /// One for every call of the pickle, where it makes a tensor.
+    tensors: Vec<Option<View>>,
 }
 
 impl<'a> Objects<'a> {
-    /// Reads every persistent id as a storage and every call as a tensor.
+    /// Reads every persistent id as a storage and every call of PyTorch's as a tensor.
     pub(super) fn of(pickle: &Pickle<'a>) -> Parse<Self> {
         let mut storages: Vec<Storage> = Vec::new();
         let mut by_key = HashMap::new();
@@ -87,7 +111,7 @@ impl<'a> Objects<'a> {
                 storages.push(storage);
             } else if storages[index] != storage {
                 let position = format!("storage {}", quote(storage.key));
-                let found = format!("{:?} of {} elements", storage.dtype, storage.len);
+                let found = format!("{} elements of {} bytes", storage.len, storage.size);
                 return Err(Fault::new(position, "what was described before", found));
             }
             of_id.push(index);
@@ -102,10 +126,10 @@ impl<'a> Objects<'a> {
 
     /// The tensor that a value is.
     pub(super) fn tensor(&self, value: Value<'_>) -> Option<&View> {
-        if let Value::Call(call) = value { self.tensors.get(call) } else { None }
+        if let Value::Call(call) = value { self.tensors.get(call)?.as_ref() } else { None }
     }
 
-    fn build(&self, pickle: &Pickle<'a>, of_id: &[usize], call: Call<'a>) -> Parse<View> {
+    fn build(&self, pickle: &Pickle<'a>, of_id: &[usize], call: Call<'a>) -> Parse<Option<View>> {
         let items = pickle.sequence(call.arguments).unwrap_or_default();
         match (call.callee, items) {
             // Storage, offset, size, stride, requires_grad, hooks, and from PyTorch 1.13 metadata.
@@ -117,11 +141,13 @@ impl<'a> Objects<'a> {
                     return Err(refused("a storage under the tensor", found));
                 };
                 let index = of_id[id];
-                view(pickle, (index, self.storages[index].len), *offset, *size, *stride)
+                view(pickle, (index, self.storages[index].len), *offset, *size, *stride).map(Some)
             }
             (Value::Name(REBUILD_PARAMETER), [tensor, _, _]) if self.tensor(*tensor).is_some() => {
-                Ok(self.tensor(*tensor).expect("there is one").clone())
+                Ok(self.tensor(*tensor).cloned())
             }
+            (Value::Foreign(_), _) => Ok(None),
+            (Value::Name(other), _) if other > REBUILD_PARAMETER => Ok(None),
             _ => {
                 let found = format!("others ({})", pickle.describe(call.arguments));
                 Err(refused("the arguments PyTorch writes", found))
@@ -158,8 +184,7 @@ fn view(
         refused(&format!("a tensor inside its storage of {available} elements"), found)
     };
     let len = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size)).ok_or_else(outside)?;
-    // Distinct elements only: a tensor that repeats some (stride 0) could be larger than the file.
-    if shape.len() != strides.len() || len > available {
+    if shape.len() != strides.len() {
         return Err(outside());
     }
     let last = shape.iter().zip(&strides).try_fold(offset, |last, (&size, &stride)| {
@@ -174,12 +199,20 @@ fn view(
 /// The storage that a persistent id names: `('storage', type, key, device, elements[, None])`.
 fn storage<'a>(pickle: &Pickle<'a>, id: Value<'a>) -> Parse<Storage<'a>> {
     if let Some(
-        [Value::Text("storage"), Value::Name(name), Value::Text(key), _device, len]
-        | [Value::Text("storage"), Value::Name(name), Value::Text(key), _device, len, Value::None],
+        [Value::Text("storage"), Value::Foreign(class), Value::Text(key), _device, len]
+        | [
+            Value::Text("storage"),
+            Value::Foreign(class),
+            Value::Text(key),
+            _device,
+            len,
+            Value::None,
+        ],
     ) = pickle.sequence(id)
-        && let (Some(dtype), Some(len)) = (dtype(*name), natural(*len))
+        && let (module, class) = pickle.foreign[*class]
+        && let (Some((dtype, size)), Some(len)) = (numbers(module, class), natural(*len))
     {
-        return Ok(Storage { key, dtype, len });
+        return Ok(Storage { key, dtype, size, len });
     }
     let found = match pickle.sequence(id) {
         Some(items) => {

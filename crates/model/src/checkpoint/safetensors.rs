@@ -78,11 +78,16 @@ fn check_header_length(bytes: &[u8]) -> Parse<()> {
     Ok(())
 }
 
+/// Whether this module wrote a file of this metadata.
+pub(super) fn is_ours(metadata: &Metadata) -> bool {
+    metadata.get("format").is_some_and(|format| format == FORMAT)
+}
+
 fn check_metadata(metadata: &Metadata) -> Parse<()> {
     if let Some(stated) = metadata.get("metadata_sha256") {
         same_hash("metadata does not match its hash", stated, metadata_sha256(metadata))?;
     }
-    if metadata.get("format").is_some_and(|format| format == FORMAT) {
+    if is_ours(metadata) {
         let version = metadata.get("version").map_or("none", String::as_str);
         if version != VERSION {
             return Err(Fault::new("metadata version", VERSION, quote(version)));

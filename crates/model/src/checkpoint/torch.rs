@@ -1,27 +1,95 @@
-//! From a pickled state dict to weights: names, prefixes, strides, and a bound on the memory.
+//! From a pickle to weights: which dict, names, strides, and a bound on the memory.
+
+use std::collections::HashSet;
 
 use super::{
+    dtype::Dtype,
     fault::Parse,
     objects::{Objects, Storage, View},
+    prefix,
     weights::{Array, Weights},
 };
 use vdvae_io::pickle::{Pickle, Value};
 use vdvae_io::{Fault, quote};
 
-/// Saved from a data-parallel wrapper, every name starts with this.
-const DATA_PARALLEL_PREFIX: &str = "module.";
-
-/// Where a state dict may be one level down, in files that hold more than weights.
+/// Where a state dict may be one level down, in files that hold no network of ours.
 const NESTED: [&str; 2] = ["state_dict", "model"];
+/// Deepest dict or sequence that is looked into for a network.
+const MAX_DEPTH: usize = 6;
+/// Characters of a name on the way that are kept.
+const MAX_NAME: usize = 80;
 
-/// The tensors of a state dict in its order, without the data-parallel prefix.
-fn named_tensors<'a, 'o>(
-    pickle: &Pickle<'a>,
+/// Tensors by name.
+type Named<'a, 'o> = Vec<(&'a str, &'o View)>;
+
+/// The search for dicts that hold a network.
+struct Search<'a, 'o> {
+    pickle: &'o Pickle<'a>,
     objects: &'o Objects<'a>,
-) -> Parse<Vec<(&'a str, &'o View)>> {
-    let nested = NESTED.iter().filter_map(|key| pickle.lookup(pickle.root, key));
-    let root = nested.into_iter().find(|value| pickle.dict(*value).is_some());
-    let root = root.unwrap_or(pickle.root);
+    /// Names on the way to the value that is looked into, each with a point.
+    path: Vec<String>,
+    /// Dicts and sequences that were looked into: a pickle may hold one in many places.
+    seen: HashSet<(bool, usize)>,
+    /// Each dict, and the names on the way to it.
+    found: Vec<(Value<'a>, String)>,
+}
+
+impl<'a> Search<'a, '_> {
+    fn look(&mut self, value: Value<'a>) {
+        let container = match value {
+            Value::Dict(index) => (true, index),
+            Value::Tuple(index) | Value::List(index) => (false, index),
+            _ => return,
+        };
+        if self.path.len() > MAX_DEPTH || !self.seen.insert(container) {
+            return;
+        }
+        let (pickle, objects) = (self.pickle, self.objects);
+        let pairs = pickle.dict(value).unwrap_or_default();
+        let names_network = |[key, entry]: &[Value<'a>; 2]| match *key {
+            Value::Text(name) => {
+                prefix::of_anchor(name).is_some() && objects.tensor(*entry).is_some()
+            }
+            _ => false,
+        };
+        if pairs.iter().any(names_network) {
+            self.found.push((value, self.path.concat()));
+        }
+        for [key, entry] in pairs {
+            if let Value::Text(name) = *key {
+                self.look_below(name, *entry);
+            }
+        }
+        for (index, entry) in pickle.sequence(value).into_iter().flatten().enumerate() {
+            self.look_below(&index.to_string(), *entry);
+        }
+    }
+
+    fn look_below(&mut self, name: &str, value: Value<'a>) {
+        self.path.push(name.chars().take(MAX_NAME).chain(['.']).collect());
+        self.look(value);
+        self.path.pop();
+    }
+}
+
+/// The tensors of the dict that holds the network, or of the only state dict, in its order; and what
+/// to say where others are left out.
+fn named_tensors<'a, 'o>(
+    pickle: &'o Pickle<'a>,
+    objects: &'o Objects<'a>,
+) -> Parse<(Named<'a, 'o>, Option<String>)> {
+    let (path, seen, found) = (Vec::new(), HashSet::new(), Vec::new());
+    let mut search = Search { pickle, objects, path, seen, found };
+    search.look(pickle.root);
+    let (root, remark) = if search.found.is_empty() {
+        let nested = NESTED.iter().filter_map(|key| pickle.lookup(pickle.root, key));
+        let root = nested.into_iter().find(|value| pickle.dict(*value).is_some());
+        (root.unwrap_or(pickle.root), None)
+    } else {
+        let (dicts, paths): (Vec<_>, Vec<_>) = search.found.into_iter().unzip();
+        let (chosen, remark) = prefix::choose(&paths)?;
+        (dicts[chosen], remark)
+    };
     let Some(pairs) = pickle.dict(root) else {
         let found = pickle.describe(root);
         return Err(Fault::new("pickle", "a dict of tensors by name", found));
@@ -40,10 +108,7 @@ fn named_tensors<'a, 'o>(
     if named.is_empty() {
         return Err(Fault::new("state dict", "at least one tensor", "none"));
     }
-    if named.iter().all(|(name, _)| name.starts_with(DATA_PARALLEL_PREFIX)) {
-        named.iter_mut().for_each(|(name, _)| *name = &name[DATA_PARALLEL_PREFIX.len()..]);
-    }
-    Ok(named)
+    Ok((named, remark))
 }
 
 /// Reads every storage once and cuts the tensors out of it.
@@ -53,9 +118,9 @@ pub(super) fn assemble<'a>(
     pickle: &Pickle<'a>,
     objects: &Objects<'a>,
     file_len: usize,
-    mut read: impl FnMut(&Storage<'a>) -> Parse<Vec<f32>>,
-) -> Parse<Weights> {
-    let named = named_tensors(pickle, objects)?;
+    mut read: impl FnMut(&Storage<'a>, Dtype) -> Parse<Vec<f32>>,
+) -> Parse<(Weights, Option<String>)> {
+    let (named, remark) = named_tensors(pickle, objects)?;
     let storages = &objects.storages;
     check_size(file_len, storages, named.iter().map(|(_, view)| *view))?;
 
@@ -66,7 +131,11 @@ pub(super) fn assemble<'a>(
     let mut arrays: Vec<Option<Array>> = vec![None; named.len()];
     for (storage, users) in storages.iter().zip(&users) {
         let Some((last, others)) = users.split_last() else { continue };
-        let elements = read(storage)?;
+        let dtype = storage.dtype.ok_or_else(|| {
+            let position = format!("state dict entry {}", quote(named[*last].0));
+            Fault::new(position, "F64, F32, F16 or BF16", "numbers of another type")
+        })?;
+        let elements = read(storage, dtype)?;
         for user in others {
             arrays[*user] = Some(cut_out(&elements, named[*user].1));
         }
@@ -80,7 +149,7 @@ pub(super) fn assemble<'a>(
             return Err(Fault::new(position, "one tensor of this name", "two"));
         }
     }
-    Ok(weights)
+    Ok((weights, remark))
 }
 
 /// Refuses files that describe far more numbers than they hold (decompression bombs, one storage
@@ -171,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_read() {
-        let storages = [Storage { key: "0", dtype: super::super::dtype::Dtype::F32, len: 1 << 30 }];
+        let storages = [Storage { key: "0", dtype: Some(Dtype::F32), size: 4, len: 1 << 30 }];
         let error = check_size(1000, &storages, std::iter::empty()).unwrap_err();
         assert!(format!("{error:?}").contains("at most 16793216 bytes in a file of 1000"));
         let views = vec![view(0, &[1 << 20], &[1]); 10];

@@ -23,7 +23,7 @@ pub(super) fn is_legacy(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x80) && bytes.get(2..2 + MAGIC.len()) == Some(MAGIC)
 }
 
-pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Option<String>)> {
     let unpickle = |start, label| Pickle::read(bytes, start, label, RULES);
     let protocol = unpickle(2 + MAGIC.len(), "protocol")?;
     if protocol.root != Value::Int(PROTOCOL) {
@@ -36,14 +36,14 @@ pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
     let keys = unpickle(state.end, "storage keys")?;
     let objects = Objects::of(&state)?;
     let data = locate(bytes, &objects.storages, &keys)?;
-    torch::assemble(&state, &objects, bytes.len(), |storage| {
+    torch::assemble(&state, &objects, bytes.len(), |storage, dtype| {
         let start = data.get(storage.key).copied().ok_or_else(|| {
             let position = format!("storage {}", quote(storage.key));
             Fault::new(position, "its data in the file", "none")
         })?;
         let size = storage.bytes().expect("locate has found this many bytes in the file");
         let mut elements = Vec::with_capacity(storage.len);
-        storage.dtype.decode(&bytes[start..start + size], &mut elements);
+        dtype.decode(&bytes[start..start + size], &mut elements);
         Ok(elements)
     })
 }
@@ -92,7 +92,7 @@ fn locate<'a>(
             return Err(fault(format!("{} elements", storage.len), stated.to_string()));
         }
         let Some(size) = storage.bytes().filter(|size| *size <= data.len()) else {
-            let expected = format!("{} elements of {:?}", storage.len, storage.dtype);
+            let expected = format!("{} elements of {} bytes", storage.len, storage.size);
             return Err(fault(expected, format!("{} bytes to the end of the file", data.len())));
         };
         found.insert(storage.key, bytes.len() - data.len());

@@ -7,6 +7,7 @@ use std::io::{Cursor, Read};
 use zip::{ZipArchive, result::ZipError};
 
 use super::{
+    dtype::Dtype,
     fault::Parse,
     objects::{Objects, RULES, Storage},
     torch,
@@ -20,7 +21,7 @@ const MAX_PICKLE_BYTES: u64 = 64 << 20;
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Option<String>)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| Fault::new("zip directory", "a whole zip archive", zip_text(&error)))?;
     let folder = folder(&archive)?;
@@ -28,8 +29,8 @@ pub(super) fn read(bytes: &[u8]) -> Parse<Weights> {
     let name = format!("{folder}data.pkl");
     let pickled = read_entry(&mut archive, &name)?;
     let pickle = Pickle::read(&pickled, 0, &name, RULES)?;
-    torch::assemble(&pickle, &Objects::of(&pickle)?, bytes.len(), |storage| {
-        read_storage(&mut archive, &format!("{folder}data/{}", storage.key), storage)
+    torch::assemble(&pickle, &Objects::of(&pickle)?, bytes.len(), |storage, dtype| {
+        read_storage(&mut archive, &format!("{folder}data/{}", storage.key), storage, dtype)
     })
 }
 
@@ -69,13 +70,18 @@ fn read_entry(archive: &mut Archive, name: &str) -> Parse<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_storage(archive: &mut Archive, name: &str, storage: &Storage) -> Parse<Vec<f32>> {
+fn read_storage(
+    archive: &mut Archive,
+    name: &str,
+    storage: &Storage,
+    dtype: Dtype,
+) -> Parse<Vec<f32>> {
     let fault = |expected: &str, found: String| Fault::new(quote(name), expected, found);
     let mut entry =
         archive.by_name(name).map_err(|error| fault("the data of a tensor", zip_text(&error)))?;
     let expected = storage.bytes().map(|bytes| bytes as u64);
     if expected != Some(entry.size()) {
-        let expected = format!("{} elements of {:?}", storage.len, storage.dtype);
+        let expected = format!("{} elements of {dtype:?}", storage.len);
         return Err(fault(&expected, format!("{} bytes", entry.size())));
     }
     let damaged =
@@ -84,7 +90,7 @@ fn read_storage(archive: &mut Archive, name: &str, storage: &Storage) -> Parse<V
     let mut piece = vec![0; 1 << 16];
     loop {
         let filled = fill(&mut entry, &mut piece).map_err(damaged)?;
-        storage.dtype.decode(&piece[..filled], &mut elements);
+        dtype.decode(&piece[..filled], &mut elements);
         if filled < piece.len() {
             break; // fill met the end, which is where the CRC is compared
         }

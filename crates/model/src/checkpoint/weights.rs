@@ -157,6 +157,24 @@ impl Weights {
         problems
     }
 
+    /// Fails where a number is not finite; `file` is named in the error.
+    pub(crate) fn check_finite(&self, file: &str) -> Result<()> {
+        match self.not_finite() {
+            None => Ok(()),
+            Some(found) => Err(Error::NotFinite { file: file.to_owned(), found }),
+        }
+    }
+
+    /// The first number that is not finite, as `decoder.gain[3] is NaN`, and how many there are; None
+    /// where all are.
+    pub fn not_finite(&self) -> Option<String> {
+        let bad = |array: &Array| array.data.iter().filter(|value| !value.is_finite()).count();
+        let (name, array) = self.iter().find(|(_, array)| bad(array) > 0)?;
+        let count: usize = self.arrays.values().map(bad).sum();
+        let at = array.data.iter().position(|value| !value.is_finite())?;
+        Some(format!("{name}[{at}] is {}, one of {count}", array.data[at]))
+    }
+
     /// SHA-256 over names, shapes and values, in lower-case hexadecimal.
     ///
     /// For every array in byte order of the names: length of the name, the name, number of

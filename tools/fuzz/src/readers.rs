@@ -1,0 +1,103 @@
+//! Bytes to the readers that users' files reach.
+
+use std::path::Path;
+
+use vdvae_datasets::{Dataset, Lfw, OpenOptions, Split, open};
+use vdvae_hub::{Card, ClassNames, Table, columns};
+use vdvae_io::pickle::{Pickle, PickleRules};
+use vdvae_model::Checkpoint;
+
+use crate::files::{once, write};
+use crate::seeds;
+
+/// Pictures of a data set that are decoded; more would only be more of the same.
+const PICTURES: usize = 3;
+
+fn said(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    assert!(!text.contains('\n') && !text.is_empty(), "an error of several lines: {text:?}");
+    text
+}
+
+/// Opens a data set and reads all that programs read of it.
+fn data(name: &str, path: &Path) -> Result<(), String> {
+    let spec = format!("{name}:{}", path.display());
+    let data = open(&spec, &OpenOptions::default()).map_err(said)?;
+    for split in Split::ALL {
+        data.labels(split);
+        data.groups(split);
+        for index in 0..data.len(split).min(PICTURES) {
+            data.key(split, index);
+            let _ = data.image(split, index).map_err(said);
+        }
+    }
+    data.remarks();
+    data.stamp();
+    Ok(())
+}
+
+pub(crate) fn archive(bytes: &[u8]) -> Result<(), String> {
+    data("folder", &write("archive.zip", bytes))
+}
+
+pub(crate) fn picture(bytes: &[u8]) -> Result<(), String> {
+    vdvae_io::decode_picture("picture", bytes, vdvae_io::Exif::default()).map(drop).map_err(said)
+}
+
+pub(crate) fn npy(bytes: &[u8]) -> Result<(), String> {
+    data("npy", &write("array.npy", bytes))
+}
+
+pub(crate) fn npz(bytes: &[u8]) -> Result<(), String> {
+    data("npz", &write("arrays.npz", bytes))
+}
+
+/// The labels beside it are of as many pictures as the seeds hold.
+pub(crate) fn idx(bytes: &[u8]) -> Result<(), String> {
+    once("mnist/t10k-labels-idx1-ubyte", seeds::idx_labels);
+    let pictures = write("mnist/t10k-images-idx3-ubyte", bytes);
+    data("mnist", pictures.parent().expect("in a folder"))
+}
+
+pub(crate) fn pickle(bytes: &[u8]) -> Result<(), String> {
+    let names = &[("torch._utils", "_rebuild_tensor_v2"), ("torch", "FloatStorage")];
+    let rules = PickleRules { names, foreign: true, nothing_but: "data", protocol: 5 };
+    Pickle::read(bytes, 0, "pickle", rules).map(drop).map_err(said)
+}
+
+/// Safetensors, and both forms of PyTorch.
+pub(crate) fn checkpoint(bytes: &[u8]) -> Result<(), String> {
+    Checkpoint::read_bytes(bytes, "model").map(drop).map_err(said)
+}
+
+pub(crate) fn csv(bytes: &[u8]) -> Result<(), String> {
+    for name in seeds::CSV_PICTURES {
+        once(&format!("table/{name}"), seeds::png);
+    }
+    data("csv", &write("table/table.csv", bytes))
+}
+
+pub(crate) fn pairs(bytes: &[u8]) -> Result<(), String> {
+    for name in seeds::LFW_PICTURES {
+        once(&format!("lfw/{name}"), seeds::png);
+    }
+    let path = write("lfw/pairs.txt", bytes);
+    let lfw = Lfw::open(path.parent().expect("in a folder")).map_err(said)?;
+    lfw.pairs().map(drop).map_err(said)
+}
+
+pub(crate) fn parquet(bytes: &[u8]) -> Result<(), String> {
+    let path = write("table.parquet", bytes);
+    let found = columns(&path, &[], &ClassNames::new()).map_err(said)?;
+    let (table, _labels) = Table::open(&path, &found).map_err(said)?;
+    for row in 0..table.rows().min(PICTURES) {
+        if let Some(Ok(bytes)) = table.single(row).map_err(said)?.get(row) {
+            let _ = picture(bytes);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn card(bytes: &[u8]) -> Result<(), String> {
+    Card::read(&write("README.md", bytes)).map(drop).map_err(said)
+}

@@ -1,0 +1,211 @@
+//! Small valid files of every format and form that the readers tell apart.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use image::{ImageFormat, RgbImage};
+use vdvae_model::{Array, Preset, Weights, write_safetensors};
+use zip::CompressionMethod::{Deflated, Stored};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+#[allow(clippy::unwrap_used, reason = "written for tests, of which these are some")]
+#[path = "../../../crates/hub/tests/support/tables.rs"]
+mod parquet_files;
+#[allow(clippy::unwrap_used, dead_code, reason = "written for tests, of which these are some")]
+#[path = "../../../crates/model/tests/support/mod.rs"]
+mod torch_files;
+
+use parquet_files::{Column, Layout, PICTURE, Packing};
+use torch_files::{TensorPickle, floats, state_dict, torch_legacy, torch_zip};
+
+/// Pictures that the tables' rows name.
+pub(crate) const CSV_PICTURES: [&str; 4] = ["a.png", "b.png", "c.png", "d.png"];
+/// Pictures of two people, for pairs.
+pub(crate) const LFW_PICTURES: [&str; 4] = [
+    "Ann_Lee/Ann_Lee_0001.jpg",
+    "Ann_Lee/Ann_Lee_0002.jpg",
+    "Bo_Ray/Bo_Ray_0001.jpg",
+    "Bo_Ray/Bo_Ray_0002.jpg",
+];
+/// Pictures of the idx file.
+const IDX_PICTURES: u8 = 3;
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let picture = RgbImage::from_fn(6, 4, |x, y| image::Rgb([(x * 40) as u8, (y * 60) as u8, 99]));
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).expect("memory");
+    bytes.into_inner()
+}
+
+pub(crate) fn png() -> Vec<u8> {
+    encoded(ImageFormat::Png)
+}
+
+pub(crate) fn pictures() -> Vec<Vec<u8>> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    [Jpeg, Png, WebP, Bmp, Gif, Tiff, Pnm].map(encoded).into()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (i, (name, bytes)) in members.iter().enumerate() {
+        let method = if i % 2 == 0 { Deflated } else { Stored };
+        let options = SimpleFileOptions::default().compression_method(method);
+        zip.start_file(*name, options).expect("memory");
+        zip.write_all(bytes).expect("memory");
+    }
+    zip.finish().expect("memory").into_inner()
+}
+
+fn tarred(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, *bytes).expect("memory");
+    }
+    let mut link = tar::Header::new_ustar();
+    link.set_entry_type(tar::EntryType::Link);
+    link.set_size(0);
+    tar.append_link(&mut link, "train/b/link.png", members[0].0).expect("memory");
+    tar.into_inner().expect("memory")
+}
+
+pub(crate) fn archives() -> Vec<Vec<u8>> {
+    let picture = png();
+    let names = ["train/a/1.png", "train/b/2.png", "test/a/3.png", "test/b/4.png"];
+    let members = names.map(|name| (name, picture.as_slice()));
+    let tar = tarred(&members);
+    vec![zipped(&members), gzip(&tar), tar]
+}
+
+fn array(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    [vdvae_io::npy_header(descr, shape), bytes.to_vec()].concat()
+}
+
+pub(crate) fn npy() -> Vec<Vec<u8>> {
+    let bytes: Vec<u8> = (0..4 * 5 * 6 * 3).map(|i| i as u8).collect();
+    let numbers: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let wide: Vec<u8> = bytes.iter().flat_map(|&byte| i64::from(byte).to_be_bytes()).collect();
+    vec![
+        array("|u1", &[4, 5, 6, 3], &bytes),
+        array("<f4", &[4, 3, 5, 6], &floats(&numbers)),
+        array(">i8", &[4, 5, 6, 3], &wide),
+        array("|u1", &[12, 5, 6], &bytes),
+    ]
+}
+
+pub(crate) fn npz() -> Vec<Vec<u8>> {
+    let pictures = array("|u1", &[4, 5, 6, 3], &[7; 4 * 5 * 6 * 3]);
+    let classes = array("|u1", &[4, 1], &[0, 1, 0, 1]);
+    let all = ["train", "val", "test"].map(|split| {
+        [(format!("{split}_images.npy"), &pictures), (format!("{split}_labels.npy"), &classes)]
+    });
+    let members: Vec<(&str, &[u8])> =
+        all.iter().flatten().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    vec![zipped(&members), zipped(&[("arr_0.npy", &pictures)])]
+}
+
+fn idx_file(shape: &[u32], bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, shape.len() as u8];
+    file.extend(shape.iter().flat_map(|side| side.to_be_bytes()));
+    file.extend(bytes);
+    file
+}
+
+pub(crate) fn idx_labels() -> Vec<u8> {
+    idx_file(&[IDX_PICTURES.into()], 0..IDX_PICTURES)
+}
+
+pub(crate) fn idx() -> Vec<Vec<u8>> {
+    let (count, side) = (u32::from(IDX_PICTURES), 4);
+    let file = idx_file(&[count, side, side], (0..count * side * side).map(|i| i as u8));
+    vec![gzip(&file), file]
+}
+
+/// A state dict of one tensor of two by two.
+fn torch_pickle() -> Vec<u8> {
+    state_dict(&[("weight", TensorPickle::new("0", &[2, 2], &[2, 1]).bytes())])
+}
+
+pub(crate) fn pickles() -> Vec<Vec<u8>> {
+    // Python 3.11: pickle.dumps({"a": [1, 2.5, None, True], "b": (b"x", {3}, frozenset("q"))}, 5)
+    let protocol_5 = b"\x80\x05\x95:\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01G@\
+        \x04\x00\x00\x00\x00\x00\x00N\x88e\x8c\x01b\x94C\x01x\x94\x8f\x94(K\x03\x90(\x8c\x01q\
+        \x94\x91\x94\x87\x94u.";
+    vec![torch_pickle(), protocol_5.to_vec()]
+}
+
+fn safetensors() -> Vec<u8> {
+    let mut weights = Weights::new();
+    weights.insert("weight", Array::new(vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+    let path = crate::files::write("model.safetensors", b"");
+    write_safetensors(&path, &weights, &Preset::Tiny.config(), &BTreeMap::new())
+        .expect("room in TMPDIR");
+    std::fs::read(path).expect("just written")
+}
+
+pub(crate) fn checkpoints() -> Vec<Vec<u8>> {
+    let (pickle, data) = (torch_pickle(), floats(&[1.0, 2.0, 3.0, 4.0]));
+    let entries: [(&str, &[u8]); 2] = [("data.pkl", &pickle), ("data/0", &data)];
+    vec![
+        safetensors(),
+        torch_zip(Stored, &entries),
+        torch_zip(Deflated, &entries),
+        torch_legacy(true, &pickle, &[("0", 4, &data)]),
+    ]
+}
+
+pub(crate) fn tables() -> Vec<Vec<u8>> {
+    [
+        "path,split,group,y\na.png,train,g,1\nb.png,valid,h,0\nc.png,test,i,1\nd.png,train,j,0\n",
+        "\u{feff}path;age\r\na.png;1.5\r\nb.png;\r\n\"c.png\";3.5\r\nd.png;4\r\n",
+        "path\tkind\na.png\tcat\nb.png\tdog\nc.png\tNA\nd.png\tcat\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+pub(crate) fn pairs() -> Vec<Vec<u8>> {
+    let fold = "Ann_Lee\t1\t2\nAnn_Lee\t1\tBo_Ray\t1\n";
+    vec![
+        format!("2\t1\n{fold}{fold}").into_bytes(),
+        b"\xef\xbb\xbf1\r\nBo_Ray\t1\t2\r\nBo_Ray\t2\tAnn_Lee\t2\r\n".to_vec(),
+    ]
+}
+
+pub(crate) fn parquet() -> Vec<Vec<u8>> {
+    let features =
+        r#"{"info":{"features":{"label":{"names":["cat","dog"],"_type":"ClassLabel"}}}}"#;
+    let packings = [Packing::None, Packing::Snappy, Packing::Zstd, Packing::Gzip];
+    let file = |(i, compression): (usize, Packing)| {
+        let path = crate::files::write("seed.parquet", b"");
+        let columns = [
+            Column::Bytes(parquet_files::numbered(5)),
+            Column::Long((0..5).map(|i| Some(i % 2)).collect()),
+        ];
+        let metadata = Some(features.to_owned());
+        let layout = Layout { compression, group: 3, metadata, small_pages: i % 2 == 1 };
+        parquet_files::write(&path, &format!("{PICTURE} optional int64 label;"), &columns, &layout);
+        std::fs::read(path).expect("just written")
+    };
+    packings.into_iter().enumerate().map(file).collect()
+}
+
+pub(crate) fn cards() -> Vec<Vec<u8>> {
+    let text = "---\nlicense: mit\nconfigs:\n- config_name: plain\n  default: true\n  data_files:\n  \
+                - split: train\n    path: data/train-*\n  - split: test\n    path: [\"data/{a,b}.parquet\"]\n\
+                dataset_info:\n  features:\n  - name: label\n    dtype:\n      class_label:\n        \
+                names:\n          '0': cat\n          '1': dog\n---\n# A set\n";
+    vec![text.as_bytes().to_vec()]
+}

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::read::Table;
 use crate::Result;
-use crate::text::quoted;
+use crate::text::{one_line, quoted};
 
 /// Endings that a column of ids may leave out.
 const ENDINGS: [&str; 6] = ["", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG"];
@@ -99,7 +99,7 @@ pub(super) fn pictures(
     let found: Vec<_> = pictures.par_iter().map(|picture| fs::metadata(&picture.file)).collect();
     let metadata = found.into_iter().enumerate().map(|(row, found)| {
         let missing = |found: String| table.error(table.lines[row], "a picture", found);
-        let file = pictures[row].file.display();
+        let file = one_line(&pictures[row].file);
         match found {
             Ok(metadata) if metadata.is_file() => Ok(metadata),
             Ok(_) => Err(missing(format!("{file}, which is no file"))),

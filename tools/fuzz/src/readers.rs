@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vdvae_datasets::{Dataset, Lfw, OpenOptions, Split, open};
+use vdvae_datasets::{Lfw, OpenOptions, Split, open};
 use vdvae_hub::{Card, ClassNames, Table, columns};
 use vdvae_io::pickle::{Pickle, PickleRules};
 use vdvae_model::Checkpoint;
@@ -88,7 +88,7 @@ pub(crate) fn pairs(bytes: &[u8]) -> Result<(), String> {
 
 pub(crate) fn parquet(bytes: &[u8]) -> Result<(), String> {
     let path = write("table.parquet", bytes);
-    let found = columns(&path, &[], &ClassNames::new()).map_err(said)?;
+    let found = columns(&path, None, &ClassNames::new()).map_err(said)?;
     let (table, _labels) = Table::open(&path, &found).map_err(said)?;
     for row in 0..table.rows().min(PICTURES) {
         if let Some(Ok(bytes)) = table.single(row).map_err(said)?.get(row) {

@@ -192,6 +192,7 @@ pub(crate) fn parquet() -> Vec<Vec<u8>> {
         let path = crate::files::write("seed.parquet", b"");
         let columns = [
             Column::Bytes(parquet_files::numbered(5)),
+            Column::Text(vec!["x.png"; 5]),
             Column::Long((0..5).map(|i| Some(i % 2)).collect()),
         ];
         let metadata = Some(features.to_owned());

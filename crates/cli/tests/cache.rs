@@ -13,6 +13,9 @@ use support::{add_tiny_model, celeba, names, probe};
 const PROBE: &str = "--task celeba-attrs --data-root celeba --checkpoint model.safetensors \
                      --replicates 20 --json";
 
+/// What is said of the data set below.
+const PARTIAL: &str = "note: 64 of the 202,599 published pictures are here\n";
+
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     add_tiny_model(folder.path());
@@ -30,10 +33,10 @@ fn assert_close(a: &[Value], b: &[Value]) {
     }
 }
 
-/// Runs a probe; its results, which must come without a word on stderr.
+/// Runs a probe; its results, which must come with nothing on stderr but the size of the data.
 fn results(folder: &Path, flags: &str) -> Vec<Value> {
     let ran = probe(folder, &format!("{PROBE} {flags}"));
-    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.stderr, PARTIAL);
     let report: Value = serde_json::from_str(&ran.ok()).unwrap();
     report["results"].as_array().unwrap().clone()
 }
@@ -87,8 +90,9 @@ fn a_damaged_entry_costs_a_warning() {
     let bytes = fs::read(&entry).unwrap();
     fs::write(&entry, &bytes[..bytes.len() / 2]).unwrap();
     let ran = probe(folder.path(), &format!("{PROBE} {flags}"));
-    assert!(ran.stderr.starts_with("warning: ") && ran.stderr.lines().count() == 1);
-    assert!(ran.stderr.contains("computed again"), "{}", ran.stderr);
+    let warning = ran.stderr.strip_prefix(PARTIAL).unwrap_or_default();
+    assert!(warning.starts_with("warning: ") && warning.lines().count() == 1, "{}", ran.stderr);
+    assert!(warning.contains("computed again"), "{warning}");
     let report: Value = serde_json::from_str(&ran.ok()).unwrap();
     assert_close(report["results"].as_array().unwrap(), &first);
     assert_eq!(fs::read(&entry).unwrap(), bytes);
@@ -135,6 +139,7 @@ fn mistakes_are_found_before_any_work() {
     // A default folder that cannot be used is no reason to stop.
     fs::write(folder.path().join(".cache"), "in the way").unwrap();
     let ran = run("--strengths 10 --layer 1x1 --controls none");
-    assert!(ran.stderr.starts_with("warning: no cache of features: "), "{}", ran.stderr);
+    let warning = ran.stderr.strip_prefix(PARTIAL).unwrap_or_default();
+    assert!(warning.starts_with("warning: no cache of features: "), "{}", ran.stderr);
     ran.ok();
 }

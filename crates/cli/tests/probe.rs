@@ -167,7 +167,7 @@ fn a_broken_picture_is_named_and_can_be_skipped() {
     let flags = celeba_args("--layer 1x1 --controls none");
     assert!(probe(folder.path(), &flags).error(1).contains("picture 000007.jpg: "));
     let ran = probe(folder.path(), &format!("{flags} --on-bad-image skip --json"));
-    assert!(ran.stderr.starts_with("skipped 000007.jpg: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nskipped 000007.jpg: "), "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.ok()).unwrap();
     let data = &report["data"];
     let counts = ["n_train", "n_valid", "n_test"].map(|key| data[key].as_u64().unwrap());

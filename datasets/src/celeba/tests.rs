@@ -347,5 +347,8 @@ fn png_pictures_are_found_in_the_label_files() {
 
 #[test]
 fn a_partial_set_says_so() {
-    assert_eq!(Layout::published().open().unwrap().remarks(), ["3 of 202,599 pictures"]);
+    assert_eq!(
+        Layout::published().open().unwrap().remarks(),
+        ["3 of the 202,599 published pictures are here"]
+    );
 }

@@ -290,8 +290,8 @@ fn cifar_100_has_the_labels_that_are_asked_for() {
         assert_eq!(Split::ALL.map(|split| cifar.len(split)), [36, 4, 30]);
         assert_eq!(cifar.image(Split::Test, 3).unwrap().get_pixel(5, 1).0, [40, 77, 114]);
         let remarks = [
-            "40 of 50,000 training pictures",
-            "30 of 10,000 test pictures",
+            "40 of the 50,000 published training pictures are here",
+            "30 of the 10,000 published test pictures are here",
             "without labels; cifar100-fine and cifar100-coarse have them",
         ];
         assert_eq!(cifar.remarks(), remarks);

@@ -170,7 +170,13 @@ fn a_list_may_begin_with_a_mark_of_its_encoding() {
 #[test]
 fn a_partial_set_says_so() {
     let remarks = Lfw::open(published(PAIRS).path()).unwrap().remarks();
-    assert_eq!(remarks, ["9 of 13,233 pictures", "4 of 6,000 pairs of pairs.txt"]);
+    assert_eq!(
+        remarks,
+        [
+            "9 of the 13,233 published pictures are here",
+            "4 of the 6,000 published pairs of pairs.txt are here"
+        ]
+    );
 }
 
 #[test]

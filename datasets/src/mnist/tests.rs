@@ -153,6 +153,9 @@ fn a_partial_set_says_so() {
     let directory = tempfile::tempdir().unwrap();
     pair(directory.path(), "train", &[1, 2, 3]);
     let mnist = open(directory.path(), "mnist").unwrap();
-    let expected = ["3 of 60,000 training pictures", "0 of 10,000 test pictures"];
+    let expected = [
+        "3 of the 60,000 published training pictures are here",
+        "0 of the 10,000 published test pictures are here",
+    ];
     assert_eq!(mnist.remarks(), expected);
 }

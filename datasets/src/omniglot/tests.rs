@@ -255,7 +255,7 @@ fn small_background_sets_take_the_place_of_the_large_one() {
     );
     let remarks = omniglot.remarks();
     assert_eq!(remarks[0], "images_background_small1 in place of images_background");
-    assert_eq!(remarks[1..], ["8 of 13,180 evaluation pictures"]);
+    assert_eq!(remarks[1..], ["8 of the 13,180 published evaluation pictures are here"]);
     // What both have counts once.
     let both = folder(&[(&first, small1.clone()), (&second, small2)]);
     let omniglot = Omniglot::open(both.path()).unwrap();
@@ -263,6 +263,9 @@ fn small_background_sets_take_the_place_of_the_large_one() {
     let expected = "images_background_small1 and images_background_small2 in place of";
     assert!(omniglot.remarks()[0].starts_with(expected));
     let published = Omniglot::open(published().path()).unwrap();
-    let expected = ["28 of 19,280 background pictures", "8 of 13,180 evaluation pictures"];
+    let expected = [
+        "28 of the 19,280 published background pictures are here",
+        "8 of the 13,180 published evaluation pictures are here",
+    ];
     assert_eq!(published.remarks(), expected);
 }

@@ -246,9 +246,9 @@ fn fewer_classes_are_read_and_counted() {
     assert!(test_classes(&tiny).iter().all(|(_, class)| class != "n00000085"));
     let expected = [
         "2 validation pictures of other classes left out",
-        "9 of 200 classes",
-        "90 of 100,000 training pictures",
-        "18 of 10,000 validation pictures",
+        "9 of the 200 published classes are here",
+        "90 of the 100,000 published training pictures are here",
+        "18 of the 10,000 published validation pictures are here",
     ];
     assert_eq!(tiny.remarks(), expected);
 }

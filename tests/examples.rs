@@ -141,12 +141,13 @@ fn few_shot_toy_faces_tells_people_apart() {
     assert!(all.1 > 0.23, "{found:?}");
 }
 
-/// A drawing of one of several shapes that a classifier cannot miss, moved a little.
+/// A drawing of one of several shapes that a classifier cannot miss, moved a little, in its own grey
+/// from the fourth copy on.
 fn drawing(class: u32, copy: u32) -> image::RgbImage {
     image::RgbImage::from_fn(32, 32, |x, y| {
         let (x, y) = (x + copy % 2, y + copy / 2 % 2);
         let inside = (x / 8 + y / 8 * 4) % 16 == class % 16 || (class > 15 && x / 4 == class % 8);
-        image::Rgb([if inside { 0 } else { 255 }; 3])
+        image::Rgb([if inside { copy / 4 } else { 255 } as u8; 3])
     })
 }
 
@@ -162,7 +163,7 @@ fn few_shot_omniglot_reads_the_published_layout() {
                 std::fs::create_dir_all(&folder).unwrap();
                 for copy in 1..=4 {
                     let file = format!("{class:04}_{copy:02}.png");
-                    drawing(class, copy).save(folder.join(file)).unwrap();
+                    drawing(class, copy + 4 * alphabet as u32).save(folder.join(file)).unwrap();
                 }
             }
         }

@@ -135,13 +135,8 @@ fn same_settings<T>(one: &Entry<T>, other: &Entry<T>) -> bool {
 
 fn is_control_of<T>(control: &Entry<T>, latent: &Entry<T>) -> bool {
     same_settings(control, latent)
-        && match control.side.source {
-            Source::Latents => false,
-            Source::Pixels | Source::Pca => true,
-            Source::RandomInit | Source::ShuffledLabels => {
-                control.side.layers == latent.side.layers
-            }
-        }
+        && control.side.source != Source::Latents
+        && (!control.side.source.has_layers() || control.side.layers == latent.side.layers)
 }
 
 fn difference<T: Paired>(a: &Entry<T>, b: &Entry<T>) -> Option<Comparison> {

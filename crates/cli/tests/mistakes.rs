@@ -88,7 +88,7 @@ fn bad_usage_of_the_probe() {
         ),
         ("--task folder:flat", "a folder of its name"),
         ("--task celeba-attrs", "--data-root"),
-        ("--controls noise", "pixels, pca, random-init, shuffled-labels, none, found `noise`"),
+        ("--controls noise", "pixels, pca, hog, random-init, shuffled-labels, none, found `noise`"),
         ("--probe svm", "logistic, ridge, knn, centroid, found `svm`"),
         ("--match-columns 0", "1 to 65536"),
         ("--match-columns 16,tsne", "`,pca` or `,projection` after it, found `16,tsne`"),

@@ -41,13 +41,14 @@ fn lines(report: &Value, keys: &[&str]) -> Vec<String> {
 #[test]
 fn every_probe_on_every_control() {
     let folder = folder();
-    let controls = "pixels,pca,random-init,shuffled-labels";
+    let controls = "pixels,pca,hog,random-init,shuffled-labels";
     let flags = format!(
         "--layer 4x4 --controls {controls} --pca-columns 20 --probe logistic,ridge,knn,centroid"
     );
     let report = report(&folder, &flags);
     let mut expected = Vec::new();
-    for source in ["latents 4x4", "random-init 4x4", "pixels -", "pca -", "shuffled-labels 4x4"] {
+    let sources = "latents 4x4,random-init 4x4,pixels -,hog -,pca -,shuffled-labels 4x4";
+    for source in sources.split(',') {
         for (probe, solver) in [
             ("logistic", "batched"),
             ("ridge", "cholesky"),
@@ -70,7 +71,9 @@ fn every_probe_on_every_control() {
     ];
     assert_eq!(lines(&report, &keys), expected);
     let results = report["results"].as_array().unwrap();
-    assert_eq!(results[12]["columns"], 20);
+    assert_eq!(results[16]["columns"], 20);
+    // Of 16×16 pixels in 8×8 cells: 7·7 blocks of 4 cells of 9 orientations.
+    assert_eq!(results[12]["columns"], 1764);
     for result in results {
         let selectivity = &result["selectivity"];
         assert_eq!(selectivity.is_number(), result["source"] == "latents", "{result}");
@@ -79,9 +82,9 @@ fn every_probe_on_every_control() {
         assert_eq!(target["strength"].is_number(), penalised);
         assert_eq!(target["neighbours"].is_number(), result["probe"] == "knn");
     }
-    // Each probe's latents with each of the four controls.
+    // Each probe's latents with each of the five controls.
     let comparisons = report["comparisons"].as_array().unwrap();
-    assert_eq!(comparisons.len(), 16);
+    assert_eq!(comparisons.len(), 20);
     for comparison in comparisons {
         assert_eq!(comparison["a"]["source"], "latents");
         assert_eq!(comparison["a"]["probe"], comparison["b"]["probe"]);

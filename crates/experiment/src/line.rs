@@ -33,7 +33,7 @@ pub(crate) fn lines<'a>(
     };
     let mut lines = Vec::new();
     for (source, tables) in tables {
-        if matches!(source, Source::Pixels | Source::Pca) {
+        if !source.has_layers() {
             lines.push(Line { source: *source, selection: None, layers: Vec::new(), tables });
         } else {
             lines.extend(of_layers(*source, tables));

@@ -34,6 +34,9 @@ pub(crate) fn extract(
     if wants(Source::Pixels) || wants(Source::Pca) {
         sources.push((Source::Pixels, FeatureSource::Pixels));
     }
+    if wants(Source::Hog) {
+        sources.push((Source::Hog, FeatureSource::Hog));
+    }
     let (splits, leaks) = Reader::new(experiment, &sources)?.read_all(observe)?;
     let mut tables = by_source(sources.into_iter().map(|(source, _)| source), splits);
     add_components(experiment, &mut tables)?;

@@ -26,6 +26,14 @@ pub enum Error {
         /// What was found.
         value: f32,
     },
+    /// Histograms of oriented gradients do not fit pictures of this size.
+    #[error("hog: expected pictures whose side is a multiple of {cells}, found {size}")]
+    HogSize {
+        /// Side of the pictures.
+        size: usize,
+        /// Cells on a side.
+        cells: usize,
+    },
     /// A name that stands for nothing.
     #[error("{what}: expected {expected}, found `{found}`")]
     Unknown {

@@ -12,6 +12,7 @@ use vdvae_model::{Vdvae, VdvaeConfig};
 
 pub use batch::{extract_batch, extract_pictures};
 
+use crate::hog;
 use crate::pool::columns;
 use crate::spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
 use crate::{Error, FeatureColumn, FeatureTable, Part, Result, Targets};
@@ -31,6 +32,8 @@ pub enum FeatureSource<'a> {
     },
     /// The pixels the network would see, in 0 to 1, rows then columns then colours.
     Pixels,
+    /// Histograms of oriented gradients of those pixels, in grey.
+    Hog,
 }
 
 impl FeatureSource<'_> {
@@ -42,6 +45,12 @@ impl FeatureSource<'_> {
     fn append(&self, batch: &Batch, batch_size: usize, data: &mut Vec<f32>) -> Result<()> {
         match self {
             Self::Pixels => data.extend(batch.pixels.iter().map(|&p| f32::from(p) / 255.0)),
+            Self::Hog => {
+                let pictures: Vec<&[u8]> =
+                    batch.pixels.chunks_exact(batch.pixels.len() / batch.len().max(1)).collect();
+                let rows = pictures.into_par_iter().map(hog::descriptor);
+                data.extend(rows.collect::<Result<Vec<_>>>()?.into_iter().flatten());
+            }
             Self::Latents { model, spec, layers } => {
                 let Batch { pixels, indices, .. } = batch;
                 let parts = extract_pictures(model, pixels, indices, spec, *layers, batch_size)?;
@@ -78,6 +87,15 @@ pub fn source_columns(source: &FeatureSource<'_>, size: usize) -> Result<Vec<Fea
         FeatureSource::Pixels => Ok((0..size * size * 3)
             .map(|i| FeatureColumn { layer: None, resolution: None, channel: i % 3, cell: i / 3 })
             .collect()),
+        FeatureSource::Hog => {
+            let column = |i| FeatureColumn {
+                layer: None,
+                resolution: None,
+                channel: i % hog::ORIENTATIONS,
+                cell: i / hog::ORIENTATIONS,
+            };
+            Ok((0..hog::length(size)?).map(column).collect())
+        }
         FeatureSource::Latents { model, spec, layers } => {
             let parts = parts(model.config(), spec, *layers)?;
             Ok(parts

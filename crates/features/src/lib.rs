@@ -9,6 +9,7 @@
 mod cache;
 mod error;
 mod extract;
+mod hog;
 mod pool;
 mod reader;
 mod spec;

@@ -94,6 +94,7 @@ fn legend(report: &ProbeReport) -> Vec<String> {
         (Source::RandomInit, "control random-init: the same network with random weights"),
         (Source::Pixels, "control pixels: what the network sees, without the network"),
         (Source::Pca, "control pca: principal components of the pixels"),
+        (Source::Hog, "control hog: histograms of oriented gradients, without the network"),
         (Source::ShuffledLabels, "control shuffled-labels: the latents, labels of other pictures"),
     ];
     let present = |source| results.iter().any(|result| result.source == source);

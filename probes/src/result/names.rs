@@ -15,6 +15,8 @@ pub enum Source {
     Pixels,
     /// Control: principal components of the pixels.
     Pca,
+    /// Control: histograms of oriented gradients.
+    Hog,
     /// Control: latents of the same network with random weights.
     RandomInit,
     /// Control: latents of the network, targets of other images.
@@ -27,10 +29,18 @@ named!(
         Latents: "latents",
         Pixels: "pixels",
         Pca: "pca",
+        Hog: "hog",
         RandomInit: "random-init",
         ShuffledLabels: "shuffled-labels"
     }
 );
+
+impl Source {
+    /// Whether it is read from the layers of a network, and can be compared layer by layer.
+    pub fn has_layers(self) -> bool {
+        !matches!(self, Self::Pixels | Self::Pca | Self::Hog)
+    }
+}
 
 /// What the one number says that stands for how well a probe did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]

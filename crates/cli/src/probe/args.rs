@@ -68,8 +68,8 @@ pub(super) struct SelectionArgs {
     /// All layers from the top to the end of each resolution, too [example: --cumulative]
     #[arg(long)]
     pub(super) cumulative: bool,
-    /// Controls to run beside the latents: pixels, pca (of pixels), random-init, shuffled-labels,
-    /// or none [example: --controls pixels,shuffled-labels]
+    /// Controls to run beside the latents: pixels, pca (of pixels), hog (histograms of oriented
+    /// gradients), random-init, shuffled-labels, or none [example: --controls pixels,hog]
     #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST",
           value_parser = control)]
     pub(super) controls: Vec<Option<Source>>,
@@ -151,12 +151,11 @@ pub(super) struct EpisodeArgs {
 
 /// A control by its name; `none` is no control.
 fn control(name: &str) -> Result<Option<Source>, String> {
-    const CONTROLS: [Source; 4] =
-        [Source::Pixels, Source::Pca, Source::RandomInit, Source::ShuffledLabels];
-    match CONTROLS.into_iter().find(|control| control.name() == name) {
+    let controls = || Source::ALL.iter().copied().filter(|&source| source != Source::Latents);
+    match controls().find(|control| control.name() == name) {
         None if name != "none" => {
-            let names = CONTROLS.map(Source::name).join(", ");
-            Err(format!("expected {names}, none, found `{name}`"))
+            let names: Vec<_> = controls().map(Source::name).collect();
+            Err(format!("expected {}, none, found `{name}`", names.join(", ")))
         }
         found => Ok(found),
     }

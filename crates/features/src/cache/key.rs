@@ -8,6 +8,7 @@ use vdvae_model::Vdvae;
 
 use super::entry::Encoding;
 use crate::extract::{Extraction, FeatureSource, selection_parts};
+use crate::hog;
 use crate::{Part, Result, Statistic};
 
 /// Raise it when the same network and pictures give other features than before.
@@ -27,7 +28,7 @@ pub(super) struct KeyedSource<'a> {
 impl<'a> KeyedSource<'a> {
     pub(super) fn new(name: &str, source: FeatureSource<'a>) -> Result<Self> {
         let (model, precision) = match &source {
-            FeatureSource::Pixels => (Value::Null, Value::Null),
+            FeatureSource::Pixels | FeatureSource::Hog => (Value::Null, Value::Null),
             FeatureSource::Latents { model, .. } => {
                 let device = match model.device() {
                     Device::Cpu => "cpu",
@@ -53,6 +54,7 @@ impl<'a> KeyedSource<'a> {
         let Extraction { dataset, split, preparation, .. } = extraction;
         let spec = match &self.source {
             FeatureSource::Pixels => Value::Null,
+            FeatureSource::Hog => json!("hog"),
             FeatureSource::Latents { spec, .. } => {
                 // The seed of what is not random changes nothing.
                 let sampled = spec.statistic == Statistic::Z;
@@ -85,6 +87,10 @@ impl<'a> KeyedSource<'a> {
                 let numbers = extraction.preparation.size.pow(2) * 3;
                 Ok(vec![Part { name: "pixels".to_owned(), shape: vec![numbers] }])
             }
+            FeatureSource::Hog => {
+                let numbers = hog::length(extraction.preparation.size)?;
+                Ok(vec![Part { name: "hog".to_owned(), shape: vec![numbers] }])
+            }
             FeatureSource::Latents { model, spec, layers } => {
                 selection_parts(model.config(), spec, *layers)
             }
@@ -94,7 +100,7 @@ impl<'a> KeyedSource<'a> {
     pub(super) fn encoding(&self) -> Encoding {
         match self.source {
             FeatureSource::Pixels => Encoding::Byte,
-            FeatureSource::Latents { .. } => Encoding::Float,
+            FeatureSource::Hog | FeatureSource::Latents { .. } => Encoding::Float,
         }
     }
 }

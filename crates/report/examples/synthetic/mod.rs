@@ -98,6 +98,7 @@ fn level(source: Source, resolution: usize, fraction: f64) -> f64 {
         Source::ShuffledLabels => return 0.5 + (noise(resolution, 3) - 0.5) * 0.02,
         Source::Pixels => 0.871,
         Source::Pca => 0.838,
+        Source::Hog => 0.902,
     };
     0.5 + (full - 0.5) * (1.0 - 0.04 / (0.05 + fraction) + 0.04 / 1.05)
 }

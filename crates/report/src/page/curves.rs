@@ -16,7 +16,7 @@ use super::view::{Panel, Row, View, layer_words, metric_words};
 pub(super) const LAYERED: [Source; 3] =
     [Source::ShuffledLabels, Source::RandomInit, Source::Latents];
 /// Sources that have none.
-pub(super) const LAYERLESS: [Source; 2] = [Source::Pixels, Source::Pca];
+pub(super) const LAYERLESS: [Source; 3] = [Source::Pixels, Source::Pca, Source::Hog];
 
 /// Where on an axis layers belong, if they do.
 type Axis = fn(LayerSelection) -> Option<f64>;

@@ -107,10 +107,9 @@ fn find<'a>(view: &View, panel: &'a Panel) -> Option<Finding<'a>> {
 
 /// Every control of some latents.
 fn controls<'a>(view: &View, panel: &'a Panel, latents: &Row) -> Vec<Control<'a>> {
-    let controls = [Source::Pixels, Source::Pca, Source::RandomInit, Source::ShuffledLabels];
-    let controls = controls.into_iter().filter_map(|source| {
-        let layerless = matches!(source, Source::Pixels | Source::Pca);
-        let layers = latents.layers.filter(|_| !layerless);
+    let controls = Source::ALL.iter().filter(|&&source| source != Source::Latents);
+    let controls = controls.filter_map(|&source| {
+        let layers = latents.layers.filter(|_| source.has_layers());
         let row = *panel.find(source, layers).filter(|row| row.value.is_some())?;
         let paired = paired(&view.page.report.comparisons, latents.result, row.result);
         let verdict = match paired {

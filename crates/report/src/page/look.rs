@@ -18,6 +18,8 @@ pub(super) enum Mark {
     Diamond,
     /// Cross.
     Cross,
+    /// Upright cross.
+    Plus,
 }
 
 /// Class of a source in the style sheet, which gives it its colour and dashes.
@@ -31,6 +33,7 @@ pub(super) fn words(source: Source) -> &'static str {
         Source::Latents => "latents",
         Source::Pixels => "pixels",
         Source::Pca => "PCA of pixels",
+        Source::Hog => "HOG",
         Source::RandomInit => "random weights",
         Source::ShuffledLabels => "shuffled labels",
     }
@@ -42,6 +45,7 @@ pub(super) fn explanation(source: Source) -> &'static str {
         Source::Latents => "the network’s own latents",
         Source::Pixels => "what the network sees, without the network",
         Source::Pca => "principal components of the pixels",
+        Source::Hog => "histograms of oriented gradients",
         Source::RandomInit => "the same network before any training",
         Source::ShuffledLabels => "the same latents, with labels of other pictures",
     }
@@ -55,6 +59,7 @@ pub(super) fn mark(source: Source) -> Mark {
         Source::ShuffledLabels => Mark::Triangle,
         Source::Pixels => Mark::Diamond,
         Source::Pca => Mark::Cross,
+        Source::Hog => Mark::Plus,
     }
 }
 
@@ -91,6 +96,11 @@ pub(super) fn draw(mark: Mark, x: f64, y: f64, r: f64, title: &str) -> Markup {
             let half = r * 0.9;
             let [left, right, top, bottom] = [x - half, x + half, y - half, y + half].map(px);
             format!("M{left} {top}L{right} {bottom}M{left} {bottom}L{right} {top}")
+        }
+        Mark::Plus => {
+            let half = r * 1.25;
+            let [left, right, top, bottom] = [x - half, x + half, y - half, y + half].map(px);
+            format!("M{left} {}H{right}M{} {top}V{bottom}", px(y), px(x))
         }
     };
     html! {

@@ -1,5 +1,6 @@
 //! Names of files in published layouts: parts between `/`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
@@ -83,16 +84,29 @@ pub(crate) fn hidden(name: &str) -> Option<&str> {
     None
 }
 
+/// The text of a name that a file system or an archive keeps as bytes: each part of it as UTF-8, or else
+/// as Latin-1, where every byte is a character, so that names that differ stay different.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    let part = |part| match std::str::from_utf8(part) {
+        Ok(text) => text.to_owned(),
+        Err(_) => part.iter().map(|&byte| char::from(byte)).collect(),
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.split(|&byte| byte == b'/').map(part).collect::<Vec<_>>().join("/").into(),
+    }
+}
+
 /// A name as all of this crate has it: relative, its parts between `/` (Windows writes `\` into
 /// zips), none of them `.`, in Unicode's composed form (NFC; file systems of Apple decompose).
 ///
 /// # Errors
-/// What is wrong with a name that leaves its root. Names are only ever looked up, never opened;
+/// What is expected in place of a name that leaves its root. Names are only ever looked up, never opened;
 /// but one that climbs is a sign of bad intent.
 pub(crate) fn clean(name: &str) -> Result<String, String> {
     let parts = || name.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
     if name.starts_with(['/', '\\']) || parts().any(|part| part == "..") {
-        return Err("expected a relative name without `..`".to_owned());
+        return Err("a relative name without `..`".to_owned());
     }
     let clean = parts().collect::<Vec<_>>().join("/");
     Ok(if is_nfc(&clean) { clean } else { clean.nfc().collect() })
@@ -162,6 +176,13 @@ mod tests {
         for name in ["/a.png", "\\a.png", "a/../b.png", "..\\b.png"] {
             assert!(clean(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_stay_different() {
+        assert_eq!(text("café/1.png".as_bytes()), "café/1.png");
+        assert_eq!(text(b"caf\xe9/th\xc3\xa9.png"), "café/thé.png");
+        assert_eq!(text(b"caf\xe8"), "cafè");
     }
 
     #[test]

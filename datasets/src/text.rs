@@ -1,7 +1,6 @@
 //! A text file of a data set, line by line, and what is wrong in it.
 
 use std::fs;
-use std::path::Path;
 
 use crate::store::FileStore;
 use crate::{Error, Result};
@@ -56,12 +55,6 @@ pub(crate) fn read_beside(store: &FileStore, name: &str, limit: u64) -> Result<O
 pub(crate) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// A path that text of a file led to, as messages show it.
-pub(crate) fn one_line(path: &Path) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_debug().collect() } else { c.to_string() };
-    path.display().to_string().chars().map(escape).collect()
 }
 
 /// Text of a file as messages show it: on one line, and not too long, as a line of a binary file

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::is_archive;
 use crate::filter::{Filter, SNIFFED, Verdict};
 use crate::left_out::LeftOut;
-use crate::names::clean;
+use crate::names::{clean, text};
 use crate::{Error, Result};
 
 /// A file that is wanted.
@@ -76,7 +76,7 @@ impl Walk<'_> {
             let entry = entry.map_err(Error::io(&folder.path))?;
             let path = entry.path();
             let own = entry.file_name();
-            let own = own.to_string_lossy();
+            let own = text(own.as_encoded_bytes());
             let name = match folder.name.as_str() {
                 "" => clean(&own),
                 above => clean(&format!("{above}/{own}")),

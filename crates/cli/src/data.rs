@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use image::RgbImage;
 use vdvae_datasets::{
-    ArrayLayout, Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split, SplitFolder,
-    TableChoice, TableOptions, TargetColumn, Uncertain,
+    ArrayLayout, DATASETS, Dataset, Exif, Labels, OnBadImage, OpenOptions, Preparation, Split,
+    SplitFolder, TableChoice, TableOptions, TargetColumn, Uncertain,
 };
-use vdvae_io::read_picture;
+use vdvae_io::{FORMATS, printable, read_picture};
 
 use crate::download::hub_options;
 use crate::exit::usage;
@@ -44,6 +44,21 @@ pub(crate) struct DataArgs {
     pub(crate) layout: Option<ArrayLayout>,
     #[command(flatten)]
     pub(crate) orientation: ExifArg,
+}
+
+/// What `--data` is for, with the names that the registry of data sets offers.
+pub(crate) fn data_help() -> String {
+    let forms: Vec<&str> = DATASETS.iter().map(|entry| entry.form).collect();
+    let forms = forms.join(", ");
+    format!("Data set: one of {forms}. {} [example: --data cifar10:data/cifar10]", files_help())
+}
+
+/// What files are read, whatever they are named.
+pub(crate) fn files_help() -> String {
+    format!(
+        "Files of pictures are {FORMATS}; archives of folders are zip or tar, plain or in gzip, bzip2, xz \
+         or zstd"
+    )
 }
 
 /// How picture files are turned.
@@ -125,7 +140,7 @@ impl DataArgs {
         }
         let dataset = vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)?;
         for remark in dataset.remarks() {
-            eprintln!("note: {remark}");
+            eprintln!("note: {}", printable(&remark));
         }
         Ok(dataset)
     }

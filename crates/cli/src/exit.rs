@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use vdvae_io::printable;
 
 /// A mistake in what was asked for, found before any work: exit code 2.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub(crate) fn causes(error: &anyhow::Error) -> String {
 /// A cause on one line, without the backtrace that candle appends where `RUST_BACKTRACE` is set.
 fn one_line_of(cause: &str) -> String {
     let lines = cause.lines().take_while(|line| !line.trim_start().starts_with("0: "));
-    lines.collect::<Vec<_>>().join(" ")
+    printable(&lines.collect::<Vec<_>>().join(" "))
 }
 
 /// Whether an error says that the memory of a GPU does not suffice, wherever it was noticed.
@@ -134,6 +135,7 @@ mod tests {
         let error = anyhow::anyhow!(inner).context("--device cuda:0");
         assert_eq!(causes(&error), "--device cuda:0: CUDA GPU 0: no driver");
         assert_eq!(causes(&anyhow::anyhow!("two\nlines")), "two lines");
+        assert_eq!(causes(&anyhow::anyhow!("no \u{1b}[2Jfile")), "no \\u{1b}[2Jfile");
     }
 
     #[test]

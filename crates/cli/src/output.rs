@@ -46,6 +46,6 @@ pub(crate) fn cannot_write(path: &Path) -> String {
 /// Says on stderr which pictures were left out.
 pub(crate) fn report_skipped(skipped: &[(String, String)]) {
     for (key, reason) in skipped {
-        eprintln!("skipped {key}: {reason}");
+        eprintln!("skipped {}", vdvae_io::printable(&format!("{key}: {reason}")));
     }
 }

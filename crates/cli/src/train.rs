@@ -11,7 +11,7 @@ use vdvae_model::{Preset, VdvaeConfig};
 use vdvae_train::{Error, Event, Metrics, Run, Schedule, Skip, Summary, TrainConfig, check_out};
 
 use crate::common::Common;
-use crate::data::DataArgs;
+use crate::data::{DataArgs, data_help};
 use crate::device;
 use crate::exit::usage;
 use crate::model::NetworkArgs;
@@ -22,8 +22,7 @@ use crate::output::print;
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Data set, with its folder after a colon [example: --data cifar10:data/cifar10]
-    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
+    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]", help = data_help())]
     data: String,
     #[command(flatten)]
     source: DataArgs,

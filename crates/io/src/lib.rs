@@ -36,6 +36,6 @@ pub use picture::{
     Crop, Exif, FORMATS, Grid, MAX_PICTURE_BYTES, MAX_SIZE, Preparation, Resize, decode_picture,
     describe, read_picture, recognise, to_rgb, write_png,
 };
-pub use quote::quote;
+pub use quote::{printable, quote};
 pub use read_at::read_exact_at;
 pub use replace::{check_writable, is_unfinished, replace, write};

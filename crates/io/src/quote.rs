@@ -13,6 +13,17 @@ pub fn quote(text: &str) -> String {
     format!("\"{}{dots}\"", cut.escape_debug())
 }
 
+/// Text of any origin on one line of a terminal: characters that control it (`\n`, `\u{1b}`) or turn the
+/// direction of what follows are escaped.
+pub fn printable(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match c.is_control() || turns(c) {
+        true => c.escape_debug().collect(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,5 +35,11 @@ mod tests {
         assert_eq!(quote(""), "\"\"");
         let long = quote(&"é".repeat(1000));
         assert!(long.chars().count() < 100 && long.ends_with("…\""), "{long}");
+    }
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        assert_eq!(printable("re\u{1b}[31md\nx\t\u{202e}abc"), "re\\u{1b}[31md\\nx\\t\\u{202e}abc");
+        assert_eq!(printable("it's \"café\" a\\b"), "it's \"café\" a\\b");
     }
 }

@@ -6,6 +6,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 
+use vdvae_io::printable;
 use vdvae_probes::{
     Compared, Comparison, EpisodeInfo, Metric, ProbeReport, ProbeResult, Source, TargetResult,
     VerificationInfo,
@@ -24,13 +25,17 @@ pub fn report_table(report: &ProbeReport) -> String {
     let data = &report.data;
     let mut text = format!(
         "{} with model {}: {} train, {} valid, {} test pictures\n\n",
-        report.task, report.model.name, data.n_train, data.n_valid, data.n_test,
+        printable(&report.task),
+        printable(&report.model.name),
+        data.n_train,
+        data.n_valid,
+        data.n_test,
     );
     let tables: Vec<String> =
         by_labels(&report.results).iter().map(|part| labelled(part)).collect();
     text += &tables.join("\n");
     for leak in report.leaks.iter().filter(|leak| !leak.allowed) {
-        text += &format!("LEAK: {leak}\n");
+        text += &format!("LEAK: {}\n", printable(&leak.to_string()));
     }
     text.push('\n');
     if !report.comparisons.is_empty() {
@@ -218,14 +223,16 @@ fn notes(results: &[ProbeResult]) -> String {
         let names: Vec<&str> = result.not_converged().map(|target| &target.target[..]).collect();
         if !names.is_empty() {
             let place = layers(result);
-            text += &format!("not converged: {} {place}: {}\n", result.source, names.join(", "));
+            let names = printable(&names.join(", "));
+            text += &format!("not converged: {} {place}: {names}\n", result.source);
         }
     }
     let undefined: BTreeSet<&str> =
         results.iter().flat_map(ProbeResult::undefined).map(|target| &target.target[..]).collect();
     if !undefined.is_empty() {
         let names: Vec<&str> = undefined.into_iter().collect();
-        text += &format!("undefined, one value in train or test: {}\n", names.join(", "));
+        let names = printable(&names.join(", "));
+        text += &format!("undefined, one value in train or test: {names}\n");
     }
     text
 }

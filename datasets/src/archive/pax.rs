@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use tar::EntryType;
 
 use super::writer::MAX_NAME_BYTES;
+use crate::names::text;
 
 /// Longest key of a pax record that matters, and what stands around the value.
 const MAX_KEY_BYTES: u64 = 32;
@@ -59,8 +60,8 @@ impl Extension {
         if start.len() as u64 + skipped != length {
             return Err(format!("expected a pax record of {length} bytes, found its end before"));
         }
-        let text = String::from_utf8_lossy(&start);
-        let (key, value) = text.split_once('=').unwrap_or((&text, ""));
+        let record = text(&start);
+        let (key, value) = record.split_once('=').unwrap_or((&record, ""));
         let value = || match value.strip_suffix('\n') {
             Some(value) if whole => Ok(Some(value.to_owned()).filter(|value| !value.is_empty())),
             _ => Err(too_long()),
@@ -93,7 +94,7 @@ fn whole_name(data: &mut io::Take<impl Read>) -> Result<String, String> {
     let mut bytes = Vec::new();
     data.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    Ok(text(&bytes[..end]).into_owned())
 }
 
 /// What remains of the next record after its length, which counts itself; `None` at the end.

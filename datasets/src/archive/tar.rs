@@ -11,7 +11,7 @@ use super::links::beside;
 use super::pax::{Extension, is_extension};
 use super::writer::Writer;
 use crate::Result;
-use crate::names::clean;
+use crate::names::{clean, text};
 
 const BLOCK: usize = 512;
 
@@ -54,12 +54,18 @@ pub(super) fn read(reader: impl Read, writer: &mut Writer<'_>) -> Result<()> {
     }
 }
 
-/// The header of the next member; `None` at the end, which a block of zeros marks.
+/// The header of the next member; `None` at the end, which a block of zeros marks: without one, what
+/// followed may have been cut off.
 fn next_header(reader: &mut impl Read) -> Result<Option<Header>, String> {
     let mut header = Header::new_old();
     let mut block = Vec::with_capacity(BLOCK);
     reader.take(BLOCK as u64).read_to_end(&mut block).map_err(|error| error.to_string())?;
-    if matches!(block.len(), 0 | BLOCK) && block.iter().all(|&byte| byte == 0) {
+    if block.is_empty() {
+        let expected =
+            "expected another member or the zeros that end a tar, found the end of the file";
+        return Err(format!("{expected}: is it cut short?"));
+    }
+    if block.len() == BLOCK && block.iter().all(|&byte| byte == 0) {
         return Ok(None);
     }
     if block.len() == BLOCK {
@@ -108,13 +114,13 @@ struct Member {
 
 impl Member {
     fn name(&self) -> String {
-        let short = || String::from_utf8_lossy(&self.header.path_bytes()).into_owned();
+        let short = || text(&self.header.path_bytes()).into_owned();
         self.extension.name.clone().unwrap_or_else(short)
     }
 
     fn target(&self) -> String {
         let short = self.header.link_name_bytes().unwrap_or_default();
-        let short = || String::from_utf8_lossy(&short).into_owned();
+        let short = || text(&short).into_owned();
         self.extension.target.clone().unwrap_or_else(short)
     }
 

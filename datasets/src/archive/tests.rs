@@ -90,6 +90,31 @@ fn every_truncation_of_a_gzip_is_an_error() {
 }
 
 #[test]
+fn a_tar_that_ends_between_members_is_cut_short() {
+    let tar = [member("a.txt", 3, b"one"), member("b.txt", 3, b"two"), vec![0; 1024]].concat();
+    assert!(message(&tar[..1024]).contains("after a.txt: expected another member"));
+    assert!(message(&tar[..2048]).contains("after b.txt"));
+    assert_eq!(try_spool(&tar[..2560]).unwrap().members.len(), 2);
+}
+
+#[test]
+fn names_that_are_no_utf8_stay_apart() {
+    let mut tar = Vec::new();
+    for byte in [0xe9, 0xe8] {
+        let mut one = member("caf?/1.txt", 3, b"one");
+        one[3] = byte;
+        let mut header = ::tar::Header::new_gnu();
+        header.as_mut_bytes().copy_from_slice(&one[..512]);
+        header.set_cksum();
+        one[..512].copy_from_slice(header.as_bytes());
+        tar.extend(one);
+    }
+    tar.extend([0; 1024]);
+    let members = try_spool(&tar).unwrap().members;
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["caf\u{e8}/1.txt", "caf\u{e9}/1.txt"]);
+}
+
+#[test]
 fn a_flipped_bit_is_an_error() {
     let mut tar = member("a.txt", 2000, &noise(2000));
     tar.extend([0; 1024]);
@@ -233,7 +258,8 @@ fn sparse_files_are_refused_where_they_are_wanted() {
         message(&gzip(&[sparse("a.txt"), after.clone()].concat()))
             .contains("a.txt: expected a whole file")
     );
-    assert_eq!(contents(&[sparse("a.bin"), after].concat()), pairs(&[("b.txt", "two")]));
+    let tar = [sparse("a.bin"), after, vec![0; 1024]].concat();
+    assert_eq!(contents(&tar), pairs(&[("b.txt", "two")]));
     let tar = tar_of(|builder| {
         let records = [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", b"d/a.txt")];
         builder.append_pax_extensions(records).unwrap();

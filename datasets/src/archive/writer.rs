@@ -96,7 +96,7 @@ impl<'a> Writer<'a> {
         if self.seen > MAX_MEMBERS {
             return Err(self.error(name, format!("expected at most {MAX_MEMBERS} members")));
         }
-        clean(name).map_err(|reason| self.error(name, reason))
+        clean(name).map_err(|expected| self.error(name, format!("expected {expected}")))
     }
 
     pub(super) fn folder(&mut self, name: &str) -> Result<()> {

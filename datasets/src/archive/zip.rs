@@ -9,6 +9,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::links::beside;
 use super::writer::{MAX_NAME_BYTES, Writer};
 use crate::Result;
+use crate::names::text;
 
 pub(super) fn read(file: File, writer: &mut Writer<'_>) -> Result<()> {
     let mut archive = ZipArchive::new(BufReader::new(file))
@@ -46,7 +47,7 @@ pub(super) fn read(file: File, writer: &mut Writer<'_>) -> Result<()> {
                 let mut target = Vec::new();
                 let read = member.take(MAX_NAME_BYTES).read_to_end(&mut target);
                 read.map_err(|error| writer.error(&name, error))?;
-                let target = String::from_utf8_lossy(&target);
+                let target = text(&target);
                 writer.link(&name, |name| beside(name, &target))?;
             }
             Ok(mut member) => writer.file(&name, Ok((size, &mut member)))?,

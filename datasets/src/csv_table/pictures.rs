@@ -5,10 +5,11 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use vdvae_io::printable;
 
 use super::read::Table;
 use crate::Result;
-use crate::text::{one_line, quoted};
+use crate::text::quoted;
 
 /// Endings that a column of ids may leave out.
 const ENDINGS: [&str; 6] = ["", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG"];
@@ -99,7 +100,7 @@ pub(super) fn pictures(
     let found: Vec<_> = pictures.par_iter().map(|picture| fs::metadata(&picture.file)).collect();
     let metadata = found.into_iter().enumerate().map(|(row, found)| {
         let missing = |found: String| table.error(table.lines[row], "a picture", found);
-        let file = one_line(&pictures[row].file);
+        let file = printable(&pictures[row].file.display().to_string());
         match found {
             Ok(metadata) if metadata.is_file() => Ok(metadata),
             Ok(_) => Err(missing(format!("{file}, which is no file"))),

@@ -78,8 +78,9 @@ pub(super) fn by_names<'a>(files: &[&'a str]) -> Result<Layout<'a>, Misfit> {
     let remark = |(top, count): (&&str, &usize)| {
         format!("left out pictures without labels, by the name of their folder ({count}): {top}")
     };
-    let remarks = left_out.map(remark).collect();
-    Ok(Layout { remarks, ..placed(&groups) })
+    let mut layout = placed(&groups);
+    layout.remarks.extend(left_out.map(remark));
+    Ok(layout)
 }
 
 /// Places pictures in the splits that the user named folders of.
@@ -143,11 +144,17 @@ fn without_splits<'a>(
     Ok(layout)
 }
 
-/// `CLASS/train/…`, `CLASS/test/…` for every class.
+/// `CLASS/train/…`, `CLASS/test/…`: every class has the same splits, and no folders in them, which could
+/// be the classes.
 fn splits_in_classes<'a>(files: &[&'a str], root: usize) -> Result<Layout<'a>, Misfit> {
-    let misfit = || misfit("folders of splits at the top, or in every class", files, root);
+    let misfit = || {
+        let expected =
+            "folders of splits at the top, or in every class, the same and of pictures only";
+        misfit(expected, files, root)
+    };
     let mut layout = Layout::default();
     let mut classes: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    let mut all: Option<BTreeSet<Split>> = None;
     for file in files {
         classes.entry(top(file, root)).or_default().push(*file);
     }
@@ -156,15 +163,16 @@ fn splits_in_classes<'a>(files: &[&'a str], root: usize) -> Result<Layout<'a>, M
         let tops = tops(&files, inside);
         let names: Vec<&str> = tops.keys().copied().collect();
         let splits = splits_among(&names);
-        let distinct = splits.iter().flatten().collect::<BTreeSet<_>>().len();
-        if class.is_empty() || splits.contains(&None) || distinct < names.len() {
+        let distinct = splits.iter().flatten().copied().collect::<BTreeSet<_>>();
+        let same = *all.get_or_insert_with(|| distinct.clone()) == distinct;
+        if class.is_empty() || splits.contains(&None) || distinct.len() < names.len() || !same {
             return Err(misfit());
         }
         for file in &files {
             let name = top(file, inside);
             let at = names.binary_search(&name).expect("all were collected above");
             let split = splits[at].expect("checked above");
-            if names_split(&[file], inside + name.len() + 1) {
+            if !top(file, inside + name.len() + 1).is_empty() {
                 return Err(misfit());
             }
             let class = Some(&file[root..root + class.len()]);
@@ -242,7 +250,22 @@ fn placed<'a>(groups: &[Group<'a>]) -> Layout<'a> {
         layout.splits[split.position()].extend(pictures);
     }
     layout.splits.iter_mut().for_each(|split| split.sort_by_key(|picture| picture.file));
+    let below = groups.iter().flat_map(|group| below_classes(group)).collect::<BTreeSet<_>>();
+    if !below.is_empty() {
+        let below = list(&below);
+        layout
+            .remarks
+            .push(format!("a class is the first folder; those in it say nothing: {below}"));
+    }
     layout
+}
+
+/// Folders in class folders that pictures lie in: `CLASS/FOLDER`.
+fn below_classes(group: &Group<'_>) -> impl Iterator<Item = String> {
+    group.files.iter().filter_map(|file| {
+        let mut folders = file[group.prefix..].rsplit_once('/')?.0.splitn(3, '/');
+        Some(format!("{}/{}", folders.next()?, folders.next()?))
+    })
 }
 
 /// The folder that a name has after so many bytes; empty where it is in none.

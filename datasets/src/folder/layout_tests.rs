@@ -121,6 +121,12 @@ fn what_looks_like_splits_and_does_not_fit_is_refused_with_its_tree() {
         (&["train/test/a", "test/a"], "within a split or a class", "test (6), train (6)"),
         (&["a/train", "a/test", "b"], "or in every class", "a (12), b (6)"),
         (&["a/train", "b/x/test"], "or in every class", "a (6), b (6)"),
+        (&["a/train", "a/test", "b/train"], "the same", "a (12), b (6)"),
+        (
+            &["imgs/train/a", "imgs/train/b", "masks/train/a"],
+            "pictures only",
+            "imgs (12), masks (6)",
+        ),
         (&["x/y/train", "x/y/bus"], "in a folder of its split", "in x/y/: bus (6), train (6)"),
         (
             &["train/a", "train/b", "test"],
@@ -163,6 +169,14 @@ fn classes_with_words_of_splits_stay_classes() {
 }
 
 #[test]
+fn folders_in_classes_are_named() {
+    let folder = open(&["fold1/a", "fold1/b/c", "fold2/a", "fold3"]);
+    assert_eq!(folder.pictures.classes.as_ref().unwrap(), &["fold1", "fold2", "fold3"]);
+    let said = "a class is the first folder; those in it say nothing: fold1/a, fold1/b, fold2/a";
+    assert_eq!(folder.remarks(), [said]);
+}
+
+#[test]
 fn splits_may_be_told() {
     let at = tree(&["one/a", "two/b", "three/a", "three/b", "rest/c"], 6);
     let told = |folders: &[&str]| {
@@ -177,7 +191,7 @@ fn splits_may_be_told() {
     let text = |folders: &[&str]| told(folders).unwrap_err().to_string();
     assert!(text(&["train=four"]).contains("expected pictures of train in four, found one (6), "));
     assert!(text(&["train=.", "test=one"]).ends_with("found one/a/0.png in two of them"));
-    assert!(text(&["train=../x"]).contains("without `..`"));
+    assert!(text(&["train=../x"]).contains(": expected a relative name without `..`, found ../x"));
     for wrong in ["train", "train=", "tran=a", "=a"] {
         assert!(wrong.parse::<SplitFolder>().is_err(), "{wrong}");
     }

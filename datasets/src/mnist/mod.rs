@@ -14,6 +14,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use image::RgbImage;
+use vdvae_io::describe;
 
 use crate::fingerprint::Fingerprint;
 use crate::names::base;
@@ -168,12 +169,13 @@ fn read_idx(store: &FileStore, name: &str, sides: usize) -> Result<(Vec<usize>, 
         true => Box::new(MultiGzDecoder::new(&bytes[..])),
         false => Box::new(&bytes[..]),
     };
-    let mut magic = [0; 4];
-    reader.read_exact(&mut magic).map_err(Error::io(&path))?;
-    if magic != [0, 0, 8, sides as u8] {
+    let mut start = Vec::new();
+    (&mut reader).take(1024).read_to_end(&mut start).map_err(Error::io(&path))?;
+    let Some(rest) = start.strip_prefix(&[0, 0, 8, sides as u8]) else {
         let expected = format!("an idx file of unsigned bytes in {sides} dimensions");
-        return Err(Error::header(&path, expected, format!("{magic:02x?}")));
-    }
+        return Err(Error::header(&path, expected, describe(&start)));
+    };
+    let mut reader = rest.chain(reader);
     let mut header = vec![0; 4 * sides];
     reader.read_exact(&mut header).map_err(Error::io(&path))?;
     let shape: Vec<usize> = header

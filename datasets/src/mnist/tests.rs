@@ -61,6 +61,8 @@ fn broken_files_are_one_clear_line() {
     assert!(message(&idx(&[2, 1, 1], &[7, 8, 9]), &good).contains("found more"));
     assert!(message(&idx(&[u32::MAX; 3], &[]), &good).contains("at most 1048576 pictures"));
     assert!(message(&idx(&[2, 1], &[7, 8]), &good).contains("in 3 dimensions"));
+    assert!(message(b"", &good).ends_with("found an empty file"));
+    assert!(message(b"<html>Forbidden</html>", &good).contains("found an HTML page"));
     assert!(message(&pictures, &idx(&[3], &[0, 1, 2])).contains("2 labels"));
     assert!(message(&pictures, &idx(&[2], &[0, 10])).contains("labels of 0 to 9, found 10"));
 }

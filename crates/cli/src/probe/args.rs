@@ -9,16 +9,16 @@ use vdvae_probes::{Solver, Source};
 
 use super::cache::CacheArgs;
 use crate::common::SamplesArg;
-use crate::data::DataArgs;
+use crate::data::{DataArgs, files_help};
 use crate::model::ModelArgs;
 
 /// What `--task` is for, with the names that the registry of data sets offers.
 fn task_help() -> String {
-    let forms = TaskName::forms();
+    let (forms, files) = (TaskName::forms(), files_help());
     format!(
         "What is asked: to predict labels of a data set, to tell new classes apart by a few pictures of \
          each (DATA is a data set with classes or people), or to tell whether two pictures show one \
-         person. One of {forms} [example: --task omniglot-5way-1shot]"
+         person. One of {forms}. {files} [example: --task omniglot-5way-1shot]"
     )
 }
 

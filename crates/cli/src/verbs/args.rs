@@ -4,13 +4,12 @@ use anyhow::Result;
 use candle_core::Device;
 use vdvae_datasets::{AHEAD_OF_GPU, Batches, Dataset, Exif, Split};
 
-use crate::data::{DataArgs, not_found};
+use crate::data::{DataArgs, data_help, not_found};
 
 /// The pictures of a split.
 #[derive(Debug, clap::Args)]
 pub(super) struct SplitArgs {
-    /// Data set, with its folder after a colon [example: --data cifar10:data/cifar10]
-    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
+    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]", help = data_help())]
     data: String,
     #[command(flatten)]
     source: DataArgs,

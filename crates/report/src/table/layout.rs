@@ -1,5 +1,7 @@
 //! Cells under their headers.
 
+use vdvae_io::printable;
+
 /// Which side a column is flush with.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
@@ -16,11 +18,11 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) fn left(header: &'static str, cells: impl Iterator<Item = String>) -> Self {
-        Self { header, side: Side::Left, cells: cells.collect() }
+        Self { header, side: Side::Left, cells: cells.map(|cell| printable(&cell)).collect() }
     }
 
     pub(crate) fn right(header: &'static str, cells: impl Iterator<Item = String>) -> Self {
-        Self { header, side: Side::Right, cells: cells.collect() }
+        Self { header, side: Side::Right, cells: cells.map(|cell| printable(&cell)).collect() }
     }
 
     fn width(&self) -> usize {

@@ -26,6 +26,18 @@ fn a_report_says_what_it_measured_and_explains_the_controls_it_has() {
 }
 
 #[test]
+fn names_do_not_control_the_terminal() {
+    let mut report = fixture::report();
+    report.task = "folder:a\u{1b}[2J".to_owned();
+    report.results[0].per_target[0].target = "re\u{1b}[31md\nx".to_owned();
+    report.results[0].per_target[0].converged = Some(false);
+    let text = report_table(&report) + &targets_table(&report.results[0]);
+    assert!(text.starts_with("folder:a\\u{1b}[2J with model"), "{text}");
+    assert!(text.contains("\nnot converged: latents 32x32: re\\u{1b}[31md\\nx\n"), "{text}");
+    assert!(text.contains("\nre\\u{1b}[31md\\nx  0.750"), "{text}");
+}
+
+#[test]
 fn fits_that_did_not_converge_are_named() {
     let mut result = fixture::report().results.remove(0);
     result.per_target[0].converged = Some(false);

@@ -21,6 +21,7 @@ impl LeftOut {
     pub(crate) const BROKEN: &str = "links that lead nowhere";
     pub(crate) const READ_ALREADY: &str = "links to folders that are read already";
     pub(crate) const SPECIAL: &str = "special files";
+    pub(crate) const AFTER_THE_END: &str = "what follows the end of a tar";
 
     /// A file or folder, for one of the reasons above. Nothing below it is counted.
     pub(crate) fn add(&mut self, reason: &'static str, name: &str) {

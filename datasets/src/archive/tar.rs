@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use tar::{EntryType, Header};
+use vdvae_io::describe;
 
 use super::links::beside;
 use super::pax::{Extension, is_extension};
@@ -47,7 +48,9 @@ pub(super) fn read(reader: impl Read, writer: &mut Writer<'_>) -> Result<()> {
         skip(&mut reader, rest).map_err(|error| writer.error(&member.name(), error))?;
     }
     // What follows the last header is read too, so that checksums of the compression are verified.
-    io::copy(&mut reader, &mut io::sink()).map_err(|error| writer.error("(end)", error))?;
+    if !is_blank(&mut reader).map_err(|error| writer.error("(end)", error))? {
+        writer.more_after_the_end();
+    }
     match last {
         Some(_) => Ok(()),
         None => Err(writer.error("(start)", "expected a zip or tar archive, found no member")),
@@ -77,8 +80,7 @@ fn next_header(reader: &mut impl Read) -> Result<Option<Header>, String> {
             return Ok(Some(header));
         }
     }
-    let start = &block[..block.len().min(8)];
-    Err(format!("expected the header of a tar member, found bytes {start:02x?}"))
+    Err(format!("expected the header of a tar member, found {}", describe(&block)))
 }
 
 fn padding(size: u64) -> u64 {
@@ -91,6 +93,16 @@ fn skip(reader: &mut impl Read, count: u64) -> Result<(), String> {
         skipped if skipped == count => Ok(()),
         skipped => Err(format!("expected {count} more bytes, found {skipped}")),
     }
+}
+
+/// Whether all that follows is zeros.
+fn is_blank(reader: &mut impl Read) -> io::Result<bool> {
+    let (mut piece, mut blank) = (Vec::new(), true);
+    while reader.take(1 << 16).read_to_end(&mut piece)? > 0 {
+        blank &= piece.iter().all(|&byte| byte == 0);
+        piece.clear();
+    }
+    Ok(blank)
 }
 
 /// Blocks that list where the parts of a GNU sparse file belong; each says whether more follow.

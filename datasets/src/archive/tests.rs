@@ -98,6 +98,17 @@ fn a_tar_that_ends_between_members_is_cut_short() {
 }
 
 #[test]
+fn what_follows_the_end_of_a_tar_is_said() {
+    let one = |name| [member(name, 3, b"one"), vec![0; 4096]].concat();
+    let spool = try_spool(&[one("a.txt"), one("b.txt")].concat()).unwrap();
+    assert_eq!(spool.members.keys().collect::<Vec<_>>(), ["a.txt"]);
+    let expected = ["left out what follows the end of a tar (1): a.tar.gz"];
+    assert_eq!(spool.left_out.remarks(), expected);
+    assert!(try_spool(&one("a.txt")).unwrap().left_out.remarks().is_empty());
+    assert!(message(&gzip(&zip_of(&[("a.txt", "one")], &[]))).ends_with("found a zip archive"));
+}
+
+#[test]
 fn names_that_are_no_utf8_stay_apart() {
     let mut tar = Vec::new();
     for byte in [0xe9, 0xe8] {

@@ -114,6 +114,12 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Something after the end of a tar, as where two were put one after the other.
+    pub(super) fn more_after_the_end(&mut self) {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.left_out.add(LeftOut::AFTER_THE_END, &name);
+    }
+
     /// A link; `target` finds what it leads to from its name. It is resolved when all are known.
     pub(super) fn link(
         &mut self,

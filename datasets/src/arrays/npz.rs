@@ -75,6 +75,11 @@ impl Arrays {
         let kind = kind(&sets).map_err(|found| {
             wrong("labels that are classes 0, 1, 2, …, or several of 0 or 1 each", found)
         })?;
+        if matches!(kind, Kind::Binary(_)) && sets.iter().all(Set::is_one_hot) {
+            let remark = "each picture has one of several labels: they are read as attributes; classes \
+                          are labels (N)";
+            remarks.push(remark.to_owned());
+        }
         let splits = splits(&sets, options, &mut remarks)
             .ok_or_else(|| wrong("pictures to train on", "none".to_owned()))?;
         let splits = splits.map(|(set, part)| match &sets[set].labels {
@@ -96,6 +101,12 @@ impl Arrays {
 impl Set {
     fn remark(&self) -> Option<String> {
         self.pictures.as_ref()?.remark()
+    }
+
+    /// Whether no picture has other than one of its labels.
+    fn is_one_hot(&self) -> bool {
+        let one = |row: &[f64]| row.iter().sum::<f64>() == 1.0;
+        self.labels.as_ref().is_none_or(|labels| labels.values.chunks(labels.width).all(one))
     }
 }
 

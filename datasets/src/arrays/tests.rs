@@ -306,6 +306,10 @@ fn several_labels_of_a_picture_are_attributes() {
     assert_eq!(names, ["label_0", "label_1"]);
     let row: usize = arrays.key(Split::Train, 0).parse().unwrap();
     assert_eq!(values, [[1, 0], [0, 0], [1, 1]][row]);
+    assert_eq!(arrays.remarks().len(), 2);
+    let labels = array("|u1", &[3, 2], &[1, 0, 0, 1, 1, 0]);
+    let arrays = open_npz(&[("images", grey(3)), ("labels", labels)]).unwrap();
+    assert!(arrays.remarks()[1].starts_with("each picture has one of several labels"));
 }
 
 #[test]

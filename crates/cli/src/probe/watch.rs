@@ -2,6 +2,7 @@
 
 use indicatif::ProgressBar;
 use vdvae_experiment::Event;
+use vdvae_io::printable;
 
 use crate::output::progress;
 
@@ -46,6 +47,7 @@ impl Watch {
 
     /// A line above the bar.
     fn line(&self, text: &str) {
+        let text = printable(text);
         match &self.0 {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),

@@ -152,7 +152,7 @@ fn what_splits_share_is_said_unless_it_is_allowed() {
     let splits = ["train", "test"];
     let expected = [(Shared::Groups, splits, 1, 1, false), (Shared::Pictures, splits, 1, 1, false)];
     assert_eq!(found, expected);
-    let line = "\nLEAK: 1 picture is in train and in test: 1 test pictures, such as test/0, the same \
+    let line = "\nLEAK: 1 picture is in train and in test: 1 test picture, test/0, the same \
                 as train/0 in train\n";
     assert!(report_table(&report.results).contains(line));
     let page = vdvae_report::render_page(&report.page());

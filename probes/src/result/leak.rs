@@ -41,10 +41,11 @@ impl fmt::Display for Leak {
             (Shared::Pictures, 1) => ("picture is", "the same as"),
             (Shared::Pictures, _) => ("different pictures are", "the same as"),
         };
+        let such = if *pictures == 1 { "picture," } else { "pictures, such as" };
         write!(
             f,
-            "{count} {what} in {first} and in {second}: {pictures} {second} pictures, such as {b}, \
-             {same} {a} in {first}"
+            "{count} {what} in {first} and in {second}: {pictures} {second} {such} {b}, {same} {a} \
+             in {first}"
         )
     }
 }
@@ -71,7 +72,9 @@ mod tests {
         let json = json!({"what": "groups", "splits": ["train", "test"], "count": 4, "pictures": 10,
                           "example": ["a.png", "b.png"], "allowed": false});
         assert_eq!(serde_json::to_value(&leak).unwrap(), json);
-        let one = Leak { what: Shared::Pictures, count: 1, pictures: 2, ..leak };
-        assert!(one.to_string().starts_with("1 picture is in train and in test: 2 test pictures"));
+        let one = Leak { what: Shared::Pictures, count: 1, pictures: 1, ..leak };
+        let expected = "1 picture is in train and in test: 1 test picture, b.png, the same as a.png \
+                        in train";
+        assert_eq!(one.to_string(), expected);
     }
 }

@@ -15,7 +15,7 @@ const PICTURES: usize = 3;
 
 fn said(error: impl std::fmt::Display) -> String {
     let text = error.to_string();
-    assert!(!text.contains('\n') && !text.is_empty(), "an error of several lines: {text:?}");
+    assert!(!text.is_empty(), "an error without a word");
     text
 }
 

@@ -17,7 +17,7 @@ fn every_seed_is_a_file_of_its_format() {
     }
 }
 
-/// A panic, or an error of several lines, fails this test.
+/// A panic fails this test.
 #[test]
 fn damage_is_survived() {
     let mut rng = ChaCha8Rng::seed_from_u64(0);

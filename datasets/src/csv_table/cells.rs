@@ -1,5 +1,7 @@
 //! What one cell says.
 
+/// Most classes that are taken for classes unasked, where they are words.
+pub(super) const MAX_WORDS: usize = 1000;
 /// What people and programs write where they know nothing, in small letters.
 const MISSING: [&str; 10] = ["", "na", "n/a", "#n/a", "nan", "<na>", "none", "null", "?", "-"];
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::cells::{is_missing, is_odd_number, number, whole, yes_or_no};
+use super::cells::{MAX_WORDS, is_missing, is_odd_number, number, whole, yes_or_no};
 use super::read::Table;
 use super::splits::{self, SplitColumn};
-use super::targets::MAX_WORDS;
 use super::{TableOptions, TargetColumn};
 use crate::text::quoted;
 use crate::{Error, Result, TableChoice};
 
+/// Names of columns that deal rows out to folds, of which none is the test split.
+const FOLDS: [&str; 4] = ["fold", "folds", "kfold", "cvfold"];
 /// The column of pictures where there are several that might be.
 const PATH: &str = "path";
 /// Names of columns of pictures, in small letters and without what parts words.
@@ -168,12 +169,20 @@ pub(super) fn left_out(table: &Table, column: usize) -> Option<String> {
         () if whole && (name == "index" || name.starts_with("unnamed:")) => "it is an index",
         () if whole && differ && is_id => "each row has an id of its own",
         () if words && differ => "each row has words of its own",
+        () if whole && is_one_of(&name, &FOLDS) => "it deals rows out to folds, which are not used",
         () if words && different() > MAX_WORDS => {
             return Some(format!("it has more than {MAX_WORDS} different words"));
         }
         () => return None,
     };
     Some(reason.to_owned())
+}
+
+/// Why there is nothing to predict in a column, where there is not.
+pub(super) fn constant(table: &Table, column: usize) -> Option<String> {
+    let mut known = table.cells(column).filter(|cell| !is_missing(cell));
+    let Some(first) = known.next() else { return Some("all its cells are empty".to_owned()) };
+    known.all(|cell| cell == first).then(|| format!("all its cells are {}", quoted(first)))
 }
 
 /// Whether no cell comes twice.

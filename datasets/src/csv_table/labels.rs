@@ -184,6 +184,13 @@ fn classes(target: &Target<'_>, said: &mut Vec<String>) -> Result<Labels> {
     };
     let labels = target.cells().map(label).collect();
     let names: Vec<String> = ranks.keys().map(|(_, name)| name.clone()).collect();
+    let mut folded: BTreeMap<String, &String> = BTreeMap::new();
+    for name in &names {
+        if let Some(other) = folded.insert(name.to_lowercase(), name) {
+            let pair = [other, name].map(|name| crate::text::quoted(name)).join(" and ");
+            said.push(format!("target {}: {pair} differ in case only", target.name()));
+        }
+    }
     let shown: Vec<String> = names.iter().take(NAMED).map(|n| crate::text::quoted(n)).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     let of = match (numbers, plain) {

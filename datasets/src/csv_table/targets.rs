@@ -4,14 +4,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::cells::{is_missing, is_odd_number, number, whole, yes_or_no};
-use super::columns::left_out;
+use super::cells::{MAX_WORDS, is_missing, is_odd_number, number, whole, yes_or_no};
+use super::columns::{constant, left_out};
 use super::read::Table;
 use crate::text::quoted;
 use crate::{Error, Result};
 
-/// Most classes that are taken for classes unasked, where they are words.
-pub(super) const MAX_WORDS: usize = 1000;
 /// Most classes that are taken for classes unasked, where they are whole numbers: ratings and
 /// digits are, ages and counts are not.
 const MAX_NUMBERS: usize = 20;
@@ -156,16 +154,25 @@ pub(super) fn targets<'a>(
 type Asked = (usize, Option<TargetKind>);
 
 fn unasked(table: &Table, others: &[usize], remarks: &mut Vec<String>) -> Vec<Asked> {
-    let mut columns = Vec::new();
-    for &column in others {
-        match left_out(table, column) {
-            None => columns.push((column, None)),
-            Some(reason) => {
-                remarks.push(format!("column {} is left out: {reason}", table.name(column)));
-            }
-        }
+    type Reason = fn(&Table, usize) -> Option<String>;
+    let part = |columns: &[usize], why: Reason| -> (Vec<usize>, Vec<String>) {
+        let (out, kept): (Vec<usize>, Vec<usize>) =
+            columns.iter().partition(|&&column| why(table, column).is_some());
+        let say = |column| {
+            let reason = why(table, column)?;
+            Some(format!("column {} is left out: {reason}", table.name(column)))
+        };
+        (kept, out.into_iter().filter_map(say).collect())
+    };
+    let (mut columns, said) = part(others, left_out);
+    remarks.extend(said);
+    let (varied, said) = part(&columns, constant);
+    // Where nothing would remain, the error about one of them says more.
+    if !varied.is_empty() {
+        remarks.extend(said);
+        columns = varied;
     }
-    columns
+    columns.into_iter().map(|column| (column, None)).collect()
 }
 
 fn asked(table: &Table, others: &[usize], chosen: &[TargetColumn]) -> Result<Vec<Asked>> {

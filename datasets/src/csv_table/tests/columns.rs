@@ -144,3 +144,26 @@ fn groups_are_known_by_usual_names() {
     let alone = three("path,patient_id,y", |i| format!("{i}.png,{i},{i}.5"));
     assert_eq!(open(&alone, "").unwrap().groups, None);
 }
+
+#[test]
+fn what_says_nothing_or_deals_out_folds_is_no_target() {
+    let all = |i: usize| format!("{i}.png,{i},1,,{i}.5,{}", ["Yes", "yes", "no"][i]);
+    let directory = three("path,fold,No Finding,empty,y,taken", all);
+    assert_eq!(targets(&open(&directory, "y").unwrap()), ["y"]);
+    let table = open(&directory, "").unwrap();
+    let expected = [
+        "column `fold` is left out: it deals rows out to folds, which are not used",
+        "column `No Finding` is left out: all its cells are `1`",
+        "column `empty` is left out: all its cells are empty",
+    ];
+    let remarks = table.remarks();
+    assert!(expected.iter().all(|said| remarks.contains(&(*said).to_owned())), "{remarks:?}");
+    let remarks = open(&directory, "taken:class").unwrap().remarks();
+    let case = "target `taken`: `Yes` and `yes` differ in case only";
+    assert!(remarks.contains(&case.to_owned()), "{remarks:?}");
+    // Asked for, or alone, a column of one value is wrong.
+    let text = error(&directory, "No Finding");
+    assert!(text.contains("two values or more in column `No Finding`"), "{text}");
+    let text = error(&three("path,same", |i| format!("{i}.png,1")), "");
+    assert!(text.contains("two values or more in column `same`"), "{text}");
+}

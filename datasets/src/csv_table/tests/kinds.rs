@@ -65,7 +65,7 @@ fn targets_that_make_no_sense_are_named() {
         ("a", &["1", "1"], "", "line 1: expected two values or more in column `a`, found only `1`"),
         ("a", &["1.5", "1.50"], "", "line 1: expected two values or more in column `a`"),
         ("a", &["x", "x"], "", "line 1: expected two values or more in column `a`"),
-        ("a,b", &["1,", "0,"], "", "column `b`, found only empty cells"),
+        ("a,b", &["1,", "0,"], "b", "column `b`, found only empty cells"),
         (
             "a",
             &["1", "2", "x"],

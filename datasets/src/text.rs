@@ -1,6 +1,6 @@
 //! A text file of a data set, line by line, and what is wrong in it.
 
-use std::fs;
+use std::{fs, io};
 
 use crate::store::FileStore;
 use crate::{Error, Result};
@@ -40,14 +40,17 @@ pub(crate) fn read_text(store: &FileStore, name: &str, limit: u64) -> Result<Str
     Ok(lossy(store.read(name, limit)?))
 }
 
-/// The text of a file beside the root of a store, where there is one of at most `limit` bytes.
+/// The text of a file of at most `limit` bytes beside the root of a store, where there is one.
 pub(crate) fn read_beside(store: &FileStore, name: &str, limit: u64) -> Result<Option<String>> {
     let Some(path) = store.root().parent().map(|parent| parent.join(name)) else { return Ok(None) };
     match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() <= limit => {
-            Ok(Some(lossy(fs::read(&path).map_err(Error::io(&path))?)))
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+        Ok(metadata) if metadata.len() > limit => {
+            let found = metadata.len().to_string();
+            Err(Error::header(&path, format!("at most {limit} bytes"), found))
         }
-        _ => Ok(None),
+        Ok(_) => Ok(Some(lossy(fs::read(&path).map_err(Error::io(&path))?))),
     }
 }
 

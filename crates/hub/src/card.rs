@@ -4,7 +4,7 @@
 //! See "Configure the dataset" in the hub's documentation. Of `configs`, the keys `config_name`,
 //! `default`, `data_dir` and `data_files` are read, of `dataset_info` the names of classes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -16,6 +16,9 @@ use crate::{Error, Result};
 
 /// Longest front matter, in bytes; ImageNet's, with a thousand names, has 60 kB.
 const MAX_BYTES: u64 = 4 << 20;
+
+/// Most patterns of files; cards of many configurations have some hundreds.
+const MAX_PATTERNS: usize = 4096;
 
 /// Names of the classes of columns, by column.
 pub type ClassNames = BTreeMap<String, Vec<String>>;
@@ -68,10 +71,16 @@ impl Card {
         let matter: Option<FrontMatter> = serde_saphyr::from_str_with_options(yaml, options)
             .map_err(|error| error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))?;
         let FrontMatter { configs, dataset_info } = matter.unwrap_or_default();
-        let configs = configs.unwrap_or_default().into_iter().map(Config::check);
+        let configs: Vec<_> = configs.unwrap_or_default().into_iter().map(Config::check).collect();
+        let splits = configs.iter().flat_map(|config: &CardConfig| &config.splits);
+        // Each is compared with every file of the repository.
+        let patterns: usize = splits.map(|(_, patterns)| patterns.len()).sum();
+        if patterns > MAX_PATTERNS {
+            return Err(format!("{patterns} patterns of files, where {MAX_PATTERNS} are read"));
+        }
         let infos = dataset_info.map(OneOrMany::into_vec).unwrap_or_default();
         let classes = infos.into_iter().map(|info| (info.config_name.clone(), info.classes()));
-        Ok(Self { configs: configs.collect(), classes: classes.collect() })
+        Ok(Self { configs, classes: classes.collect() })
     }
 
     /// Names of the classes of every column that has some, in a configuration.
@@ -89,15 +98,14 @@ impl CardConfig {
     /// `None` where it lists none.
     pub fn splits(&self, files: &[String]) -> Option<Vec<(String, Vec<String>)>> {
         let matching = |patterns: &Vec<String>| {
-            let mut found: Vec<String> = Vec::new();
+            let (mut found, mut known) = (Vec::new(), BTreeSet::new());
             for pattern in patterns {
-                let mut names: Vec<&String> = files
-                    .iter()
-                    .filter(|file| self.holds(file) && glob_match(self.full(pattern), file))
-                    .filter(|file| !found.contains(file))
-                    .collect();
+                let pattern = self.full(pattern);
+                let matches =
+                    |file: &&String| self.holds(file) && glob_match(&pattern, file.as_str());
+                let mut names: Vec<&String> = files.iter().filter(matches).collect();
                 names.sort_unstable();
-                found.extend(names.into_iter().cloned().collect::<Vec<_>>());
+                found.extend(names.into_iter().filter(|name| known.insert(*name)).cloned());
             }
             found
         };

@@ -11,6 +11,12 @@ const USUAL: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// How the names of checkpoints end.
 const ENDINGS: [&str; 5] = [".safetensors", ".th", ".pth", ".pt", ".ckpt"];
 
+/// Whether a file has a name that checkpoints have.
+pub fn is_checkpoint(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    USUAL.contains(&base) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 /// Path of a checkpoint of the hub, downloaded where the cache lacks it; `address` is
 /// `owner/repo[@revision][/file]`, without `hf:`.
 ///

@@ -98,7 +98,7 @@ impl<'a> Repository<'a> {
     /// the cache has it.
     pub fn list(&self) -> Result<Listing> {
         if self.options.offline {
-            let why = "offline (HF_HUB_OFFLINE is set)";
+            let why = "offline (HF_HUB_OFFLINE, or as the program has it)";
             return self.cached().ok_or_else(|| self.not_cached(why));
         }
         let plural = if self.kind == Kind::Dataset { "datasets" } else { "models" };

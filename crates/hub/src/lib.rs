@@ -22,7 +22,7 @@ mod weights;
 
 pub use address::Address;
 pub use card::{Card, CardConfig, ClassNames};
-pub use checkpoint::hub_checkpoint;
+pub use checkpoint::{hub_checkpoint, is_checkpoint};
 pub use client::{Kind, Listing, NO_SUCH_REPOSITORY, Repository};
 pub use error::{Error, Result};
 pub use options::{DownloadProgress, HubOptions, Progress};

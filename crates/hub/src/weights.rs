@@ -19,7 +19,10 @@ pub fn fetch_weights(name: &str, address: &str, path: &Path, options: &HubOption
         return Ok(());
     }
     if options.offline {
-        let reason = format!("offline (HF_HUB_OFFLINE is set), and {} is absent", path.display());
+        let reason = format!(
+            "offline (HF_HUB_OFFLINE, or as the program has it), and {} is absent",
+            path.display()
+        );
         return Err(Error::Hub { name: name.to_owned(), reason, absent: true });
     }
     let url = format!("{}/{address}", options.weights_url.trim_end_matches('/'));

@@ -79,7 +79,7 @@ impl Vdvae {
     ///
     /// # Errors
     /// [`Error::WeightMismatch`] with the first name that is missing, [`Error::Candle`] where a shape
-    /// differs, and whatever [`VdvaeConfig::validate`] finds wrong.
+    /// differs, [`Error::NotFinite`], and whatever [`VdvaeConfig::validate`] finds wrong.
     pub fn from_var_builder(config: &VdvaeConfig, builder: &VarBuilder<'_>) -> Result<Self> {
         config.validate()?;
         let parameters = Parameters::from_named(config, |slot| {
@@ -90,6 +90,7 @@ impl Vdvae {
             }
             Ok(builder.get(shape.as_slice(), name)?.to_dtype(DType::F32)?)
         })?;
+        parameters.to_weights()?.check_finite("the variables")?;
         Self::from_parameters(config, parameters, builder.device())
     }
 
@@ -106,6 +107,7 @@ impl Vdvae {
         let parameters = self.parameters().with_tensors(shared)?;
         let network = Self::from_parameters(self.config(), parameters, self.device())?;
         let network = network.with_precision(self.precision())?.with_exact(self.exact());
+        let network = network.with_recompute(self.recompute());
         Ok((network, variables))
     }
 
@@ -235,6 +237,25 @@ mod tests {
         let map = weights.to_var_map(&device).unwrap();
         let error = Vdvae::from_var_map(&config, &map, &device).unwrap_err().to_string();
         assert!(error.contains("extra zebra"), "{error}");
+    }
+
+    #[test]
+    fn variables_that_are_not_finite_are_refused() {
+        let (config, device) = (Preset::Tiny.config(), Device::Cpu);
+        let mut weights = Weights::initialise(&config, 1);
+        weights.get_mut("decoder.gain").unwrap().data_mut()[0] = f32::NAN;
+        let map = weights.to_var_map(&device).unwrap();
+        let error = Vdvae::from_var_map(&config, &map, &device).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    }
+
+    #[test]
+    fn variables_keep_how_the_network_computes() {
+        let (config, weights) =
+            (Preset::Tiny.config(), Weights::initialise(&Preset::Tiny.config(), 1));
+        let model = Vdvae::new(&config, &weights, &Device::Cpu).unwrap();
+        let (model, _) = model.with_exact(true).with_recompute(true).with_variables().unwrap();
+        assert!(model.exact() && model.recompute());
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub struct Vdvae {
     device: Device,
     precision: Precision,
     arithmetic: Arithmetic,
+    recompute: bool,
 }
 
 impl Vdvae {
@@ -105,6 +106,7 @@ impl Vdvae {
             device: device.clone(),
             precision: Precision::F32,
             arithmetic: Arithmetic::default(),
+            recompute: false,
         })
     }
 
@@ -139,7 +141,7 @@ impl Vdvae {
     pub fn with_recompute(self, recompute: bool) -> Self {
         let (encoder, decoder) =
             (self.encoder.recomputed(recompute), self.decoder.recomputed(recompute));
-        Self { encoder, decoder, ..self }
+        Self { encoder, decoder, recompute, ..self }
     }
 
     /// Loads a checkpoint: one of ours, which carries its configuration, or a published file, which is
@@ -205,6 +207,11 @@ impl Vdvae {
     /// Whether it sums every convolution directly, see [`Self::with_exact`].
     pub fn exact(&self) -> bool {
         self.arithmetic.exact
+    }
+
+    /// Whether gradients compute the inside of blocks again, see [`Self::with_recompute`].
+    pub(crate) fn recompute(&self) -> bool {
+        self.recompute
     }
 
     /// Numbers of one picture: height × width × 3, what "per dimension" divides by.

@@ -5,7 +5,6 @@
 //! large activations notices, and thousands of launches on a GPU. It also holds every activation
 //! until the whole gradient is there. A tape moves the first contribution in, adds only where a
 //! tensor was used twice, and lets go of each operator's inputs as soon as it has passed it.
-
 //!
 //! Nothing gets past it unseen. While it records, a result that depends on a variable is itself a
 //! variable to candle, so that candle marks whatever is computed from it by operators of its own;
@@ -334,8 +333,8 @@ fn push(node: Node) {
 /// variables included.
 ///
 /// # Errors
-/// Those of `f`, there and in the backward pass; in the latter also where `f` uses a variable that
-/// or a recorded result that is not among the inputs.
+/// Those of `f`, there and in the backward pass; in the latter also where `f` uses a variable or
+/// a recorded result that is not among the inputs.
 pub fn recomputed<const N: usize>(
     inputs: &[&Tensor],
     f: impl Fn() -> Result<[Tensor; N]> + Send + 'static,

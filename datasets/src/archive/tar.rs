@@ -31,7 +31,7 @@ pub(super) fn read(reader: impl Read, writer: &mut Writer<'_>) -> Result<()> {
         if is_extension(kind) {
             let mut data = (&mut reader).take(size);
             extension.read(kind, &mut data).map_err(wrong)?;
-            let rest = data.limit() + padding(size);
+            let rest = data.limit().saturating_add(padding(size));
             skip(&mut reader, rest).map_err(wrong)?;
             continue;
         }
@@ -44,7 +44,7 @@ pub(super) fn read(reader: impl Read, writer: &mut Writer<'_>) -> Result<()> {
         last = Some(member.name());
         let mut data = (&mut reader).take(size);
         member.give(&mut data, writer)?;
-        let rest = data.limit() + padding(size);
+        let rest = data.limit().saturating_add(padding(size));
         skip(&mut reader, rest).map_err(|error| writer.error(&member.name(), error))?;
     }
     // What follows the last header is read too, so that checksums of the compression are verified.

@@ -209,6 +209,13 @@ fn attributes_are_skipped_however_long_and_names_are_read() {
     });
     let expected = [("a/\u{e9}.txt", "one"), ("b.txt", "seven"), ("c.txt", "three")];
     assert_eq!(contents(&tar), pairs(&expected));
+    // Of a member that nobody wants, too.
+    let tar = tar_of(|builder| {
+        let most = u64::MAX.to_string();
+        builder.append_pax_extensions([("size", most.as_bytes())]).unwrap();
+        append(builder, "a.log", b"one");
+    });
+    message(&gzip(&tar));
     let long = "y".repeat(5000);
     let tar = tar_of(|builder| {
         builder.append_pax_extensions([("path", long.as_bytes())]).unwrap();

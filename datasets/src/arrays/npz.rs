@@ -16,6 +16,8 @@ use crate::split_names::split_word;
 use crate::{Error, Labels, OpenOptions, Result, Split};
 
 const NAME: &str = "npz";
+/// Most classes.
+const MAX_CLASSES: usize = 65_536;
 /// Most labels of one picture.
 const MAX_LABELS: u64 = 4096;
 
@@ -75,6 +77,13 @@ impl Arrays {
         let kind = kind(&sets).map_err(|found| {
             wrong("labels that are classes 0, 1, 2, …, or several of 0 or 1 each", found)
         })?;
+        if let Kind::Classes(classes) = &kind
+            && labelled(true)
+        {
+            let of = |at: Option<&u32>| at.map_or_else(String::new, ToString::to_string);
+            let (first, last) = (of(classes.first()), of(classes.last()));
+            remarks.push(format!("labels are {} classes, {first} to {last}", classes.len()));
+        }
         if matches!(kind, Kind::Binary(_)) && sets.iter().all(Set::is_one_hot) {
             let remark = "each picture has one of several labels: they are read as attributes; classes \
                           are labels (N)";
@@ -263,6 +272,9 @@ fn kind(sets: &[Set; 4]) -> Result<Kind, String> {
         arrays().flat_map(|array| array.values.iter().map(|&v| v as u32)).collect();
     classes.sort_unstable();
     classes.dedup();
+    if classes.len() > MAX_CLASSES {
+        return Err(format!("{} different numbers", classes.len()));
+    }
     Ok(Kind::Classes(classes))
 }
 

@@ -127,6 +127,8 @@ pub(super) struct PictureArray {
     shape: Shape,
     /// What a number is multiplied by to be a byte.
     scale: f64,
+    /// Whether no byte that was looked at is above 1.
+    dark: bool,
     pub(super) fingerprint: String,
 }
 
@@ -136,8 +138,8 @@ impl PictureArray {
         let shape = shape(&header.shape, asked, &array.path)?;
         let NpyHeader { data, fortran, .. } = header;
         let data = data as u64;
-        let mut opened =
-            Self { array, data, number, fortran, shape, scale: 1.0, fingerprint: String::new() };
+        let (scale, dark, fingerprint) = (1.0, number.is_byte(), String::new());
+        let mut opened = Self { array, data, number, fortran, shape, scale, dark, fingerprint };
         opened.scale = opened.check_range()?;
         opened.fingerprint = opened.identify(&header.descr)?;
         Ok(opened)
@@ -168,6 +170,9 @@ impl PictureArray {
         if self.fortran {
             said.push("in Fortran order, which is slow to read".to_owned());
         }
+        if self.dark {
+            said.push("though no byte looked at is above 1: all but black".to_owned());
+        }
         let path = self.array.path.display();
         (!said.is_empty()).then(|| format!("{path}: pictures are read {}", said.join(", ")))
     }
@@ -194,7 +199,11 @@ impl PictureArray {
             Ok(())
         })?;
         let Some(large) = seen.iter().position(|(small, _)| !small) else {
-            return Ok(if self.number.is_float() { 255.0 } else { 1.0 });
+            return match self.number.is_float() {
+                true => Ok(255.0),
+                // As brightness these would be black; they may be masks, or mean 0 and 255.
+                false => Err(self.wrong("whole numbers from 0 to 255", "none above 1".to_owned())),
+            };
         };
         match seen.iter().position(|&(small, fraction)| small && fraction) {
             None => Ok(1.0),
@@ -216,7 +225,7 @@ impl PictureArray {
 
     /// Covers the shape and blocks of numbers spread evenly over the file, first and last included: a
     /// file of many gigabytes would take minutes to hash as a whole.
-    fn identify(&self, descr: &str) -> Result<String> {
+    fn identify(&mut self, descr: &str) -> Result<String> {
         const BLOCKS: u64 = 64;
         const BLOCK: u64 = 4096;
         let Shape { pictures, height, width, channels, layout } = self.shape;
@@ -234,6 +243,7 @@ impl PictureArray {
             // In 128 bits: the product may not fit in 64.
             let offset = (u128::from(last) * u128::from(i) / u128::from(BLOCKS - 1)) as u64;
             self.array.read(self.data + offset, &mut block)?;
+            self.dark &= block.iter().all(|byte| *byte <= 1);
             hash = hash.fact(&block);
         }
         Ok(hash.hex())

@@ -157,8 +157,12 @@ fn numbers_out_of_range_are_refused_by_picture() {
     }
     let text = open("|i1", 1, &[0, 255, 0]).unwrap_err().to_string();
     assert!(text.contains("found -1 in picture 0"), "{text}");
-    // A whole number of 1 is nearly black; a float of 1 is white.
-    assert_eq!(pixels(&open("<i2", 1, &[1, 0, 0, 0, 1, 0]).unwrap()), [1, 0, 1]);
+    // A float of 1 is white; whole numbers up to 1 would be black, whatever they mean.
+    let text = open("<i2", 1, &[1, 0, 0, 0, 1, 0]).unwrap_err().to_string();
+    assert!(text.contains("whole numbers from 0 to 255, found none above 1"), "{text}");
+    let bytes = open("|u1", 1, &[1, 0, 1]).unwrap();
+    assert_eq!(pixels(&bytes), [1, 0, 1]);
+    assert!(bytes.remarks()[0].contains("no byte looked at is above 1"), "{:?}", bytes.remarks());
     assert_eq!(pixels(&open("<f4", 1, &f32s([1., 0., 1.])).unwrap()), [255, 0, 255]);
 }
 

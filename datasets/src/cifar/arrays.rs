@@ -78,21 +78,27 @@ pub(super) fn get<'a>(pickle: &Pickle<'a>, key: &str) -> Option<Value<'a>> {
 
 /// The integers of a list, a tuple or an array of one dimension.
 pub(super) fn integers(pickle: &Pickle<'_>, value: Value<'_>) -> Option<Vec<i64>> {
-    let Some(items) = pickle.sequence(value) else {
-        let array = array(pickle, value).filter(|array| array.shape.len() == 1)?;
-        let bytes = if array.as_text {
-            let text = std::str::from_utf8(array.data).ok()?;
-            Cow::Owned(text.chars().map(|c| c as u8).collect())
-        } else {
-            Cow::Borrowed(array.data)
-        };
-        return bytes.chunks_exact(array.item.width).map(|bytes| array.item.read(bytes)).collect();
+    if pickle.sequence(value).is_some() {
+        return listed(pickle, value);
+    }
+    let array = array(pickle, value).filter(|array| array.shape.len() == 1)?;
+    let bytes = if array.as_text {
+        let text = std::str::from_utf8(array.data).ok()?;
+        Cow::Owned(text.chars().map(|c| c as u8).collect())
+    } else {
+        Cow::Borrowed(array.data)
     };
+    bytes.chunks_exact(array.item.width).map(|bytes| array.item.read(bytes)).collect()
+}
+
+/// The integers of a list or a tuple. A shape is one: an array whose shape is an array could be its
+/// own.
+fn listed(pickle: &Pickle<'_>, value: Value<'_>) -> Option<Vec<i64>> {
     let integer = |value: &Value<'_>| match *value {
         Value::Int(integer) => Some(integer),
         _ => None,
     };
-    items.iter().map(integer).collect()
+    pickle.sequence(value)?.iter().map(integer).collect()
 }
 
 /// A numpy array of unsigned bytes in C order.
@@ -130,7 +136,7 @@ fn array<'a>(pickle: &Pickle<'a>, value: Value<'_>) -> Option<Array<'a>> {
     } else {
         data.len()
     };
-    let shape = integers(pickle, shape)?.into_iter().map(|side| usize::try_from(side).ok());
+    let shape = listed(pickle, shape)?.into_iter().map(|side| usize::try_from(side).ok());
     let shape = shape.collect::<Option<Vec<usize>>>()?;
     let item = item(pickle, dtype)?;
     let count = shape.iter().try_fold(item.width, |count, &side| count.checked_mul(side))?;

@@ -223,6 +223,10 @@ fn broken_pickles_are_one_clear_line() {
     assert!(
         changed(b"K\x00K\x01K\x02e", b"K\x00K\x01e").contains("3 labels, one for each picture")
     );
+    // An array that is its own shape.
+    let itself = b"\x80\x02}X\x04\0\0\0datacnumpy.core.multiarray\n_reconstruct\n)Rq\x01\
+        (K\x01h\x01N\x89U\x01xtbs.";
+    assert!(message(itself).contains(no_data));
     let text = changed(b"K\x00K\x01K\x02e", b"K\x00K\x01K\x0ae");
     assert!(text.contains("a class of 0 to 9 in record 2, found 10"), "{text}");
 }

@@ -29,6 +29,11 @@ pub(super) fn yes_or_no(cell: &str) -> Option<bool> {
     if is(["true", "yes"]) { Some(true) } else { is(["false", "no"]).then_some(false) }
 }
 
+/// Whether a cell says yes or no, in words or as 1, 0 and -1.
+pub(super) fn says_yes_or_no(cell: &str) -> bool {
+    yes_or_no(cell).is_some() || matches!(number(cell), Some(1.0 | 0.0 | -1.0))
+}
+
 /// Whether a cell means a number but is not written as one: `3,5`, `5%`, `1_000`, `inf`, `1e400`.
 pub(super) fn is_odd_number(cell: &str) -> bool {
     let thousands = cell.contains(',');

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::cells::{MAX_WORDS, is_missing, is_odd_number, number, whole, yes_or_no};
+use super::cells::{
+    MAX_WORDS, is_missing, is_odd_number, number, says_yes_or_no, whole, yes_or_no,
+};
 use super::read::Table;
 use super::splits::{self, SplitColumn};
 use super::{TableOptions, TargetColumn};
@@ -34,8 +36,8 @@ const PATHS: [&str; 16] = [
 ];
 /// The column of groups where there are several that might be.
 const GROUP: &str = "group";
-/// Names of columns that say who or what is in a picture, in small letters and without what parts words: where it is in
-/// several splits, a probe may know it again.
+/// Names of columns that say who or what is in a picture, in small letters and without what parts
+/// words: where it is in several splits, a probe may know it again.
 const GROUPS: [&str; 9] = [
     GROUP,
     "identity",
@@ -100,7 +102,7 @@ impl Columns {
             remarks.push(format!("pictures are those of column {}", table.name(path)));
         }
         let splits = match named(TableChoice::Split, &options.split)? {
-            Some(column) => vec![SplitColumn::new(table, column)],
+            Some(column) => vec![SplitColumn::new(table, column, true)],
             None => splits::find(table, &free(&[path]), &mut remarks),
         };
         let mut taken: Vec<usize> = splits.iter().map(|split| split.column).chain([path]).collect();
@@ -141,8 +143,11 @@ fn group_column(table: &Table, free: &[usize], remarks: &mut Vec<String>) -> Res
     if let Some(&column) = free.iter().find(|&&column| table.header[column] == GROUP) {
         return Ok(Some(column));
     }
+    // `person` may also say whether there is one in the picture.
+    let answers = |column| table.cells(column).all(|cell| is_missing(cell) || says_yes_or_no(cell));
     let groups = |&column: &usize| {
-        is_one_of(&table.header[column], &GROUPS) && !all_differ(table.cells(column))
+        let named = is_one_of(&table.header[column], &GROUPS);
+        named && !all_differ(table.cells(column)) && !answers(column)
     };
     let named: Vec<usize> = free.iter().copied().filter(groups).collect();
     let Some(&column) = named.first() else { return Ok(None) };

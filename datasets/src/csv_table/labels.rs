@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::Uncertain;
 use super::cells::{is_missing, number, whole, yes_or_no};
 use super::targets::{Target, TargetKind};
+use crate::names::alike;
 use crate::{Error, Labels, Result, TableChoice};
 
 /// Most classes.
@@ -165,11 +168,11 @@ fn classes(target: &Target<'_>, said: &mut Vec<String>) -> Result<Labels> {
     let known = || target.cells().filter(|cell| !is_missing(cell));
     let plain = known().all(|cell| cell.parse::<i64>().is_ok());
     let numbers = known().all(|cell| whole(cell).is_some());
-    // `1` and `1.0` are one class, and `01` and `1` are two.
+    // `1` and `1.0` are one class, `01` and `1` are two; words are compared in Unicode's composed form.
     let class = |cell: &str| match whole(cell).filter(|_| numbers) {
         Some(number) if plain => (number, cell.to_owned()),
         Some(number) => (number, number.to_string()),
-        None => (0, cell.to_owned()),
+        None => (0, cell.nfc().collect()),
     };
     let mut ranks: BTreeMap<(i64, String), u32> = known().map(|cell| (class(cell), 0)).collect();
     require_two(target, known().map(class))?;
@@ -184,12 +187,9 @@ fn classes(target: &Target<'_>, said: &mut Vec<String>) -> Result<Labels> {
     };
     let labels = target.cells().map(label).collect();
     let names: Vec<String> = ranks.keys().map(|(_, name)| name.clone()).collect();
-    let mut folded: BTreeMap<String, &String> = BTreeMap::new();
-    for name in &names {
-        if let Some(other) = folded.insert(name.to_lowercase(), name) {
-            let pair = [other, name].map(|name| crate::text::quoted(name)).join(" and ");
-            said.push(format!("target {}: {pair} differ in case only", target.name()));
-        }
+    for alike in alike(names.iter().map(String::as_str)) {
+        let alike = alike.into_iter().map(crate::text::quoted).collect::<Vec<_>>().join(" and ");
+        said.push(format!("target {}: {alike} differ in case only", target.name()));
     }
     let shown: Vec<String> = names.iter().take(NAMED).map(|n| crate::text::quoted(n)).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };

@@ -83,6 +83,7 @@ pub(super) fn pictures(
 ) -> Result<(Vec<Picture>, Vec<Metadata>)> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let spelling = Spelling::of(table.cell(0, column), folder, remarks);
+    check_quotes(table, column, |key| spelling.file(key, folder).is_file())?;
     let mut lines: HashMap<PathBuf, usize> = HashMap::new();
     let mut pictures = Vec::with_capacity(table.rows());
     for row in 0..table.rows() {
@@ -109,4 +110,22 @@ pub(super) fn pictures(
     });
     let metadata = metadata.collect::<Result<_>>()?;
     Ok((pictures, metadata))
+}
+
+/// Fails where a cell of several lines holds rows: a quotation mark was opened and not closed, and
+/// their pictures would be missed by nobody.
+fn check_quotes(table: &Table, column: usize, exists: impl Fn(&str) -> bool) -> Result<()> {
+    for row in 0..table.rows() {
+        let cells = (0..table.header.len()).map(|column| table.cell(row, column));
+        let below = cells.filter(|cell| cell.contains('\n')).flat_map(|cell| cell.lines().skip(1));
+        let picture = |line: &'_ str| {
+            let cell = line.split(char::from(table.delimiter)).nth(column)?.trim_matches('"');
+            (!cell.is_empty() && exists(cell)).then(|| quoted(cell))
+        };
+        if let Some(picture) = below.map(picture).find_map(|picture| picture) {
+            let found = format!("a cell with the row of {picture} in it");
+            return Err(table.error(table.lines[row], "a closing quotation mark", found));
+        }
+    }
+    Ok(())
 }

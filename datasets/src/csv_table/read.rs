@@ -23,6 +23,8 @@ pub(super) struct Table {
     /// The file, as errors name it.
     pub(super) file: String,
     pub(super) sha256: [u8; 32],
+    /// What parts cells.
+    pub(super) delimiter: u8,
     pub(super) header: Vec<String>,
     records: Vec<StringRecord>,
     /// Line of every row, counted from 1.
@@ -36,10 +38,11 @@ impl Table {
         let file = path.display().to_string();
         let bytes = read_bytes(path)?;
         let sha256 = Sha256::digest(&bytes).into();
-        let mut table =
-            Self { file, sha256, header: Vec::new(), records: Vec::new(), lines: Vec::new() };
+        let (header, records, lines) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table = Self { file, sha256, delimiter: b',', header, records, lines };
         let text = table.text(&bytes)?;
-        table.parse(text, delimiter(text, names_pictures))?;
+        table.delimiter = delimiter(text, names_pictures);
+        table.parse(text)?;
         table.check_header()?;
         match table.rows() {
             0 => Err(table.error(2, "a row for each picture", "the end of the file")),
@@ -63,8 +66,8 @@ impl Table {
         Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 
-    fn parse(&mut self, text: &str, delimiter: u8) -> Result<()> {
-        let mut reader = reader(text, delimiter);
+    fn parse(&mut self, text: &str) -> Result<()> {
+        let mut reader = reader(text, self.delimiter);
         let header = reader.headers().map_err(|error| self.csv_error(text, &error))?;
         self.header = header.iter().map(str::to_owned).collect();
         for record in reader.into_records() {

@@ -1,13 +1,17 @@
 //! Which row belongs to which split: by columns, or drawn.
 
-use super::cells::{number, yes_or_no};
+use std::collections::BTreeSet;
+
+use super::cells::{number, whole, yes_or_no};
 use super::read::Table;
 use crate::ranking::draw;
-use crate::split_names::{split_named, split_word};
+use crate::split_names::{plainly_named, split_named};
 use crate::text::quoted;
 use crate::{Result, Split};
 
-/// A column of splits that may be another's name, too.
+/// The column of splits that has numbers: 0 is train, 1 valid and 2 test, as CelebA has it.
+const NUMBERED: &str = "partition";
+/// Names of columns of splits; all but the first may be about something else, too.
 const SPLITS: [&str; 4] = ["split", "set", "subset", "partition"];
 
 /// A column that says which split a row belongs to.
@@ -16,14 +20,33 @@ pub(super) struct SplitColumn {
     pub(super) column: usize,
     /// `is_test` and the like say of one split whether a row belongs to it; others name the split.
     about: Option<Split>,
+    /// Whether 0, 1 and 2 are splits.
+    numbered: bool,
 }
 
 /// Splits that a row may belong to, by their positions.
 type Allowed = [bool; 3];
 
 impl SplitColumn {
-    pub(super) fn new(table: &Table, column: usize) -> Self {
-        Self { column, about: about(&table.header[column]) }
+    /// A column that is known or given as one of splits.
+    pub(super) fn new(table: &Table, column: usize, given: bool) -> Self {
+        let name = &table.header[column];
+        let numbers: BTreeSet<i64> = table.cells(column).filter_map(whole).collect();
+        // In another column 1 and 0 may as well be yes and no.
+        let all = [0, 1, 2].iter().all(|number| numbers.contains(number));
+        let numbered = given || all || name.eq_ignore_ascii_case(NUMBERED);
+        Self { column, about: about(name), numbered }
+    }
+
+    /// Whether every cell names a split, of which there are several.
+    fn tells(table: &Table, column: usize) -> bool {
+        let named = table.cells(column).map(plainly_named).collect::<Option<BTreeSet<_>>>();
+        named.is_some_and(|splits| splits.len() > 1)
+    }
+
+    /// Whether numbers say what is in which split.
+    fn has_numbers(&self, table: &Table) -> bool {
+        self.about.is_none() && table.cells(self.column).any(|cell| whole(cell).is_some())
     }
 
     /// What a cell says.
@@ -31,11 +54,10 @@ impl SplitColumn {
         let is = |split: Split| Split::ALL.map(|other| other == split);
         match self.about {
             None => {
-                // As in CelebA's list_eval_partition.
-                let numbered = || match number(cell)? {
-                    0.0 => Some(Split::Train),
-                    1.0 => Some(Split::Valid),
-                    2.0 => Some(Split::Test),
+                let numbered = || match whole(cell).filter(|_| self.numbered)? {
+                    0 => Some(Split::Train),
+                    1 => Some(Split::Valid),
+                    2 => Some(Split::Test),
                     _ => None,
                 };
                 split_named(cell).or_else(numbered).map(is)
@@ -53,23 +75,23 @@ impl SplitColumn {
     }
 }
 
-/// The split of `is_test`, `isValid`, `is-train`.
+/// The split of `is_test`, `isValid`, `is_training_image`.
 fn about(name: &str) -> Option<Split> {
     let rest = name.get(..2).filter(|is| is.eq_ignore_ascii_case("is")).and(name.get(2..))?;
-    split_word(rest.trim_start_matches(['_', '-', ' ']))
+    plainly_named(rest)
 }
 
-/// The columns that say what split a row belongs to. A column `set`, `subset` or `partition` none
-/// of whose cells does is about something else.
+/// The columns that say what split a row belongs to, by their names, or by cells that all name one. A
+/// column `set`, `subset` or `partition` none of whose cells does is about something else.
 pub(super) fn find(table: &Table, free: &[usize], remarks: &mut Vec<String>) -> Vec<SplitColumn> {
     let mut found = Vec::new();
     for &column in free {
-        let split = SplitColumn::new(table, column);
+        let split = SplitColumn::new(table, column, false);
         let name = &table.header[column];
         let named = SPLITS.iter().position(|known| name.eq_ignore_ascii_case(known));
         let mut cells = table.cells(column);
         let says = match named {
-            None if split.about.is_none() => continue,
+            None if split.about.is_none() && !SplitColumn::tells(table, column) => continue,
             None | Some(0) => true,
             Some(_) => {
                 cells.clone().any(|cell| split_named(cell).is_some())
@@ -106,6 +128,9 @@ pub(super) fn assign(
     }
     let mut by =
         columns.iter().map(|split| table.name(split.column)).collect::<Vec<_>>().join(", ");
+    if columns.iter().any(|split| split.has_numbers(table)) {
+        by += ", where 0 is train, 1 valid and 2 test";
+    }
     let [train, valid, test] = &mut splits;
     if test.is_empty() && !valid.is_empty() {
         *test = std::mem::take(valid);
@@ -123,8 +148,13 @@ pub(super) fn assign(
 fn split_of(table: &Table, columns: &[SplitColumn], row: usize) -> Result<Split> {
     let mut allowed = [true; 3];
     for (place, split) in columns.iter().enumerate() {
-        let said = split.allowed(table.cell(row, split.column)).ok_or_else(|| {
-            let expected = if split.about.is_some() { "yes or no" } else { "train, valid or test" };
+        let cell = table.cell(row, split.column);
+        let said = split.allowed(cell).ok_or_else(|| {
+            let expected = match split.about {
+                Some(_) => "yes or no",
+                None if whole(cell).is_some() => "train, valid or test, or all of 0, 1 and 2,",
+                None => "train, valid or test",
+            };
             table.cell_error(row, split.column, expected)
         })?;
         allowed = std::array::from_fn(|at| allowed[at] && said[at]);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::cells::{MAX_WORDS, is_missing, is_odd_number, number, whole, yes_or_no};
+use super::cells::{MAX_WORDS, is_missing, is_odd_number, number, says_yes_or_no, whole};
 use super::columns::{constant, left_out};
 use super::read::Table;
 use crate::text::quoted;
@@ -197,8 +197,6 @@ fn asked(table: &Table, others: &[usize], chosen: &[TargetColumn]) -> Result<Vec
 /// The kind of a column, by all its cells; fails where some are numbers and others are words.
 fn find_kind(table: &Table, column: usize, alone: bool) -> Result<TargetKind> {
     let known = || table.cells(column).enumerate().filter(|(_, cell)| !is_missing(cell));
-    let says_yes_or_no =
-        |cell| yes_or_no(cell).is_some() || matches!(number(cell), Some(1.0 | 0.0 | -1.0));
     if known().all(|(_, cell)| says_yes_or_no(cell)) {
         return Ok(TargetKind::Binary);
     }

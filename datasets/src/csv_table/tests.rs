@@ -29,8 +29,7 @@ fn open(directory: &tempfile::TempDir, targets: &str) -> Result<CsvTable> {
     CsvTable::open(&directory.path().join("labels.csv"), 0, &targets, &TableOptions::default())
 }
 
-/// A table of the columns `split` (all train but for one each) and `header` below `rows`, whose
-/// pictures exist.
+/// A table of `path` and the columns of `header`, whose pictures exist.
 fn with_columns(header: &str, rows: &[&str]) -> tempfile::TempDir {
     let names: Vec<String> = (0..rows.len()).map(|i| format!("{i}.png")).collect();
     let mut text = format!("path,{header}\n");

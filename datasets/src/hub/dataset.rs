@@ -222,7 +222,7 @@ impl Dataset for HubDataset {
             }
             Kind::Real => {
                 let cells = |row: usize| &self.rows.real[row * width..][..width];
-                Labels::Real { names, values: rows().flat_map(cells).map(|&v| v.into()).collect() }
+                Labels::Real { names, values: rows().flat_map(cells).copied().collect() }
             }
         }
     }

@@ -22,7 +22,7 @@ pub(super) enum Kind {
 pub(super) struct Rows {
     pub(super) classes: Vec<Option<u32>>,
     pub(super) binary: Vec<i8>,
-    pub(super) real: Vec<f32>,
+    pub(super) real: Vec<f64>,
     pub(super) groups: Vec<u64>,
 }
 
@@ -35,7 +35,10 @@ pub(super) fn bring_together(
     let mut rows = Rows::default();
     let (kind, names) = match &columns.targets {
         Targets::None => (Kind::None, Vec::new()),
-        Targets::Binary(names) => (Kind::Binary, names.clone()),
+        Targets::Binary(names) => {
+            one_no(names, &files)?;
+            (Kind::Binary, names.clone())
+        }
         Targets::Real(names) => (Kind::Real, names.clone()),
         Targets::Classes { column, .. } => {
             let Classes { names, labels } = merge(&files, column, asked)?;
@@ -49,6 +52,19 @@ pub(super) fn bring_together(
         rows.groups.extend(file.groups);
     }
     Ok((kind, names, rows))
+}
+
+/// Fails where an attribute is denied by 0 in one file and by -1 in another: there, -1 may mean that
+/// it is not known.
+fn one_no(names: &[String], files: &[TableLabels]) -> Result<(), String> {
+    for (at, name) in names.iter().enumerate() {
+        let mut no = files.iter().filter_map(|file| *file.no.get(at)?);
+        let first = no.next();
+        if no.any(|other| Some(other) != first) {
+            return Err(format!("expected 1 and 0, or 1 and -1, in {name}, found all three"));
+        }
+    }
+    Ok(())
 }
 
 /// Names of classes, and the class of every row; none where it is missing.
@@ -173,6 +189,23 @@ mod tests {
         assert_eq!(labels, [0, 1, 1, -1, 0, 2, 1, -1]);
         let found = merge(&[file(&[0], Some(&["cat"])), file(&[7], None)], "label", false);
         assert_eq!(found.unwrap_err(), "expected one of 1 classes in label, found 7");
+    }
+
+    #[test]
+    fn one_number_says_no_in_all_files() {
+        let names = ["a", "b"].map(str::to_owned).to_vec();
+        let (picture, targets) = ("image".to_owned(), Targets::Binary(names));
+        let columns = Columns { picture, targets, group: None };
+        let file = |binary: &[i8], no: [Option<i64>; 2]| TableLabels {
+            binary: binary.to_vec(),
+            no: no.to_vec(),
+            ..TableLabels::default()
+        };
+        let files = vec![file(&[1, 0], [None, Some(-1)]), file(&[0, 1], [Some(0), None])];
+        assert_eq!(bring_together(&columns, files, false).unwrap().2.binary, [1, 0, 0, 1]);
+        let files = vec![file(&[0, 0], [Some(0), None]), file(&[0, 1], [Some(-1), None])];
+        let text = bring_together(&columns, files, false).unwrap_err();
+        assert_eq!(text, "expected 1 and 0, or 1 and -1, in a, found all three");
     }
 
     #[test]

@@ -16,7 +16,9 @@ mod tests;
 use std::path::PathBuf;
 
 pub use vdvae_hub::HubOptions;
-use vdvae_hub::{Address, Card, Kind, NO_SUCH_REPOSITORY, Repository, hub_checkpoint};
+use vdvae_hub::{
+    Address, Card, Kind, NO_SUCH_REPOSITORY, Repository, hub_checkpoint, is_checkpoint,
+};
 
 use crate::{Dataset, Error, OpenOptions, Result};
 use dataset::{HubDataset, Source};
@@ -136,10 +138,10 @@ pub fn fetch(name: &str, options: &HubOptions) -> Result<Fetched> {
         let expected = "celeba, hf:OWNER/REPO".to_owned();
         return Err(Error::UnknownDataset { found: name.into(), expected });
     };
-    if address.ends_with(".safetensors") || address.ends_with(".th") {
+    let parsed = Address::parse(address)?;
+    if parsed.path.as_deref().is_some_and(is_checkpoint) {
         return Ok(Fetched::Weights(hub_checkpoint(address, options)?));
     }
-    let parsed = Address::parse(address)?;
     // What is to be predicted may be chosen later.
     match open_as(name.to_owned(), &parsed, &all, false) {
         Ok(dataset) => Ok(Fetched::Dataset(dataset)),

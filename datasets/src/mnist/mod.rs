@@ -60,6 +60,8 @@ impl Mnist {
     pub fn open(root: &Path, set: &'static IdxSet) -> Result<Self> {
         let wanted = |name: &str| set.files.iter().any(|part| kind_of(name, part).is_some());
         let store = FileStore::open(set.name, root, &wanted)?;
+        let [train, test] = set.files.map(|part| find(&store, set, part, Kind::Images));
+        check_together(&store, set, train?, test?)?;
         let [train, test] = set.files.map(|part| Part::open(&store, set, part));
         let (train, test) = (train?, test?);
         if train.is_none() && test.is_none() {
@@ -114,11 +116,28 @@ fn kind_of(name: &str, part: &str) -> Option<Kind> {
     }
 }
 
+/// Fails where two files are of different copies: they lie neither in one folder, nor in one each
+/// side by side, as Kaggle unpacks them.
+fn check_together(store: &FileStore, set: &IdxSet, a: Option<&str>, b: Option<&str>) -> Result<()> {
+    let (Some(a), Some(b)) = (a, b) else { return Ok(()) };
+    fn folder(name: &str) -> &str {
+        name.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+    if folder(a) == folder(b) || folder(folder(a)) == folder(folder(b)) {
+        return Ok(());
+    }
+    let found = format!("{a} and {b}; name one folder");
+    Err(Error::layout(set.name, store.root(), "files of one copy", found))
+}
+
 /// The file of a part: the one in the set's own folder comes first, then the one nearest to the
 /// root, then the one that is not packed. Several sets have files of the same names, so those in
 /// the folder of another set do not count.
 fn find<'a>(store: &'a FileStore, set: &IdxSet, part: &str, kind: Kind) -> Result<Option<&'a str>> {
-    let lies_in = |name: &str, folder: &str| name.split('/').any(|part| part == folder);
+    // `FashionMNIST` is also spelt `fashion-mnist` and `fashion_mnist`.
+    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
+    let lies_in =
+        |name: &str, folder: &str| name.split('/').any(|part| plain(part) == plain(folder));
     let foreign = |name: &str| {
         SETS.iter().any(|other| other.folder != set.folder && lies_in(name, other.folder))
     };
@@ -144,6 +163,7 @@ impl Part {
             let expected = format!("{part}-labels-idx1-ubyte, plain or .gz");
             Error::layout(set.name, store.root(), expected, "no such file")
         })?;
+        check_together(store, set, Some(images), Some(labels))?;
         let path = store.root().join(labels);
         let (labels_shape, mut labels) = read_idx(store, labels, 1)?;
         if labels_shape[0] != shape[0] {

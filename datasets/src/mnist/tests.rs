@@ -127,10 +127,34 @@ fn files_of_another_set_are_not_taken() {
     pair(&root.join("b"), "t10k", &[2]);
     let text = open(root, "kmnist").unwrap_err().to_string();
     assert!(text.contains("found a/t10k-images-idx3-ubyte and b/t10k-images-idx3-ubyte"), "{text}");
-    // Kaggle has a folder of the same name beside the file.
+    // Of a copy in a copy the outer one counts.
     pair(&root.join("b/t10k-images-idx3-ubyte.d"), "t10k", &[3]);
     fs::remove_dir_all(root.join("a")).unwrap();
     assert_eq!(names_and_labels(&open(root, "kmnist").unwrap(), Split::Test).1, [2]);
+}
+
+#[test]
+fn files_of_one_copy_belong_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    pair(&root.join("a"), "train", &[1]);
+    pair(&root.join("b/raw"), "train", &[2]);
+    fs::remove_file(root.join("a/train-labels-idx1-ubyte")).unwrap();
+    let text = open(root, "mnist").unwrap_err().to_string();
+    assert!(text.contains("a/train-images-idx3-ubyte and b/raw/train-labels-idx1-ubyte"), "{text}");
+    fs::remove_dir_all(root.join("a")).unwrap();
+    pair(&root.join("c"), "t10k", &[3]);
+    let text = open(root, "mnist").unwrap_err().to_string();
+    assert!(text.contains("expected files of one copy"), "{text}");
+    // A folder for each file, and another set's folder by another spelling.
+    fs::remove_dir_all(root.join("c")).unwrap();
+    for file in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
+        fs::create_dir_all(root.join("k").join(file)).unwrap();
+        fs::rename(root.join("b/raw").join(file), root.join("k").join(file).join(file)).unwrap();
+    }
+    pair(&root.join("fashion-mnist"), "train", &[4]);
+    assert_eq!(names_and_labels(&open(root, "mnist").unwrap(), Split::Train).1, [2]);
+    assert_eq!(names_and_labels(&open(root, "fashion-mnist").unwrap(), Split::Train).1, [4]);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::Result;
 /// Most classes of a column of words, and longest of them in bytes.
 const MAX_CLASSES: usize = 1 << 16;
 const MAX_WORD_BYTES: usize = 1024;
-/// Whole numbers below this are exact in 32 bits.
-const MAX_WHOLE: f32 = 16_777_216.0;
+/// Whole numbers below this are exact.
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Labels of every row.
 #[derive(Debug, Default, PartialEq)]
@@ -27,8 +27,10 @@ pub struct TableLabels {
     pub names: Option<Vec<String>>,
     /// `(rows, attributes)`: 1 present, 0 absent, -1 missing.
     pub binary: Vec<i8>,
+    /// The number that says no, 0 or -1, of every attribute that has numbers and one of these.
+    pub no: Vec<Option<i64>>,
     /// `(rows, targets)`; NaN is missing, and nothing is infinite.
-    pub real: Vec<f32>,
+    pub real: Vec<f64>,
     /// Person, or other unit, of every row; empty where the file does not say.
     pub groups: Vec<u64>,
 }
@@ -48,8 +50,9 @@ impl Table {
                 _ => self.numbered(targets[0], column, names.as_ref(), &mut labels)?,
             },
             Targets::Binary(_) => {
-                let read = |&column| self.binary(column);
-                labels.binary = interleave(targets.iter().map(read).collect::<Result<_>>()?);
+                let read = targets.iter().map(|&column| self.binary(column));
+                let (values, no) = read.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+                (labels.binary, labels.no) = (interleave(values), no);
             }
             Targets::Real(_) => {
                 let read = |&column| self.reals(column);
@@ -130,10 +133,11 @@ impl Table {
         Ok(())
     }
 
-    /// 1, 0, or -1 where it is missing: booleans, or integers that are 1 and 0, or 1 and -1.
-    fn binary(&self, column: usize) -> Result<Vec<i8>> {
+    /// 1, 0, or -1 where it is missing: booleans, or integers that are 1 and 0, or 1 and -1; and
+    /// which integer says no.
+    fn binary(&self, column: usize) -> Result<(Vec<i8>, Option<i64>)> {
         if self.stored(column) != Some(Stored::Integer) {
-            return self.column::<BoolType, i8>(column, -1, i8::from);
+            return Ok((self.column::<BoolType, i8>(column, -1, i8::from)?, None));
         }
         let mut no = None;
         let value = |(row, value): (usize, Option<i64>)| match value {
@@ -147,7 +151,8 @@ impl Table {
                 Err(self.error(expected, value.to_string()))
             }
         };
-        self.integers(column)?.into_iter().enumerate().map(value).collect()
+        let values = self.integers(column)?.into_iter().enumerate().map(value);
+        Ok((values.collect::<Result<_>>()?, no))
     }
 
     fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
@@ -163,7 +168,7 @@ impl Table {
 
     /// Whole numbers that are stored as floating-point ones; NaN is missing.
     fn whole(&self, column: usize) -> Result<Vec<Option<i64>>> {
-        let whole = |(row, value): (usize, f32)| match value {
+        let whole = |(row, value): (usize, f64)| match value {
             value if value.is_nan() => Ok(None),
             value if value.fract() == 0.0 && value.abs() < MAX_WHOLE => Ok(Some(value as i64)),
             value => Err(self.error(format!("whole numbers, row {row}"), value.to_string())),
@@ -171,16 +176,20 @@ impl Table {
         self.reals(column)?.into_iter().enumerate().map(whole).collect()
     }
 
-    fn reals(&self, column: usize) -> Result<Vec<f32>> {
-        let finite = |value: f32| if value.is_finite() { value } else { f32::NAN };
+    /// Numbers; NaN is missing.
+    fn reals(&self, column: usize) -> Result<Vec<f64>> {
         let types = self.metadata.file_metadata().schema_descr();
-        match types.column(column).physical_type() {
-            Type::FLOAT => self.column::<FloatType, _>(column, f32::NAN, finite),
+        let values = match types.column(column).physical_type() {
+            Type::FLOAT => self.column::<FloatType, _>(column, f64::NAN, f64::from)?,
             Type::INT32 | Type::INT64 => {
-                let number = |value: Option<i64>| value.map_or(f32::NAN, |value| value as f32);
-                Ok(self.integers(column)?.into_iter().map(number).collect())
+                let number = |value: Option<i64>| value.map_or(f64::NAN, |value| value as f64);
+                self.integers(column)?.into_iter().map(number).collect()
             }
-            _ => self.column::<DoubleType, _>(column, f32::NAN, |value: f64| finite(value as f32)),
+            _ => self.column::<DoubleType, _>(column, f64::NAN, |value| value)?,
+        };
+        match values.iter().position(|value| value.is_infinite()) {
+            Some(row) => Err(self.error(format!("finite numbers, row {row}"), "inf".to_owned())),
+            None => Ok(values),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use parquet::data_type::BoolType;
 
 use super::*;
+use crate::tests::tables::{Column, Layout, PICTURE, Packing, numbered, write};
 
 /// The columns of a file that are read unasked.
 fn columns(path: &Path) -> Result<Columns> {
@@ -16,7 +17,6 @@ fn chosen(path: &Path, targets: &[(&str, Option<TargetKind>)]) -> Result<Columns
     let targets: Vec<Target> = targets.iter().map(target).collect();
     super::columns(path, Some(&targets), &ClassNames::new())
 }
-use crate::tests::tables::{Column, Layout, PICTURE, Packing, numbered, write};
 
 fn faces(path: &Path, layout: &Layout) {
     let text = vec!["x"; 40];
@@ -192,7 +192,13 @@ fn plain_binary_pictures_and_real_targets() {
     let data = [
         Column::Long(vec![Some(5); 3]),
         Column::Text(vec!["no picture"; 3]),
-        Column::Float(vec![0.5, f32::INFINITY, -1.0]),
+        Column::Float(vec![0.5, f32::NAN, -1.0]),
+        Column::Int(vec![1; 3]),
+    ];
+    let infinite = [
+        Column::Long(vec![Some(5); 3]),
+        Column::Text(vec!["no picture"; 3]),
+        Column::Float(vec![0.5, 1.0, f32::INFINITY]),
         Column::Int(vec![1; 3]),
     ];
     let schema = "optional int64 id; required binary jpg; required float age; required int32 x;";
@@ -203,6 +209,10 @@ fn plain_binary_pictures_and_real_targets() {
     let (table, labels) = Table::open(&path, &found).unwrap();
     assert!(labels.real[1].is_nan() && labels.real[2] == -1.0);
     assert_eq!(table.single(2).unwrap().get(2).unwrap().unwrap(), b"no picture");
+    // As in tables, it is an error and no missing number.
+    write(&path, schema, &infinite, &Layout::default());
+    let text = Table::open(&path, &found).unwrap_err().to_string();
+    assert!(text.contains("expected finite numbers, row 2, found inf"), "{text}");
 }
 
 #[test]

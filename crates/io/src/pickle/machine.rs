@@ -7,7 +7,8 @@ use crate::{Fault, quote};
 
 /// Longest pickle in bytes; the largest published one, of CIFAR-100, has 155 MB.
 const MAX_BYTES: usize = 256 << 20;
-/// Most instructions, each of which leaves at most two values; the largest published state dict
+/// Most instructions, each of which leaves at most two values but for dicts made of lists, whose pairs
+/// are counted, too; the largest published state dict
 /// needs about 50,000, the 50,000 pictures of CIFAR-100 with names and labels 200,000.
 const MAX_INSTRUCTIONS: usize = 1 << 20;
 /// Longest name of a class or function, in bytes.
@@ -48,6 +49,7 @@ impl<'a> Pickle<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            copied: 0,
             pickle,
         };
         let root = machine.run()?;
@@ -66,6 +68,8 @@ struct Machine<'a, 'r> {
     /// Heights of the stack at its marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
+    /// Pairs of dicts made of lists.
+    copied: usize,
     pickle: Pickle<'a>,
 }
 
@@ -223,6 +227,12 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn push_dict_of(&mut self, pairs: usize) -> Parse<()> {
+        // A list that is remembered may be asked for again and again.
+        self.copied += self.pickle.sequences[pairs].len();
+        if self.copied > MAX_INSTRUCTIONS {
+            let expected = format!("at most {MAX_INSTRUCTIONS} pairs in dicts made of lists");
+            return Err(self.fault(expected, "more"));
+        }
         let pairs = &self.pickle.sequences[pairs];
         let pair = |value: &Value<'a>| self.pickle.sequence(*value)?.try_into().ok();
         let Some(pairs) = pairs.iter().map(pair).collect() else {

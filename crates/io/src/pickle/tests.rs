@@ -103,6 +103,17 @@ fn foreign_objects_are_there_and_mean_nothing() {
     }
 }
 
+/// A remembered list of pairs that is made a dict of again and again takes memory each time.
+#[test]
+fn dicts_made_of_lists_are_counted() {
+    let mut bytes = b"\x80\x02ccollections\nOrderedDict\nq\x00]q\x01(".to_vec();
+    bytes.extend(b"K\x01K\x02\x86".repeat(1 << 12));
+    bytes.push(b'e');
+    bytes.extend(b"h\x00h\x01\x85R0".repeat(1 << 10));
+    bytes.push(b'.');
+    assert!(fails(&bytes).contains("pairs in dicts made of lists"));
+}
+
 #[test]
 fn hostile_programs_are_refused() {
     assert!(fails(b"").contains("0 to the end"));

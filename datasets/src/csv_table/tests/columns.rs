@@ -167,3 +167,32 @@ fn what_says_nothing_or_deals_out_folds_is_no_target() {
     let text = error(&three("path,same", |i| format!("{i}.png,1")), "");
     assert!(text.contains("two values or more in column `same`"), "{text}");
 }
+
+#[test]
+fn whether_there_is_a_person_is_no_group() {
+    let row = |i: usize| format!("{i}.png,{},{}", i % 2, usize::from(i == 2));
+    let table = open(&three("path,person,dog", row), "").unwrap();
+    assert_eq!(targets(&table), ["person", "dog"]);
+    assert!(table.groups.is_none());
+}
+
+#[test]
+fn rows_within_a_quotation_are_missed() {
+    let text = "path,y\n0.png,\"a\n1.png,b\n2.png,a\"\n";
+    let directory = folder(text, &["0.png", "1.png", "2.png"]);
+    let text = error(&directory, "");
+    assert!(text.contains("line 2: expected a closing quotation mark"), "{text}");
+    assert!(text.contains("the row of `1.png`"), "{text}");
+    // Lines that are no rows may be in a cell.
+    let text = "path,y,note\n0.png,1.5,\"one,\ntwo, three\"\n1.png,2,x\n2.png,3,x\n";
+    let directory = folder(text, &["0.png", "1.png", "2.png"]);
+    assert_eq!(targets(&open(&directory, "y").unwrap()), ["y"]);
+}
+
+#[test]
+fn words_are_compared_in_their_composed_form() {
+    let cafe = ["caf\u{e9}", "cafe\u{301}", "tea"];
+    let table = open(&three("path,y", |i| format!("{i}.png,{}", cafe[i])), "y:class").unwrap();
+    let Labels::Classes { names, labels } = &table.labels else { panic!() };
+    assert_eq!((names.len(), labels), (2, &vec![0, 0, 1]));
+}

@@ -65,7 +65,9 @@ fn columns_of_splits_are_known_by_any_usual_name() {
         let rows = [[train; 4], [valid; 4], [test; 4]].concat();
         let (found, remark) = dealt(header, &rows);
         assert_eq!(found, [4, 4, 4], "{header} {train}");
-        assert_eq!(remark, format!("splits are those of column `{header}`"));
+        let numbers =
+            if train.starts_with('0') { ", where 0 is train, 1 valid and 2 test" } else { "" };
+        assert_eq!(remark, format!("splits are those of column `{header}`{numbers}"));
     }
 }
 
@@ -103,4 +105,44 @@ fn a_set_of_something_else_is_no_split() {
     // A target is no split, even if it could be.
     let table = open(&with_columns("set", &["train", "test", "train"]), "set").unwrap();
     assert!(matches!(table.labels, Labels::Classes { .. }));
+}
+
+#[test]
+fn columns_whose_cells_name_splits_are_splits_by_any_name() {
+    let rows = |i: usize| ["train", "train", "test"][i];
+    for name in ["data_split", "phase", "fold"] {
+        let text: String = (0..3).map(|i| format!("{i}.png,{},{i}.5\n", rows(i))).collect();
+        let table =
+            open(&folder(format!("path,{name},y\n{text}"), &["0.png", "1.png", "2.png"]), "");
+        let table = table.unwrap();
+        assert_eq!(table.len(Split::Test), 1, "{name}");
+        assert!(table.remarks()[0].starts_with(&format!("splits are those of column `{name}`")));
+    }
+    let text: String = (0..3).map(|i| format!("{i}.png,{},{i}.5\n", usize::from(i < 2))).collect();
+    let header = "path,is_training_image,y";
+    let directory = folder(format!("{header}\n{text}"), &["0.png", "1.png", "2.png"]);
+    assert_eq!(open(&directory, "").unwrap().len(Split::Test), 1);
+}
+
+/// In a column `split` 1 and 0 may be yes and no, or training and test the other way round.
+#[test]
+fn numbers_are_splits_where_all_three_are_there_or_it_is_said() {
+    let files = ["0.png", "1.png", "2.png"];
+    let table = |name: &str, numbers: [u8; 3]| {
+        let row = |(i, n): (usize, u8)| format!("{i}.png,{n},{i}.5\n");
+        let rows: String = numbers.into_iter().enumerate().map(row).collect();
+        folder(format!("path,{name},y\n{rows}"), &files)
+    };
+    let all = open(&table("split", [0, 1, 2]), "").unwrap();
+    assert_eq!(Split::ALL.map(|split| all.len(split)), [1; 3]);
+    let said = "splits are those of column `split`, where 0 is train, 1 valid and 2 test";
+    assert_eq!(all.remarks()[0], said);
+    let text = error(&table("split", [1, 1, 0]), "");
+    assert!(
+        text.contains("line 2: expected train, valid or test, or all of 0, 1 and 2, in column"),
+        "{text}"
+    );
+    let two = open(&table("subset", [1, 1, 0]), "y").unwrap();
+    assert!(two.remarks().contains(&"column `subset` names no splits".to_owned()));
+    assert_eq!(open(&table("partition", [0, 0, 1]), "").unwrap().len(Split::Test), 1);
 }

@@ -20,7 +20,7 @@ pub(crate) fn find_checkpoint(given: &Path) -> Result<PathBuf> {
             other => other.into(),
         });
     }
-    checkpoint_file(given).map_err(|error| usage(format!("--checkpoint {error}")))
+    checkpoint_file(given).map_err(usage)
 }
 
 /// Where published weights are kept.

@@ -14,7 +14,7 @@ use crate::common::Common;
 use crate::data::{DataArgs, data_help};
 use crate::device;
 use crate::exit::usage;
-use crate::model::NetworkArgs;
+use crate::model::{NetworkArgs, read_checkpoint};
 use crate::output::print;
 
 /// Flags that are not given take the value of the preset, or of the `train` section of --config.
@@ -34,6 +34,11 @@ pub(crate) struct TrainArgs {
     /// [example: --resume]
     #[arg(long)]
     resume: bool,
+    /// Checkpoint whose weights training starts at, as for --checkpoint of other commands: random
+    /// ones without it. The network is its own; a run is resumed with the same --init
+    /// [example: --init runs/c10/model.safetensors]
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
     #[command(flatten)]
     values: Values,
 }
@@ -110,7 +115,8 @@ struct Values {
 }
 
 pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
-    let (network, config) = args.configs(common)?;
+    let init = args.init.as_ref().map(|path| read_checkpoint(path, &args.network)).transpose()?;
+    let (network, config) = args.configs(init.as_ref().map(|init| &init.config), common)?;
     let device = common.device.open()?;
     config.precision.check(&device).map_err(|error| usage(format!("--{error}")))?;
     // Before the data set is opened, which may take a while.
@@ -132,6 +138,7 @@ pub(crate) fn run(args: TrainArgs, common: &Common) -> Result<()> {
         device: &device,
         out: &args.out,
         resume: args.resume,
+        init: init.as_ref().map(|init| &init.checkpoint),
     };
     let mut display = Display::new(&device);
     let summary = vdvae_train::train(&run, &mut |event| display.show(event));
@@ -150,11 +157,20 @@ fn usage_or_failure(error: Error) -> anyhow::Error {
 }
 
 impl TrainArgs {
-    /// The network, and how it is trained.
-    fn configs(&self, common: &Common) -> Result<(VdvaeConfig, TrainConfig)> {
+    /// The network, which is `init` where there is one, and how it is trained.
+    fn configs(
+        &self,
+        init: Option<&VdvaeConfig>,
+        common: &Common,
+    ) -> Result<(VdvaeConfig, TrainConfig)> {
+        let fits = |preset: &Preset| init.is_some_and(|network| preset.config() == *network);
+        let preset = self.network.preset.or_else(|| Preset::ALL.into_iter().find(fits));
         // What a configuration of one's own is most likely to be: a small one.
-        let preset = self.network.preset.unwrap_or(Preset::ToyFaces);
-        let network = self.network.config()?.unwrap_or_else(|| preset.config());
+        let preset = preset.unwrap_or(Preset::ToyFaces);
+        let network = match init {
+            Some(network) => network.clone(),
+            None => self.network.config()?.unwrap_or_else(|| preset.config()),
+        };
         let section = match &self.network.config {
             Some(path) => TrainConfig::read(path).map_err(usage_or_failure)?,
             None => None,
@@ -315,7 +331,7 @@ mod tests {
 
     fn config(args: &[&str]) -> Result<TrainConfig> {
         let cli = Cli::parse_from([&["train"], args].concat());
-        Ok(cli.train.configs(&cli.common)?.1)
+        Ok(cli.train.configs(None, &cli.common)?.1)
     }
 
     #[test]

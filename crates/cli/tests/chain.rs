@@ -35,6 +35,19 @@ fn a_model_is_trained_resumed_and_used() {
     let steps: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(steps.iter().map(|m| m["step"].clone()).collect::<Vec<_>>(), [1, 2, 3, 4]);
 
+    // From its weights, whose network is the one that is trained.
+    let more = flags.replace("--preset tiny", "--init whole/model.safetensors --eval-every 1");
+    vdvae(folder, &format!("{more} --out more --steps 1")).ok();
+    let line = |run: &str, number: usize| -> Value {
+        let text = fs::read_to_string(folder.join(run).join("metrics.jsonl")).unwrap();
+        serde_json::from_str(text.lines().nth(number).unwrap()).unwrap()
+    };
+    let valid = |line: Value| line["valid_nats_per_dim"].as_f64().unwrap();
+    assert!((valid(line("more", 0)) - valid(line("whole", 3))).abs() < 1e-5);
+    let line = vdvae(folder, &format!("{more} --preset toy-faces --out none")).error(1);
+    assert!(line.contains("as given, found") && line.contains("model.safetensors"), "{line}");
+    assert!(!folder.join("none").exists());
+
     let model = "--checkpoint whole/model.safetensors";
     let info: Value =
         serde_json::from_str(&vdvae(folder, "info whole/model.safetensors --json").ok()).unwrap();

@@ -205,7 +205,9 @@ impl TrainConfig {
         let mut file: serde_json::Value = serde_json::from_str(&json).map_err(refuse)?;
         let Some(section) = file.get_mut("train") else { return Ok(None) };
         if let Some(section) = section.as_object_mut() {
+            // What the run was made from, beside its values.
             section.shift_remove("data");
+            section.shift_remove("init");
         }
         let config: Self = serde_json::from_value(section.take()).map_err(refuse)?;
         config.validate().map(|()| Some(config))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use serde_json::{Value, json};
 use vdvae_datasets::{Dataset, Exif, OnBadImage, Preparation, Split};
-use vdvae_model::VdvaeConfig;
+use vdvae_model::{Checkpoint, VdvaeConfig};
 
 use crate::checkpoint::State;
 use crate::error::io_error;
@@ -38,6 +38,9 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Whether the newest complete checkpoint in `out` is continued, if there is one.
     pub resume: bool,
+    /// The weights that training and their average start at, with a fresh optimizer; random ones
+    /// without. A run that is resumed has to name the same file again.
+    pub init: Option<&'a Checkpoint>,
 }
 
 /// What came out of a run.
@@ -70,9 +73,9 @@ pub struct Summary {
 /// `observer` is told what happens.
 ///
 /// # Errors
-/// Before any work: those for which [`crate::Error::is_usage`] holds, an empty training split, and
-/// a folder that cannot be written to. Later: files that cannot be written or pictures that cannot
-/// be read.
+/// Before any work: those for which [`crate::Error::is_usage`] holds, an empty training split, a
+/// folder that cannot be written to, and weights of [`Run::init`] that do not fit the network. Later:
+/// files that cannot be written or pictures that cannot be read.
 pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary> {
     run.config.validate()?;
     run.network.validate()?;
@@ -86,7 +89,7 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     let identity = identity(run);
     let mut trainer = match resume(run, &folder, &identity, observer)? {
         Some(trainer) => trainer,
-        None => Trainer::new(run.network, run.config, run.device)?,
+        None => start(run)?,
     };
     let (resumed_from, steps) = (trainer.steps(), run.config.steps);
     if resumed_from > steps {
@@ -117,6 +120,14 @@ pub fn train(run: &Run<'_>, observer: &mut dyn FnMut(&Event)) -> Result<Summary>
     })
 }
 
+/// A run without any step.
+fn start(run: &Run<'_>) -> Result<Trainer> {
+    let Some(init) = run.init else { return Trainer::new(run.network, run.config, run.device) };
+    init.check(run.network)?;
+    init.check_finite()?;
+    Trainer::from_weights(run.network, run.config, &init.weights, run.device)
+}
+
 /// The newest run in the folder that can be continued.
 fn resume(
     run: &Run<'_>,
@@ -138,6 +149,10 @@ fn resume(
 /// What the weights of a run depend on, to be kept with them.
 fn identity(run: &Run<'_>) -> Value {
     let mut identity = run.config.identity();
+    // Before the rest, which mostly differs too where it does.
+    if let Some(init) = run.init {
+        identity["init"] = init.sha256.as_str().into();
+    }
     identity["data"] = data_json(run);
     identity["network"] = json!(run.network);
     identity
@@ -163,6 +178,10 @@ fn config_json(run: &Run<'_>) -> String {
     let mut config = json!(run.network);
     config["train"] = json!(run.config);
     config["train"]["data"] = data_json(run);
+    if let Some(Checkpoint { file, sha256, .. }) = run.init {
+        let name = Path::new(file).file_name().map(|name| name.to_string_lossy());
+        config["train"]["init"] = json!({"name": name, "sha256": sha256});
+    }
     let mut text = serde_json::to_string_pretty(&config).expect("plain numbers and strings");
     text.push('\n');
     text

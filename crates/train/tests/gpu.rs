@@ -223,6 +223,7 @@ fn train_in(out: &Path, config: &TrainConfig, device: &Device, resume: bool) -> 
         device,
         out,
         resume,
+        init: None,
     };
     let mut told = vec![];
     let mut note = |event: &Event| {

@@ -1,10 +1,13 @@
 use std::fs;
 
+use candle_core::Tensor;
 use vdvae_datasets::ToyFaces;
-use vdvae_model::{Preset, Vdvae};
+use vdvae_model::{Noise, Preset, Vdvae, Weights, write_safetensors};
 
 use super::*;
 use crate::Skip;
+use crate::evaluate::evaluate;
+use crate::loader::Loader;
 
 fn config(steps: u64) -> TrainConfig {
     TrainConfig {
@@ -26,6 +29,16 @@ fn train_in(
     out: &Path,
     config: &TrainConfig,
     resume: bool,
+    observer: impl FnMut(&Event),
+) -> Result<Summary> {
+    train_from(None, out, config, resume, observer)
+}
+
+fn train_from(
+    init: Option<&Checkpoint>,
+    out: &Path,
+    config: &TrainConfig,
+    resume: bool,
     mut observer: impl FnMut(&Event),
 ) -> Result<Summary> {
     let network = Preset::Tiny.config();
@@ -38,6 +51,7 @@ fn train_in(
         device: &Device::Cpu,
         out,
         resume,
+        init,
     };
     train(&run, &mut observer)
 }
@@ -125,6 +139,82 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     assert_eq!((summary.resumed_from, summary.last), (7, None));
     assert_eq!(model(&straight), model(&stopped));
     assert_eq!(numbers(&straight), numbers(&stopped));
+}
+
+#[test]
+fn a_run_starts_at_given_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, on, fresh] = ["first", "on", "fresh"].map(|name| folder.path().join(name));
+    train_in(&first, &config(4), false, |_| {}).unwrap();
+    let init = Checkpoint::read(first.join("model.safetensors")).unwrap();
+    let one = TrainConfig { eval_every: 1, ..config(1) };
+    let summary = train_from(Some(&init), &on, &one, false, |_| {}).unwrap();
+    let last = summary.last.unwrap();
+
+    // The first step's loss is that of the checkpoint's network, on the same pictures and noise.
+    let faces = ToyFaces::new(0);
+    let network = Vdvae::load(first.join("model.safetensors"), &Device::Cpu).unwrap();
+    let prep = Preparation::new(16);
+    let pixels =
+        Loader::new(&faces, prep, OnBadImage::Fail).batches(&one, 0).next().unwrap().unwrap();
+    let pixels = Tensor::from_vec(pixels.data, (3, 16, 16, 3), &Device::Cpu).unwrap();
+    let loss = network.loss(&pixels, Noise::Seeded { seed: 0, first: 0 }).unwrap().mean().unwrap();
+    let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+    // Sums of float32 in another order.
+    let same = |a: f64, b: f64| (a - b).abs() < 1e-5 * b;
+    assert!(same(last.stats.nats_per_dim, loss), "{last:?}, {loss}");
+    // The warm-up begins with a learning rate of 0: the average is still where it started.
+    let valid = evaluate(&network, &faces, prep, OnBadImage::Fail, &one).unwrap();
+    assert!(same(last.valid.unwrap().nats_per_dim(), valid.nats_per_dim()), "{valid:?}");
+    let other = train_in(&fresh, &one, false, |_| {}).unwrap().last.unwrap();
+    assert!(
+        !same(other.stats.nats_per_dim, loss) && !same(other.valid.unwrap().nats_per_dim(), loss)
+    );
+
+    let written = fs::read_to_string(on.join("config.json")).unwrap();
+    let written: Value = serde_json::from_str(&written).unwrap();
+    let name = json!({"name": "model.safetensors", "sha256": init.sha256});
+    assert_eq!(written["train"]["init"], name);
+    assert_eq!(TrainConfig::read(on.join("config.json")).unwrap(), Some(one));
+}
+
+#[test]
+fn a_run_that_started_at_given_weights_is_resumed_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, straight, stopped] = ["a", "b", "c"].map(|name| folder.path().join(name));
+    train_in(&first, &config(2), false, |_| {}).unwrap();
+    let init = &Checkpoint::read(first.join("model.safetensors")).unwrap();
+    train_from(Some(init), &straight, &config(4), false, |_| {}).unwrap();
+    train_from(Some(init), &stopped, &config(3), true, |_| {}).unwrap();
+    let refused = |init, out| {
+        let error = train_from(init, out, &config(4), true, |_| {}).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    let text = refused(None, &stopped);
+    let expected = format!("init: expected \"{}\" as the run was started, found null", init.sha256);
+    assert!(text.ends_with(&expected), "{text}");
+    let text = refused(Some(init), &first);
+    assert!(text.contains("init: expected null as the run was started"), "{text}");
+    let other = Checkpoint::read(straight.join("model.safetensors")).unwrap();
+    assert!(refused(Some(&other), &stopped).contains(&other.sha256));
+
+    let summary = train_from(Some(init), &stopped, &config(4), true, |_| {}).unwrap();
+    assert_eq!(summary.resumed_from, 3);
+    assert_eq!(model(&straight), model(&stopped));
+    assert_eq!(numbers(&straight), numbers(&stopped));
+}
+
+#[test]
+fn weights_of_another_network_are_no_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = VdvaeConfig { zdim: 5, ..Preset::Tiny.config() };
+    let path = folder.path().join("other.safetensors");
+    write_safetensors(&path, &Weights::initialise(&other, 0), &other, &Default::default()).unwrap();
+    let init = Checkpoint::read(&path).unwrap();
+    let out = folder.path().join("run");
+    let error = train_from(Some(&init), &out, &config(1), false, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("other.safetensors do not fit") && !error.contains('\n'), "{error}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every reader of untrusted bytes, as a fuzzer calls it.
+//! The readers of untrusted bytes, as a fuzzer calls them: of every format but our own saved probes and
+//! cached features, which carry a hash of themselves.
 //!
 //! A reader gets bytes and says whether they are a file of its format. Whatever they are, it must
 //! not panic, and must not take more memory than a small multiple of their length. `run.sh` beside
@@ -24,12 +25,15 @@ pub struct Reader {
 }
 
 /// All readers.
-pub static READERS: [Reader; 11] = [
+pub static READERS: [Reader; 14] = [
     Reader { name: "archive", read: readers::archive, seeds: seeds::archives },
     Reader { name: "picture", read: readers::picture, seeds: seeds::pictures },
     Reader { name: "npy", read: readers::npy, seeds: seeds::npy },
     Reader { name: "npz", read: readers::npz, seeds: seeds::npz },
     Reader { name: "idx", read: readers::idx, seeds: seeds::idx },
+    Reader { name: "cifar", read: readers::cifar, seeds: seeds::cifar },
+    Reader { name: "celeba", read: readers::celeba, seeds: seeds::celeba },
+    Reader { name: "latents", read: readers::latents, seeds: seeds::latents },
     Reader { name: "pickle", read: readers::pickle, seeds: seeds::pickles },
     Reader { name: "checkpoint", read: readers::checkpoint, seeds: seeds::checkpoints },
     Reader { name: "csv", read: readers::csv, seeds: seeds::tables },

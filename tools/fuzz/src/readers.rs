@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use vdvae_datasets::{Lfw, OpenOptions, Split, open};
+use vdvae_features::read_layers;
 use vdvae_hub::{Card, ClassNames, Table, columns};
 use vdvae_io::pickle::{Pickle, PickleRules};
-use vdvae_model::Checkpoint;
+use vdvae_model::{Checkpoint, Preset};
 
 use crate::files::{once, write};
 use crate::seeds;
@@ -57,6 +58,36 @@ pub(crate) fn idx(bytes: &[u8]) -> Result<(), String> {
     once("mnist/t10k-labels-idx1-ubyte", seeds::idx_labels);
     let pictures = write("mnist/t10k-images-idx3-ubyte", bytes);
     data("mnist", pictures.parent().expect("in a folder"))
+}
+
+/// Records, or a pickle of the Python version.
+pub(crate) fn cifar(bytes: &[u8]) -> Result<(), String> {
+    let name =
+        if bytes.starts_with(b"\x80") { "python/data_batch_1" } else { "c/data_batch_1.bin" };
+    data("cifar10", write(name, bytes).parent().expect("in a folder"))
+}
+
+/// The attributes of three pictures.
+pub(crate) fn celeba(bytes: &[u8]) -> Result<(), String> {
+    for name in seeds::CELEBA_PICTURES {
+        once(&format!("celeba/img_align_celeba/{name}"), seeds::png);
+    }
+    for (name, text) in seeds::CELEBA_LISTS {
+        once(&format!("celeba/{name}"), || text.into());
+    }
+    let path = write("celeba/list_attr_celeba.txt", bytes);
+    data("celeba", path.parent().expect("in a folder"))
+}
+
+/// Latents of the tiny network.
+pub(crate) fn latents(bytes: &[u8]) -> Result<(), String> {
+    let name = match bytes {
+        [b'P', b'K', ..] => "latents.npz",
+        [0x93, ..] => "latents.npy",
+        _ => "latents.safetensors",
+    };
+    let config = Preset::Tiny.config();
+    read_layers(&write(name, bytes), &config).map(drop).map_err(said)
 }
 
 pub(crate) fn pickle(bytes: &[u8]) -> Result<(), String> {

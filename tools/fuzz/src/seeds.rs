@@ -30,6 +30,12 @@ pub(crate) const LFW_PICTURES: [&str; 4] = [
     "Bo_Ray/Bo_Ray_0001.jpg",
     "Bo_Ray/Bo_Ray_0002.jpg",
 ];
+pub(crate) const CELEBA_PICTURES: [&str; 3] = ["000001.jpg", "000002.jpg", "000003.jpg"];
+/// The lists beside the attributes.
+pub(crate) const CELEBA_LISTS: [(&str, &str); 2] = [
+    ("list_eval_partition.txt", "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n"),
+    ("identity_CelebA.txt", "000001.jpg 2880\n000002.jpg 7\n000003.jpg 2880\n"),
+];
 /// Pictures of the idx file.
 const IDX_PICTURES: u8 = 3;
 
@@ -131,6 +137,40 @@ pub(crate) fn idx() -> Vec<Vec<u8>> {
     let (count, side) = (u32::from(IDX_PICTURES), 4);
     let file = idx_file(&[count, side, side], (0..count * side * side).map(|i| i as u8));
     vec![gzip(&file), file]
+}
+
+pub(crate) fn cifar() -> Vec<Vec<u8>> {
+    let pixels: Vec<u8> = (0..3072).map(|i| i as u8).collect();
+    // Python 2: pickle.dumps({"data": array of (1, 3072), "labels": [3]}, 2)
+    let python = [
+        &b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\
+          \x04K\x00\x85U\x01b\x87Rq\x05(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\
+          \x07(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00"[..],
+        &pixels,
+        b"tbU\x06labelsq\x08]q\t(K\x03eu.",
+    ];
+    vec![[&[3], &pixels[..]].concat(), python.concat()]
+}
+
+pub(crate) fn celeba() -> Vec<Vec<u8>> {
+    let lines = ["3", "Bald Smiling ", "000001.jpg -1  1", "000002.jpg  1 -1", "000003.jpg  1  1"];
+    vec![lines.join("\r\n").into_bytes(), lines.join("\n").into_bytes()]
+}
+
+/// Two pictures' first layers of the tiny network: (2, 4, 1, 1), and as columns.
+pub(crate) fn latents() -> Vec<Vec<u8>> {
+    let numbers: Vec<f32> = (0..8).map(|i| i as f32).collect();
+    let layer = array("<f4", &[2, 4, 1, 1], &floats(&numbers));
+    let double: Vec<u8> = numbers.iter().flat_map(|&n| f64::from(n).to_le_bytes()).collect();
+    let matrix = array("<f8", &[2, 4], &double);
+    let header = br#"{"layer.000":{"dtype":"F32","shape":[2,4,1,1],"data_offsets":[0,32]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    vec![
+        zipped(&[("layer.000.npy", &layer)]),
+        zipped(&[("predicted.npy", &matrix)]),
+        matrix,
+        [&length, &header[..], &floats(&numbers)].concat(),
+    ]
 }
 
 /// A state dict of one tensor of two by two.

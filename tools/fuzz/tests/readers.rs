@@ -17,6 +17,17 @@ fn every_seed_is_a_file_of_its_format() {
     }
 }
 
+#[test]
+fn every_reader_has_a_program_of_libfuzzer() {
+    let manifest = include_str!("../libfuzzer/Cargo.toml");
+    let programs = manifest.split("[[bin]]\nname = \"").skip(1);
+    let mut programs: Vec<&str> = programs.filter_map(|rest| rest.split('"').next()).collect();
+    let mut readers: Vec<&str> = READERS.iter().map(|reader| reader.name).collect();
+    programs.sort_unstable();
+    readers.sort_unstable();
+    assert_eq!(programs, readers);
+}
+
 /// A panic fails this test.
 #[test]
 fn damage_is_survived() {

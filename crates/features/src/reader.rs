@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
-use vdvae_io::NpyHeader;
+use vdvae_io::{NpyHeader, most_inflated};
 use vdvae_model::{LayerShape, VdvaeConfig};
 
 use crate::writer::{FileFormat, manifest_path};
@@ -154,9 +154,14 @@ fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
             zip.by_index(i).map_err(|e| invalid(path, "a zip entry", &e.to_string()))?;
         let name = entry.name().map_err(|e| invalid(path, "a name", &e.to_string()))?;
         let name = name.trim_end_matches(".npy").to_owned();
-        // Grows with what is there, not with what is promised; it may have been compressed.
+        // Grows with what is there, not with what is promised.
+        let most = most_inflated(entry.compressed_size());
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|e| invalid(path, &name, &e.to_string()))?;
+        let read = entry.by_ref().take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|e| invalid(path, &name, &e.to_string()))?;
+        if bytes.len() as u64 > most {
+            return Err(invalid(path, &format!("{name}: at most {most} bytes"), "more"));
+        }
         let array = read_npy(path, &name, &bytes)?;
         arrays.insert(name, array);
     }
@@ -262,6 +267,13 @@ mod tests {
         zip.start_file(format!("{name}.npy"), options).unwrap();
         zip.write_all(array).unwrap();
         zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn arrays_do_not_grow_without_bound() {
+        let zeros = vec![0; 300 << 20];
+        let text = read("a.npz", &npz("layer.000", &zeros), None).unwrap_err().to_string();
+        assert!(text.contains("layer.000: at most") && text.ends_with("found more"), "{text}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod cache;
 mod error;
 mod fault;
 mod hash;
+mod inflate;
 mod instruction_set;
 mod npy;
 pub mod pickle;
@@ -28,6 +29,7 @@ pub use cache::cache_folder;
 pub use error::{Error, Result};
 pub use fault::Fault;
 pub use hash::{hex, sha256};
+pub use inflate::most_inflated;
 pub use instruction_set::{
     InstructionSet, InstructionSetError, instruction_set, requested_instruction_set,
 };

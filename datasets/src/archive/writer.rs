@@ -18,10 +18,6 @@ const MAX_MEMBER_BYTES: u64 = 1 << 30;
 const MAX_MEMBERS: usize = 16 << 20;
 /// Longest member name, in bytes.
 pub(super) const MAX_NAME_BYTES: u64 = 4096;
-/// Decompressed bytes allowed beyond [`MAX_RATIO`] times the archive's own size.
-const ALLOWANCE: u64 = 256 << 20;
-/// Pictures hardly compress and label files compress tenfold: beyond this it is a bomb.
-const MAX_RATIO: u64 = 64;
 
 /// Offset and length of a member in the spool.
 type Span = (u64, u64);
@@ -76,7 +72,7 @@ impl<'a> Writer<'a> {
     /// Starts an archive of `length` bytes.
     pub(super) fn begin(&mut self, path: &Path, length: u64) {
         self.path = path.to_owned();
-        self.allowed = length.saturating_mul(MAX_RATIO).saturating_add(ALLOWANCE);
+        self.allowed = vdvae_io::most_inflated(length);
         self.limit = self.offset.saturating_add(self.allowed);
     }
 

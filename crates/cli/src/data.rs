@@ -85,7 +85,8 @@ pub(crate) struct TableArgs {
     #[arg(long, value_name = "NAME")]
     path_column: Option<String>,
     /// The column of csv:FILE that says train, valid or test (or 0, 1, 2); without it `split`,
-    /// `set`, `partition`, `is_test` and the like [example: --split-column fold]
+    /// `set`, `partition`, `is_test` and the like
+    /// [example: --split-column part]
     #[arg(long, value_name = "NAME")]
     split_column: Option<String>,
     /// The column of csv:FILE whose rows of one value stay together in a split; without it `group`,
@@ -124,25 +125,58 @@ impl DataArgs {
     /// Splits and rendered pictures have a seed of their own, which never changes: with another
     /// one, pictures a network was trained on would turn up in its test split.
     pub(crate) fn open(&self, name: &str, splits: &[Split]) -> Result<Box<dyn Dataset>> {
-        let has_columns = matches!(name.split(':').next(), Some("csv" | "hf"));
-        if !self.targets.is_empty() && !has_columns {
-            let expected = "expected csv:FILE or hf:OWNER/REPO, which have columns to choose from";
-            return Err(usage(format!("--targets: {expected}, found {name}")));
-        }
-        if !self.split_folders.is_empty() && name != "folder" && !name.starts_with("folder:") {
-            let expected = "expected folder:PATH, whose folders may be splits";
-            return Err(usage(format!("--splits: {expected}, found {name}")));
-        }
-        if let Some(flag) =
-            self.table.given().filter(|_| name != "csv" && !name.starts_with("csv:"))
-        {
-            return Err(usage(format!("{flag}: expected csv:FILE, a table, found {name}")));
-        }
+        self.check(name)?;
         let dataset = vdvae_datasets::open(name, &self.options(splits)).map_err(not_found)?;
         for remark in dataset.remarks() {
             eprintln!("note: {}", printable(&remark));
         }
         Ok(dataset)
+    }
+
+    /// The first flag that is given, of those that say which pictures a data set has.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--data-root", self.data_root.is_some()),
+            ("--partition", self.partition.is_some()),
+            ("--splits", !self.split_folders.is_empty()),
+            ("--targets", !self.targets.is_empty()),
+            ("--layout", self.layout.is_some()),
+        ];
+        let given = flags.into_iter().find_map(|(flag, given)| given.then_some(flag));
+        given.or_else(|| self.table.given())
+    }
+
+    /// Fails for flags that the data set has no use for.
+    fn check(&self, name: &str) -> Result<()> {
+        let (kind, path) = name.split_once(':').unwrap_or((name, ""));
+        let fits = |flag: Option<&'static str>, kinds: &[&str], expected: &str| match flag {
+            Some(flag) if !kinds.contains(&kind) => {
+                Err(usage(format!("{flag}: expected {expected}, found {name}")))
+            }
+            _ => Ok(()),
+        };
+        let when = |flag, given: bool| given.then_some(flag);
+        fits(
+            when("--targets", !self.targets.is_empty()),
+            &["csv", "hf"],
+            "csv:FILE or hf:OWNER/REPO, which have columns to choose from",
+        )?;
+        fits(
+            when("--splits", !self.split_folders.is_empty()),
+            &["folder"],
+            "folder:PATH, whose folders may be splits",
+        )?;
+        fits(self.table.given(), &["csv"], "csv:FILE, a table")?;
+        fits(when("--partition", self.partition.is_some()), &["celeba"], "celeba, which has one")?;
+        let layout = when("--layout", self.layout.is_some());
+        fits(layout, &["npy", "npz"], "npy:FILE or npz:FILE, an array")?;
+        match &self.data_root {
+            Some(root) if !path.is_empty() || kind == "toy-faces" => Err(usage(format!(
+                "--data-root: expected a data set that is looked for, found {name} beside {}",
+                root.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Where a data set lies.

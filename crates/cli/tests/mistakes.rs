@@ -59,6 +59,10 @@ fn bad_usage_of_vdvae() {
         ("convert model.th x.th --config config.json", "ends in .safetensors"),
         ("sample --temperature nan", "expected 0 or more"),
         ("eval --posterior mode", "expected sample or mean"),
+        (
+            "reconstruct --checkpoint model.safetensors --images a.png --partition f",
+            "--partition: expected --data, found --images",
+        ),
         ("train --preset cifer10 --out t", "cifar10"),
         ("train --steps 0 --out t", "steps"),
         ("train --data nothing --out t", "toy-faces"),
@@ -102,6 +106,15 @@ fn bad_usage_of_the_probe() {
         ("--strengths 0", "positive"),
         ("--replicates 0", "1..=1000000"),
         ("--solver newton", "batched, linfa"),
+        ("--label-seeds 5", "expected a --train-fraction below 1 with it"),
+        ("--pca-columns 16", "expected --controls pca with it"),
+        ("--probe knn --solver linfa", "expected --probe logistic with it"),
+        ("--probe knn,centroid --strengths 1,10", "expected --probe logistic or ridge with it"),
+        ("--partition f", "expected celeba, which has one, found toy-faces"),
+        ("--layout nchw", "expected npy:FILE or npz:FILE, an array, found toy-faces"),
+        ("--data-root flat", "expected a data set that is looked for, found toy-faces"),
+        ("--task folder:flat --data-root flat", "found folder:flat beside flat"),
+        ("--task folder:flat --targets a", "which have columns to choose from, found folder:flat"),
         ("--preset tiny", "--checkpoint"),
     ];
     for (flags, expected) in cases {

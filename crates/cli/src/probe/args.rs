@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_size: u32,
-    /// Folder for results.json and results.csv [example: --out probes/celeba]
+    /// Folder for results.json, results.csv and report.html [example: --out probes/celeba]
     #[arg(long, default_value = "vdvae-probe-out", value_name = "DIR")]
     pub(super) out: PathBuf,
     /// Write the probe of the one selection asked for, for `vdvae-probe predict`
@@ -73,10 +73,9 @@ pub(super) struct SelectionArgs {
     #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST",
           value_parser = control)]
     pub(super) controls: Vec<Option<Source>>,
-    /// Components of control pca [example: --pca-columns 64]
-    #[arg(long, default_value_t = 256, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..=65536))]
-    pub(super) pca_columns: u32,
+    /// Components of control pca [default: 256] [example: --pca-columns 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(super) pca_columns: Option<u32>,
     /// Selections with more columns once more, reduced to N by principal components or by a random
     /// projection [example: --match-columns 256,projection]
     #[arg(long, value_name = "N[,pca|projection]")]

@@ -36,6 +36,7 @@ impl Asked {
     pub(super) fn experiment(&self, args: &Args, common: &Common) -> Result<Experiment<'_>> {
         let Args { selection, .. } = args;
         let model = &self.loaded.model;
+        let plain = Experiment::new(model, &*self.data, &*self.task);
         if let Some(path) = &args.save_probe {
             check_writable(path)?;
         }
@@ -58,12 +59,12 @@ impl Asked {
             on_bad_image: args.data.on_bad_image,
             allow_leaks: args.allow_leaks,
             batch_size: args.batch_size as usize,
-            pca_columns: selection.pca_columns as usize,
             matching: selection.match_columns,
             seed: common.seed,
             keep: Some(args.out.clone()),
             command: command(),
-            ..Experiment::new(model, &*self.data, &*self.task)
+            pca_columns: selection.pca_columns.map_or(plain.pca_columns, |n| n as usize),
+            ..plain
         })
     }
 }
@@ -118,6 +119,7 @@ fn check_flags(args: &Args) -> Result<()> {
     allowed(&few_shot, "of sampled episodes, such as omniglot-5way-1shot", sampled)?;
     let pairs = *kind == TaskKind::Verification;
     allowed(&verification, "of sampled pairs, such as celeba-verification", pairs)?;
+    check_pairings(args)?;
     if dataset == "toy-faces" && (selection.crop.is_some() || selection.resize.is_some()) {
         return Err(usage("--crop, --resize: toy faces are drawn at the network's size"));
     }
@@ -125,6 +127,32 @@ fn check_flags(args: &Args) -> Result<()> {
         return Err(usage("--per-layer: activations belong to resolutions, not to layers"));
     }
     Ok(())
+}
+
+/// Fails for flags without those that they are about.
+fn check_pairings(args: &Args) -> Result<()> {
+    let Args { task: TaskName { kind, .. }, selection, probing, .. } = args;
+    let has = |names: &[&str]| {
+        probing.probe.is_empty() || probing.probe.iter().any(|name| names.contains(&&name[..]))
+    };
+    let of_labels = *kind == TaskKind::Targets;
+    let part = probing.train_fraction.iter().any(|fraction| *fraction < 1.0);
+    let pca = selection.controls.contains(&Some(Source::Pca));
+    let pairings = [
+        ("--label-seeds", probing.label_seeds != 1, part, "a --train-fraction below 1"),
+        ("--pca-columns", selection.pca_columns.is_some(), pca, "--controls pca"),
+        ("--solver", probing.solver != Solver::Batched, has(&["logistic"]), "--probe logistic"),
+        (
+            "--strengths",
+            of_labels && !probing.strengths.is_empty(),
+            has(&["logistic", "ridge"]),
+            "--probe logistic or ridge",
+        ),
+    ];
+    match pairings.into_iter().find(|(_, given, fits, _)| *given && !fits) {
+        None => Ok(()),
+        Some((flag, _, _, needs)) => Err(usage(format!("{flag}: expected {needs} with it"))),
+    }
 }
 
 /// The selections asked for, or every resolution and all layers together.

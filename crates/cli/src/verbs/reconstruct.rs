@@ -11,7 +11,8 @@ use vdvae_model::Vdvae;
 
 use super::args::{ZoomArg, temperature};
 use crate::common::Common;
-use crate::data::{DataArgs, PictureFiles};
+use crate::data::{DataArgs, PictureFiles, data_help};
+use crate::exit::usage;
 use crate::model::ModelArgs;
 use crate::output::{cannot_write, check_writable, print, report_skipped};
 
@@ -22,12 +23,11 @@ pub(crate) struct Args {
     /// Pictures to reconstruct [example: --images A.png B.png]
     #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["data", "num"])]
     images: Vec<PathBuf>,
-    /// Data set whose test pictures are taken instead, evenly spaced [example: --data toy-faces]
-    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]")]
+    #[arg(long, default_value = "toy-faces", value_name = "NAME[:PATH]", help = data_help())]
     data: String,
     #[command(flatten)]
     source: DataArgs,
-    /// How many of them [example: --num 8]
+    /// How many test pictures of it, evenly spaced [example: --num 8]
     #[arg(long, default_value_t = 8, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     num: u32,
@@ -44,6 +44,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
+    if let Some(flag) = args.source.given().filter(|_| !args.images.is_empty()) {
+        return Err(usage(format!("{flag}: expected --data, found --images")));
+    }
     check_writable(&args.out)?;
     let loaded = args.model.load(common)?;
     let model = &loaded.model;

@@ -7,7 +7,7 @@ use vdvae_datasets::{Dataset, Labels, Split};
 use vdvae_experiment::{Error, Experiment, Report, Result, TargetsTask};
 use vdvae_features::LayerSelection;
 use vdvae_model::Vdvae;
-use vdvae_probes::{Bootstrap, Metric, Shared, Source};
+use vdvae_probes::{Bootstrap, LinearProbe, Metric, Shared, Source};
 use vdvae_report::{report_table, results_csv};
 
 /// Pictures of one grey each, which tells whether they are bright, of what kind, and how bright.
@@ -129,6 +129,11 @@ fn labels_of_several_kinds_are_scored_each_by_its_kind() {
         [("bright", Some(shade(index) > 127)), ("dark", is(0)), ("grey", is(1)), ("light", is(2))]
     };
     assert_eq!(answers("test/5"), of(5));
+    // Greys are easily told apart: the classes' probabilities are sharp, and add up to one.
+    let picture = report.pictures.iter().find(|picture| picture.key == "test/5").unwrap();
+    let classes: Vec<f64> = picture.answers[1..].iter().map(|a| a.probability.unwrap()).collect();
+    assert!((classes.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{classes:?}");
+    assert!(classes[kind(5) as usize] > 0.6, "{classes:?}");
     let text = report_table(&report.results);
     for line in
         ["\ntargets binary\nsource", "\ntargets kind:class\nsource", "\ntargets real\nsource"]
@@ -169,12 +174,16 @@ fn what_cannot_be_scored_is_refused_before_any_work() {
     let refused =
         |kinds, task: &TargetsTask| run(&Greys { leaks: false, kinds }, task, false).unwrap_err();
     let error = refused(2, &task());
-    let expected = "greys: expected training pictures of every class that is tested, found none of \
-                    `Dark` (is it `dark`?)";
+    let expected = "greys: expected pictures of every class that is tested in train or valid, found \
+                    none of `Dark` (is it `dark`?)";
     assert_eq!(error.to_string(), expected);
     let folder = tempfile::tempdir().unwrap();
     let saving = TargetsTask { save_probe: Some(folder.path().join("probe")), ..task() };
     let error = refused(3, &saving);
     assert!(matches!(error, Error::Setting { setting: "save probe", .. }), "{error}");
     assert!(error.to_string().ends_with("of one kind, found binary, kind:class, real"), "{error}");
+    let logistic = TargetsTask { probes: vec![Box::new(LinearProbe::default())], ..task() };
+    let error = refused(3, &logistic);
+    assert!(matches!(error, Error::Setting { setting: "probe", .. }), "{error}");
+    assert!(error.to_string().ends_with("for the numbers shade, found logistic"), "{error}");
 }

@@ -53,7 +53,8 @@ fn curves(one: &Evaluated) -> Vec<RocCurve> {
     names.iter().enumerate().map(curve).collect()
 }
 
-/// What the headline says of one test row, where its scores are logits.
+/// What the headline says of one test row, where its scores tell probabilities: those of a logistic
+/// probe are logits of binary targets, and probabilities of classes.
 pub(super) fn answers(evaluated: &[&Evaluated], row: usize) -> Vec<Answer> {
     let Some(best) = headline(evaluated) else { return Vec::new() };
     if best.result.probe != "logistic" || best.scores.nrows() <= row {
@@ -70,11 +71,9 @@ pub(super) fn answers(evaluated: &[&Evaluated], row: usize) -> Vec<Answer> {
             })
             .collect(),
         Targets::Classes { names, labels } => {
-            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let total: f64 = scores.iter().map(|score| (score - most).exp()).sum();
-            let class = |(class, (target, score)): (usize, (&String, f64))| Answer {
+            let class = |(class, (target, probability)): (usize, (&String, f64))| Answer {
                 target: target.clone(),
-                probability: known((score - most).exp() / total),
+                probability: known(probability),
                 truth: Some(labels[row] as usize == class),
             };
             names.iter().zip(scores).enumerate().map(class).collect()

@@ -4,13 +4,24 @@ use std::collections::BTreeMap;
 
 use vdvae_features::Targets;
 
-/// The class of every row, or its group (a person) where rows have no class; `None` where they have
-/// neither, or where several kinds of targets may have several classes. Groups are numbered from 0 in their own order.
+/// The class of every row, or its group (a person) where rows have no class, numbered from 0 in
+/// order; `None` where they have neither, and where columns of several kinds tell several classes, or
+/// one that some rows lack.
 pub fn class_of_rows(targets: &Targets, groups: Option<&[u64]>) -> Option<Vec<u32>> {
-    match (targets, groups) {
-        (Targets::Classes { labels, .. }, _) => Some(labels.clone()),
-        (Targets::Several(_), _) => None,
-        (_, groups) => Some(dense(groups?)),
+    let Targets::Several(parts) = targets else {
+        return match targets {
+            Targets::Classes { labels, .. } => Some(labels.clone()),
+            _ => groups.map(dense),
+        };
+    };
+    let classes = parts.iter().filter(|(_, part)| matches!(part, Targets::Classes { .. }));
+    match classes.collect::<Vec<_>>()[..] {
+        [] => groups.map(dense),
+        [(_, only @ Targets::Classes { labels, .. })] => {
+            let known = only.known_rows(labels.len()).len();
+            (known == labels.len()).then(|| labels.clone())
+        }
+        _ => None,
     }
 }
 
@@ -62,7 +73,21 @@ mod tests {
         assert_eq!(identity_of_rows(&classes, groups), Some(vec![7, 3]));
         assert_eq!(identity_of_rows(&classes, None), Some(vec![1, 0]));
         assert_eq!(class_of_rows(&Targets::None, None), None);
-        assert_eq!(class_of_rows(&Targets::Several(Vec::new()), groups), None);
         assert_eq!(identity_of_rows(&Targets::None, None), None);
+    }
+
+    #[test]
+    fn of_several_kinds_one_column_of_classes_counts() {
+        let class = |labels| Targets::Classes { names: vec!["a".into(), "b".into()], labels };
+        let several = |parts: Vec<Targets>| {
+            Targets::Several(parts.into_iter().map(|part| ("column".to_owned(), part)).collect())
+        };
+        let groups = Some(&[7, 3][..]);
+        assert_eq!(class_of_rows(&several(vec![class(vec![1, 0])]), groups), Some(vec![1, 0]));
+        assert_eq!(class_of_rows(&several(vec![Targets::None]), groups), Some(vec![1, 0]));
+        let twice = several(vec![class(vec![1, 0]), class(vec![0, 1])]);
+        assert_eq!(class_of_rows(&twice, groups), None);
+        let unknown = several(vec![class(vec![1, u32::MAX])]);
+        assert_eq!(class_of_rows(&unknown, groups), None);
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split};
-use vdvae_features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
+use vdvae_features::{
+    FeatureCache, FeatureSource, FeatureSpec, LayerSelection, Statistic, source_columns,
+};
 use vdvae_model::Vdvae;
 use vdvae_probes::{ReductionKind, Source};
 
@@ -138,8 +140,11 @@ impl<'a> Experiment<'a> {
                 && matches!(selection, LayerSelection::Layer(_))
             {
                 let problem = "activations belong to resolutions, not to layers".to_owned();
-                return Err(Error::Setting { setting: "per layer", problem });
+                return Err(Error::Setting { setting: "layer", problem });
             }
+        }
+        if self.controls.contains(&Source::Hog) {
+            source_columns(&FeatureSource::Hog, self.preparation.size)?;
         }
         for split in self.splits() {
             self.data_of(split).require(&[split])?;

@@ -183,7 +183,7 @@ fn what_does_not_fit_is_refused_before_any_work() {
     assert!(matches!(refused(none), Error::Setting { setting: "layer", .. }));
     let mut activations = Experiment { selections: each_layer(model.config()), ..base() };
     activations.spec.statistic = "activation".parse().unwrap();
-    assert!(matches!(refused(activations), Error::Setting { setting: "per layer", .. }));
+    assert!(matches!(refused(activations), Error::Setting { setting: "layer", .. }));
 
     let fractions = TargetsTask { train_fractions: vec![0.5, 1.5], ..targets() };
     let error = refused(small(&model, &faces, &fractions)).to_string();

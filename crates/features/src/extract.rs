@@ -43,11 +43,15 @@ impl FeatureSource<'_> {
 
     /// Adds the rows of prepared pictures to `data`.
     fn append(&self, batch: &Batch, batch_size: usize, data: &mut Vec<f32>) -> Result<()> {
+        // All of its pictures may have been left out.
+        if batch.is_empty() {
+            return Ok(());
+        }
         match self {
             Self::Pixels => data.extend(batch.pixels.iter().map(|&p| f32::from(p) / 255.0)),
             Self::Hog => {
                 let pictures: Vec<&[u8]> =
-                    batch.pixels.chunks_exact(batch.pixels.len() / batch.len().max(1)).collect();
+                    batch.pixels.chunks_exact(batch.pixels.len() / batch.len()).collect();
                 let rows = pictures.into_par_iter().map(hog::descriptor);
                 data.extend(rows.collect::<Result<Vec<_>>>()?.into_iter().flatten());
             }

@@ -46,7 +46,7 @@ pub(crate) fn descriptor(pixels: &[u8]) -> Result<Vec<f32>> {
 mod tests {
     use super::*;
 
-    /// A picture whose grey rises by 8 a pixel, along x or along y.
+    /// A picture whose grey rises by 4 a pixel, along x or along y.
     fn ramp(along_x: bool) -> Vec<u8> {
         let grey = |x: usize, y: usize| 4 * (if along_x { x } else { y }) as u8;
         (0..32).flat_map(|y| (0..32).flat_map(move |x| [grey(x, y); 3])).collect()

@@ -87,7 +87,9 @@ impl Task for FewShotTask {
         let groups = data.groups(Split::Test);
         let classes = class_of_rows(&targets, groups.as_deref()).ok_or_else(|| Error::Unfit {
             what: self.name.clone(),
-            problem: "expected classes or identities".to_owned(),
+            problem:
+                "expected one class or identity for each picture; choose the column by `targets`"
+                    .to_owned(),
         })?;
         EpisodeSampler::new(&classes, config).map(drop).map_err(Error::Episodes)
     }

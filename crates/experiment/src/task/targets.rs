@@ -101,8 +101,22 @@ impl TargetsTask {
             Labels::Several(parts) => parts.iter().map(|(_, part)| part).collect(),
             one => vec![one],
         };
-        parts.into_iter().try_for_each(|part| self.check_classes(data, part))?;
+        for part in parts {
+            self.check_classes(data, part)?;
+            self.check_numbers(part)?;
+        }
         check_known(data)
+    }
+
+    /// Fails where a probe is asked for that cannot predict numbers.
+    fn check_numbers(&self, labels: &Labels) -> Result<()> {
+        let Labels::Real { names, .. } = labels else { return Ok(()) };
+        let mut probes = self.probes.iter().map(|probe| probe.name());
+        let wrong = probes.find(|probe| ["logistic", "centroid"].contains(probe));
+        let Some(probe) = wrong else { return Ok(()) };
+        let names = names.join(", ");
+        let problem = format!("expected ridge or knn for the numbers {names}, found {probe}");
+        Err(Error::Setting { setting: "probe", problem })
     }
 
     /// Fails where there is one class, or a solver that cannot fit several.

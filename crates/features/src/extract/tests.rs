@@ -21,6 +21,20 @@ fn table(source: FeatureSource<'_>, batch_size: usize) -> FeatureTable {
     Extraction { batch_size, ..extraction }.table(source).unwrap()
 }
 
+#[test]
+fn a_batch_of_which_no_picture_could_be_read_adds_no_rows() {
+    let faces = ToyFaces::with_people(0, [1, 1, 1]);
+    let prep = Preparation::new(16);
+    let batch = load_batch(&faces, Split::Valid, &[], &prep, OnBadImage::Skip).unwrap();
+    let (model, spec) = (network(), FeatureSpec::default());
+    let latents = FeatureSource::Latents { model: &model, spec, layers: LayerSelection::All };
+    for source in [latents, FeatureSource::Pixels, FeatureSource::Hog] {
+        let mut data = Vec::new();
+        source.append(&batch, 8, &mut data).unwrap();
+        assert!(data.is_empty(), "{data:?}");
+    }
+}
+
 /// Grids (N, r, r, C) of every layer, or of every resolution, straight from the network.
 fn grids(model: &Vdvae, spec: &FeatureSpec) -> Vec<Vec<Vec<Vec<Vec<f32>>>>> {
     let faces = ToyFaces::with_people(0, [1, 1, 1]);

@@ -542,6 +542,94 @@ fn networks_are_found_in_whatever_holds_them() {
 }
 
 #[test]
+fn what_lies_beside_a_network_is_left_out_and_said() {
+    let tensor = |key: &'static str| TensorPickle::new(key, &[1], &[1]).bytes();
+    let long = TensorPickle { storage_type: "LongStorage", ..TensorPickle::new("1", &[1], &[1]) };
+    // As torch.optim.swa_utils.AveragedModel has it.
+    let counted = support::dict(&[
+        ("n_averaged", long.bytes()),
+        ("module.encoder.in_conv.weight", tensor("0")),
+    ]);
+    // As torch_ema has it.
+    let shadow = [b"](".to_vec(), tensor("0"), b"e".to_vec()].concat();
+    let shadow = support::dict(&[("decay", b"K\x01".to_vec()), ("shadow_params", shadow)]);
+    let network = || support::dict(&[("encoder.in_conv.weight", tensor("0"))]);
+    let call = |module, name, arguments: &[u8]| [&global(module, name), arguments, b"R"].concat();
+    let settings = [
+        ("range", call("__builtin__", "xrange", b"(K\x00K\x04K\x01t")),
+        ("day", call("datetime", "date", b"(U\x04\x07\xea\x01\x01t")),
+        ("seed", b"\x8a\x10aaaabbbbccccdddd".to_vec()),
+        ("ema_decay", b"K\x01".to_vec()),
+        ("net", network()),
+    ];
+    let cases = [
+        (state_dict(&[("swa", counted)]), vec!["1 other tensor is left out, first n_averaged"]),
+        (
+            state_dict(&[("model", network()), ("ema", shadow)]),
+            vec!["`ema` has no network by names; `model` is taken, which is no average"],
+        ),
+        (state_dict(&settings), vec![]),
+    ];
+    for (pickle, remarks) in cases {
+        let entries: [(&str, &[u8]); 3] =
+            [("data.pkl", &pickle), ("data/0", &floats(&[3.0])), ("data/1", &[0; 8])];
+        let checkpoint = read(&torch_zip(Stored, &entries)).unwrap();
+        let weights: Vec<_> = checkpoint.weights.iter().collect();
+        assert_eq!(weights, [("encoder.in_conv.weight", &Array::new(vec![1], vec![3.0]))]);
+        assert_eq!(checkpoint.remarks, remarks);
+    }
+    let header = r#"{"n":{"dtype":"I64","shape":[],"data_offsets":[0,8]},
+        "module.encoder.in_conv.weight":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+    let header = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let checkpoint = read(&[header, vec![0; 12]].concat()).unwrap();
+    assert_eq!(checkpoint.weights.len(), 1);
+    assert_eq!(checkpoint.remarks, ["1 other tensor is left out, first n"]);
+}
+
+/// PyTorch stores the opposite of a tensor as that tensor and a remark.
+#[test]
+fn numbers_that_mean_their_opposites_are_refused() {
+    let mut tensor = TensorPickle::new("0", &[1], &[1]).bytes();
+    let end = tensor.split_off(tensor.len() - 2);
+    assert_eq!(end, b"tR");
+    tensor.extend(support::dict(&[("neg", b"\x88".to_vec())]));
+    let pickle = state_dict(&[("a", [tensor, end].concat())]);
+    let file = torch_zip(Stored, &[("data.pkl", &pickle), ("data/0", &floats(&[1.0]))]);
+    let expected = "expected numbers that mean themselves, found the text neg in its metadata";
+    assert!(refusal(&file).contains(expected));
+}
+
+#[test]
+fn a_legacy_stream_may_have_frames() {
+    let tensor = TensorPickle::new("0", &[1], &[1]).bytes();
+    let file = torch_legacy(true, &state_dict(&[("a", tensor)]), &[("0", 1, &floats(&[1.0]))]);
+    // As PyTorch writes it where it is asked for protocol 4.
+    let framed = [b"\x80\x04\x95\x0d\0\0\0\0\0\0\0", &file[2..]].concat();
+    assert_eq!(read(&framed).unwrap().weights, read(&file).unwrap().weights);
+}
+
+#[test]
+fn the_average_of_our_own_training_checkpoint_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("step-1.safetensors");
+    let config = Preset::Tiny.config();
+    let (model, ema) = (Weights::initialise(&config, 0), Weights::initialise(&config, 1));
+    let sets = [("model.", &model), ("ema.", &ema), ("first_moment.", &model)];
+    let named = |(prefix, weights): (&'static str, &Weights)| {
+        let named = |(name, array): (&str, &Array)| (format!("{prefix}{name}"), array.clone());
+        weights.iter().map(named).collect::<Vec<_>>()
+    };
+    let all: Weights = sets.into_iter().flat_map(named).collect();
+    write_safetensors(&path, &all, &config, &BTreeMap::new()).unwrap();
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    assert_eq!(bits(&checkpoint.weights), bits(&ema));
+    let said = ["the averaged weights `ema` are taken, beside `model`, `first_moment`"];
+    assert_eq!(checkpoint.remarks, said);
+    Vdvae::load(&path, &Device::Cpu).unwrap();
+    assert_eq!(Checkpoint::read_whole(&path).unwrap().weights, all);
+}
+
+#[test]
 fn weights_that_are_not_finite_are_named_and_not_computed_with() {
     let config = Preset::Tiny.config();
     let mut weights = Weights::initialise(&config, 0);

@@ -81,7 +81,7 @@ pub(crate) struct State {
 impl State {
     /// Reads a checkpoint.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::read(path)?;
+        let checkpoint = Checkpoint::read_whole(path)?;
         let file = checkpoint.file.clone();
         let json = |key: &str| {
             let text = checkpoint.metadata.get(key).map_or("", String::as_str);

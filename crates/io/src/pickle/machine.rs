@@ -104,7 +104,7 @@ impl<'a> Machine<'a, '_> {
             b'K' => Value::Int(i64::from(u8::from_le_bytes(self.array()?))),
             b'M' => Value::Int(i64::from(u16::from_le_bytes(self.array()?))),
             b'J' => Value::Int(i64::from(i32::from_le_bytes(self.array()?))),
-            0x8a => Value::Int(self.long()?),
+            0x8a => self.long()?,
             b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
             // Text, bytes, and strings of Python 2 that may be either: with a length of one byte,
             // of four and of eight.
@@ -374,9 +374,13 @@ impl<'a> Machine<'a, '_> {
         std::str::from_utf8(bytes).map_err(|_| self.fault("UTF-8 text", "other bytes"))
     }
 
-    /// A little-endian two's complement integer of any length that fits.
-    fn long(&mut self) -> Parse<i64> {
+    /// A little-endian two's complement integer. One that does not fit, such as the state of a generator
+    /// of random numbers, is its bytes where it may mean nothing.
+    fn long(&mut self) -> Parse<Value<'a>> {
         let bytes = self.counted(1)?;
+        if bytes.len() > 8 && self.rules.foreign {
+            return Ok(Value::Bytes(bytes));
+        }
         if bytes.len() > 8 {
             let found = format!("one of {} bytes", bytes.len());
             return Err(self.fault("an integer of 64 bits", found));
@@ -384,7 +388,7 @@ impl<'a> Machine<'a, '_> {
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
-        Ok(i64::from_le_bytes(wide))
+        Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
     fn top(&self, what: &str) -> Parse<Value<'a>> {

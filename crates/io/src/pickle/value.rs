@@ -32,7 +32,8 @@ pub enum Value<'a> {
     Float(f64),
     /// Text, or a string of Python 2 that is UTF-8.
     Text(&'a str),
-    /// Bytes, or a string of Python 2 that is no UTF-8.
+    /// Bytes, or a string of Python 2 that is no UTF-8; with [`PickleRules::foreign`], also an integer
+    /// of more than 64 bits.
     Bytes(&'a [u8]),
     /// A name, by its position in [`PickleRules::names`].
     Name(usize),
@@ -50,6 +51,13 @@ pub enum Value<'a> {
     Call(usize),
     /// A position in [`Pickle::persistent`].
     Persistent(usize),
+}
+
+impl<'a> Value<'a> {
+    /// The text that it is.
+    pub fn text(self) -> Option<&'a str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
 }
 
 /// A call that a pickle asks for, and that nobody makes.

@@ -85,7 +85,7 @@ pub struct Checkpoint {
     pub kind: CheckpointKind,
     /// The tensors of its network, in the order of the file and under their published names, without
     /// what training programs put before them (`module.`, `model.`, `ema.`, …); every tensor of a
-    /// file of ours, or of one that holds no network.
+    /// file that holds no network.
     pub weights: Weights,
     /// The configuration, when the file carries one.
     pub config: Option<VdvaeConfig>,
@@ -98,61 +98,54 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a file of any kind, told apart by its first bytes.
+    /// Reads the network of a file of any kind, told apart by its first bytes.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::Checkpoint`] when it is no checkpoint, or a
     /// damaged or hostile one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = path.display().to_string();
-        let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
-        let details = fs::metadata(path).map_err(io)?;
-        if !details.is_file() {
-            let found = if details.is_dir() { "a folder" } else { "something else" };
-            return Err(in_file(Fault::new("file", "a checkpoint file", found), &file));
-        }
-        if details.len() > MAX_FILE_BYTES {
-            let found = format!("{} bytes", details.len());
-            let expected = format!("at most {MAX_FILE_BYTES} bytes");
-            return Err(in_file(Fault::new("file", expected, found), &file));
-        }
-        let mut reader = File::open(path).map_err(io)?;
-        let mut bytes = Vec::new();
-        reader.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
-        detect(&bytes).map_err(|fault| in_file(fault, &file))?;
-        bytes
-            .try_reserve_exact(details.len().saturating_sub(bytes.len() as u64) as usize)
-            .map_err(|error| io(io::Error::other(error)))?;
-        reader.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        let (bytes, file) = read_file(path.as_ref())?;
         Self::read_bytes(&bytes, &file)
     }
 
-    /// Reads a checkpoint from memory; `file` names it in errors.
+    /// Reads all tensors of a file, under the names that they have there: what a training program needs
+    /// to go on.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_whole(path: impl AsRef<Path>) -> Result<Self> {
+        let (bytes, file) = read_file(path.as_ref())?;
+        Self::parse(&bytes, &file, |weights| Ok((weights, Vec::new())))
+    }
+
+    /// Reads the network of a checkpoint from memory; `file` names it in errors.
     ///
     /// # Errors
     /// [`Error::Checkpoint`], as for [`Self::read`].
     pub fn read_bytes(bytes: &[u8], file: &str) -> Result<Self> {
+        Self::parse(bytes, file, prefix::unwrap)
+    }
+
+    /// `network` takes the network out of all tensors, and says what it left.
+    fn parse(
+        bytes: &[u8],
+        file: &str,
+        network: impl Fn(Weights) -> Parse<(Weights, Vec<String>)>,
+    ) -> Result<Self> {
         let parse = || {
             let kind = detect(bytes)?;
-            let (weights, metadata, remark) = match kind {
-                CheckpointKind::Safetensors => {
-                    let (weights, metadata) = safetensors::read(bytes)?;
-                    if safetensors::is_ours(&metadata) {
-                        return Ok((kind, weights, metadata, Vec::new()));
-                    }
-                    (weights, metadata, None)
-                }
+            let (weights, metadata, remarks) = match kind {
+                CheckpointKind::Safetensors => safetensors::read(bytes)?,
                 CheckpointKind::TorchZip | CheckpointKind::TorchLegacy => {
                     let zip = kind == CheckpointKind::TorchZip;
                     let read = if zip { torch_zip::read } else { torch_legacy::read };
-                    let (weights, remark) = read(bytes)?;
-                    (weights, BTreeMap::new(), remark)
+                    let (weights, remarks) = read(bytes)?;
+                    (weights, BTreeMap::new(), remarks)
                 }
             };
-            let (weights, mut remarks) = prefix::unwrap(weights)?;
-            remarks.extend(remark);
-            Ok((kind, weights, metadata, remarks))
+            let (weights, mut all) = network(weights)?;
+            all.extend(remarks);
+            Ok((kind, weights, metadata, all))
         };
         let (kind, weights, mut metadata, remarks) =
             parse().map_err(|fault: Fault| in_file(fault, file))?;
@@ -208,6 +201,31 @@ impl Checkpoint {
             }),
         }
     }
+}
+
+/// The bytes of a file that begins as a checkpoint does, and its name for errors.
+fn read_file(path: &Path) -> Result<(Vec<u8>, String)> {
+    let file = path.display().to_string();
+    let io = |source| Error::Io { path: path.to_owned(), action: "read", source };
+    let details = fs::metadata(path).map_err(io)?;
+    if !details.is_file() {
+        let found = if details.is_dir() { "a folder" } else { "something else" };
+        return Err(in_file(Fault::new("file", "a checkpoint file", found), &file));
+    }
+    if details.len() > MAX_FILE_BYTES {
+        let found = format!("{} bytes", details.len());
+        let expected = format!("at most {MAX_FILE_BYTES} bytes");
+        return Err(in_file(Fault::new("file", expected, found), &file));
+    }
+    let mut reader = File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    reader.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut bytes).map_err(io)?;
+    detect(&bytes).map_err(|fault| in_file(fault, &file))?;
+    bytes
+        .try_reserve_exact(details.len().saturating_sub(bytes.len() as u64) as usize)
+        .map_err(|error| io(io::Error::other(error)))?;
+    reader.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(io)?;
+    Ok((bytes, file))
 }
 
 fn detect(start: &[u8]) -> Parse<CheckpointKind> {

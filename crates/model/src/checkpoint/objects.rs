@@ -13,7 +13,7 @@ const REBUILD_PARAMETER: usize = 1;
 
 /// The functions a pickle may call. Those after the first two make what no tensor of a network is
 /// made of, such as the settings of a training, and mean nothing.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 27] = [
     ("torch._utils", "_rebuild_tensor_v2"),
     ("torch._utils", "_rebuild_parameter"),
     ("torch", "device"),
@@ -27,9 +27,20 @@ const NAMES: [(&str, &str); 16] = [
     ("builtins", "set"),
     ("__builtin__", "frozenset"),
     ("builtins", "frozenset"),
+    ("__builtin__", "bytearray"),
+    ("builtins", "bytearray"),
+    ("__builtin__", "complex"),
+    ("builtins", "complex"),
+    ("__builtin__", "slice"),
+    ("builtins", "slice"),
+    ("__builtin__", "xrange"),
+    ("builtins", "range"),
     ("collections", "deque"),
+    ("datetime", "date"),
     ("datetime", "datetime"),
+    ("datetime", "time"),
     ("datetime", "timedelta"),
+    ("datetime", "timezone"),
 ];
 
 /// PyTorch writes protocol 2, or the one that it is asked for.
@@ -133,9 +144,15 @@ impl<'a> Objects<'a> {
         let items = pickle.sequence(call.arguments).unwrap_or_default();
         match (call.callee, items) {
             // Storage, offset, size, stride, requires_grad, hooks, and from PyTorch 1.13 metadata.
-            (Value::Name(REBUILD_TENSOR), [storage, offset, size, stride, _, _, ..])
+            (Value::Name(REBUILD_TENSOR), [storage, offset, size, stride, _, _, metadata @ ..])
                 if items.len() <= 7 =>
             {
+                // `neg` and `conj`: the numbers mean their opposites.
+                let pairs = metadata.first().and_then(|metadata| pickle.dict(*metadata));
+                if let Some([name, _]) = pairs.and_then(|pairs| pairs.first()) {
+                    let found = format!("{} in its metadata", pickle.describe(*name));
+                    return Err(refused("numbers that mean themselves", found));
+                }
                 let Value::Persistent(id) = *storage else {
                     let found = pickle.describe(*storage);
                     return Err(refused("a storage under the tensor", found));

@@ -20,14 +20,39 @@ pub(super) fn of_anchor(name: &str) -> Option<&str> {
     (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
 }
 
+/// What comes before the names of the networks that names are of.
+pub(super) struct Networks<'a>(Vec<&'a str>);
+
+impl<'a> Networks<'a> {
+    pub(super) fn among(names: impl Iterator<Item = &'a str>) -> Self {
+        Self(names.filter_map(of_anchor).collect())
+    }
+
+    /// Whether a name is that of something else than a part of a network, beside one: what counts the
+    /// networks of an average (`n_averaged`) is no weight, and not missed.
+    pub(super) fn has_beside(&self, name: &str) -> bool {
+        !self.0.is_empty() && !self.0.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+/// What to say of tensors that are left out.
+pub(super) fn left_out(names: &[&str]) -> Option<String> {
+    let first = names.first()?;
+    let (count, are) = (names.len(), if names.len() == 1 { " is" } else { "s are" });
+    Some(format!("{count} other tensor{are} left out, first {}", quote(first)))
+}
+
+/// Whether a name says that what it stands for is an average.
+pub(super) fn is_average(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| ["ema", "averaged", "average", "swa"].contains(&word))
+}
+
 /// The network to take, of those that a file holds: the only one, or the only averaged one; and what to
 /// say where others are left out.
 pub(super) fn choose(prefixes: &[String]) -> Parse<(usize, Option<String>)> {
-    let averaged = |prefix: &str| {
-        let words = prefix.split(|c: char| !c.is_ascii_alphanumeric());
-        words.into_iter().any(|word| ["ema", "averaged", "average", "swa"].contains(&word))
-    };
-    let average: Vec<usize> = (0..prefixes.len()).filter(|&i| averaged(&prefixes[i])).collect();
+    let average: Vec<usize> = (0..prefixes.len()).filter(|&i| is_average(&prefixes[i])).collect();
     let shown = |prefix: &String| quote(prefix.trim_end_matches('.'));
     match (prefixes, &average[..]) {
         ([_], _) => Ok((0, None)),
@@ -65,9 +90,7 @@ pub(super) fn unwrap(mut weights: Weights) -> Parse<(Weights, Vec<String>)> {
     };
     let left: Vec<&str> =
         weights.iter().map(|(name, _)| name).filter(|name| !of_others(name)).collect();
-    if let Some(first) = left.first() {
-        remarks.push(format!("{} other tensors are left out, first {}", left.len(), quote(first)));
-    }
+    remarks.extend(left_out(&left));
     Ok((network, remarks))
 }
 
@@ -110,7 +133,8 @@ mod tests {
         let names = ["model.encoder.in_conv.weight", "loss.vgg.weight"];
         let (_, value, remarks) = unwrapped(&names);
         assert_eq!(value, 0.0);
-        assert_eq!(remarks, ["1 other tensors are left out, first loss.vgg.weight"]);
+        assert_eq!(remarks, ["1 other tensor is left out, first loss.vgg.weight"]);
+        assert_eq!(choose(&["G.".to_owned(), "EMA.".to_owned()]).unwrap().0, 1);
         let two = weights(&["a.encoder.in_conv.weight", "b.encoder.in_conv.weight"]);
         let text = unwrap(two).unwrap_err().to_string();
         assert_eq!(text, "weights: expected one network, or one averaged one, found a, b");

@@ -21,6 +21,7 @@ use vdvae_io::{Fault, hex, quote};
 use super::{
     dtype::Dtype,
     fault::{Parse, in_file},
+    prefix::{Networks, left_out},
     weights::{Array, Weights, little_endian},
 };
 use crate::{Error, Result, VdvaeConfig};
@@ -32,8 +33,9 @@ pub(super) const RESERVED: [&str; 5] = ["format", "version", "config", "sha256",
 
 pub(super) type Metadata = BTreeMap<String, String>;
 
-/// Reads a whole file. The hashes are verified where the file has them.
-pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Metadata)> {
+/// Reads a whole file but for what lies beside a network and is no weights, and says what that is. The
+/// hashes are verified where the file has them.
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Metadata, Vec<String>)> {
     check_header_length(bytes)?;
     let damaged = |error| {
         Fault::new("header", "a safetensors header that fits the file", quote(&format!("{error}")))
@@ -42,27 +44,33 @@ pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Metadata)> {
     let metadata: Metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     check_metadata(&metadata)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let names = header.offset_keys();
+    let (networks, mut beside) = (Networks::among(names.iter().map(String::as_str)), Vec::new());
     let mut weights = Weights::new();
-    for name in header.offset_keys() {
-        let view = tensors.tensor(&name).map_err(damaged)?;
+    for name in &names {
+        let view = tensors.tensor(name).map_err(damaged)?;
         let dtype = match view.dtype() {
             FileDtype::F64 => Dtype::F64,
             FileDtype::F32 => Dtype::F32,
             FileDtype::F16 => Dtype::F16,
             FileDtype::BF16 => Dtype::Bf16,
+            _ if networks.has_beside(name) => {
+                beside.push(name.as_str());
+                continue;
+            }
             other => {
-                let position = format!("tensor {}", quote(&name));
+                let position = format!("tensor {}", quote(name));
                 return Err(Fault::new(position, "F64, F32, F16 or BF16", format!("{other:?}")));
             }
         };
         let mut data = Vec::with_capacity(view.data().len() / dtype.size());
         dtype.decode(view.data(), &mut data);
-        weights.insert(name, Array::new(view.shape().to_vec(), data));
+        weights.insert(name.as_str(), Array::new(view.shape().to_vec(), data));
     }
     if let Some(stated) = metadata.get("sha256") {
         same_hash("tensor data does not match its hash", stated, weights.sha256())?;
     }
-    Ok((weights, metadata))
+    Ok((weights, metadata, left_out(&beside).into_iter().collect()))
 }
 
 /// Says where a truncated file ends, which the safetensors crate does not.
@@ -79,7 +87,7 @@ fn check_header_length(bytes: &[u8]) -> Parse<()> {
 }
 
 /// Whether this module wrote a file of this metadata.
-pub(super) fn is_ours(metadata: &Metadata) -> bool {
+fn is_ours(metadata: &Metadata) -> bool {
     metadata.get("format").is_some_and(|format| format == FORMAT)
 }
 

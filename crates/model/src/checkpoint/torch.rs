@@ -6,7 +6,7 @@ use super::{
     dtype::Dtype,
     fault::Parse,
     objects::{Objects, Storage, View},
-    prefix,
+    prefix::{self, Networks},
     weights::{Array, Weights},
 };
 use vdvae_io::pickle::{Pickle, Value};
@@ -16,6 +16,8 @@ use vdvae_io::{Fault, quote};
 const NESTED: [&str; 2] = ["state_dict", "model"];
 /// Deepest dict or sequence that is looked into for a network.
 const MAX_DEPTH: usize = 6;
+/// Entries of a dict or sequence in which an average is looked for.
+const MAX_LOOKED_AT: usize = 16;
 /// Characters of a name on the way that are kept.
 const MAX_NAME: usize = 80;
 
@@ -73,33 +75,43 @@ impl<'a> Search<'a, '_> {
 }
 
 /// The tensors of the dict that holds the network, or of the only state dict, in its order; and what
-/// to say where others are left out.
+/// to say of others that are left out.
 fn named_tensors<'a, 'o>(
     pickle: &'o Pickle<'a>,
     objects: &'o Objects<'a>,
-) -> Parse<(Named<'a, 'o>, Option<String>)> {
+) -> Parse<(Named<'a, 'o>, Vec<String>)> {
     let (path, seen, found) = (Vec::new(), HashSet::new(), Vec::new());
     let mut search = Search { pickle, objects, path, seen, found };
     search.look(pickle.root);
-    let (root, remark) = if search.found.is_empty() {
+    let mut remarks = Vec::new();
+    let root = if search.found.is_empty() {
         let nested = NESTED.iter().filter_map(|key| pickle.lookup(pickle.root, key));
         let root = nested.into_iter().find(|value| pickle.dict(*value).is_some());
-        (root.unwrap_or(pickle.root), None)
+        root.unwrap_or(pickle.root)
     } else {
         let (dicts, paths): (Vec<_>, Vec<_>) = search.found.into_iter().unzip();
         let (chosen, remark) = prefix::choose(&paths)?;
-        (dicts[chosen], remark)
+        remarks.extend(remark.or_else(|| nameless_average(pickle, objects, &paths)));
+        dicts[chosen]
     };
     let Some(pairs) = pickle.dict(root) else {
         let found = pickle.describe(root);
         return Err(Fault::new("pickle", "a dict of tensors by name", found));
     };
+    let names = pairs.iter().filter_map(|[key, _]| key.text());
+    let (networks, mut beside) = (Networks::among(names), Vec::new());
     let mut named = Vec::with_capacity(pairs.len());
     for [key, value] in pairs {
-        let Value::Text(name) = *key else {
+        let Some(name) = key.text() else {
             return Err(Fault::new("state dict", "names as keys", pickle.describe(*key)));
         };
-        let Some(tensor) = objects.tensor(*value) else {
+        let tensor = objects.tensor(*value);
+        let is_weight = tensor.is_some_and(|view| objects.storages[view.storage].dtype.is_some());
+        if !is_weight && networks.has_beside(name) {
+            beside.push(name);
+            continue;
+        }
+        let Some(tensor) = tensor else {
             let position = format!("state dict entry {}", quote(name));
             return Err(Fault::new(position, "a tensor", pickle.describe(*value)));
         };
@@ -108,7 +120,37 @@ fn named_tensors<'a, 'o>(
     if named.is_empty() {
         return Err(Fault::new("state dict", "at least one tensor", "none"));
     }
-    Ok((named, remark))
+    remarks.extend(prefix::left_out(&beside));
+    Ok((named, remarks))
+}
+
+/// What to say of an average whose numbers have no names, as `torch_ema` lists them: beside it, the
+/// network is as it was after the last step.
+fn nameless_average(
+    pickle: &Pickle<'_>,
+    objects: &Objects<'_>,
+    networks: &[String],
+) -> Option<String> {
+    if networks.iter().any(|path| prefix::is_average(path)) {
+        return None;
+    }
+    let is_tensor = |value: Value<'_>| objects.tensor(value).is_some();
+    let has_tensor = |value: Value<'_>| first_values(pickle, value).any(is_tensor);
+    let holds = |value: Value<'_>| has_tensor(value) || first_values(pickle, value).any(has_tensor);
+    let mut pairs = pickle.dict(pickle.root)?.iter();
+    let average = |[key, value]: &[Value<'_>; 2]| {
+        key.text().filter(|name| prefix::is_average(name) && holds(*value)).map(quote)
+    };
+    let name = pairs.find_map(average)?;
+    let taken = quote(networks[0].trim_end_matches('.'));
+    Some(format!("`{name}` has no network by names; `{taken}` is taken, which is no average"))
+}
+
+/// Values in a dict or sequence, as many as are looked at.
+fn first_values<'a>(pickle: &Pickle<'a>, container: Value<'_>) -> impl Iterator<Item = Value<'a>> {
+    let pairs = pickle.dict(container).unwrap_or_default().iter().map(|[_, value]| *value);
+    let items = pickle.sequence(container).unwrap_or_default().iter().copied();
+    pairs.chain(items).take(MAX_LOOKED_AT)
 }
 
 /// Reads every storage once and cuts the tensors out of it.
@@ -119,8 +161,8 @@ pub(super) fn assemble<'a>(
     objects: &Objects<'a>,
     file_len: usize,
     mut read: impl FnMut(&Storage<'a>, Dtype) -> Parse<Vec<f32>>,
-) -> Parse<(Weights, Option<String>)> {
-    let (named, remark) = named_tensors(pickle, objects)?;
+) -> Parse<(Weights, Vec<String>)> {
+    let (named, remarks) = named_tensors(pickle, objects)?;
     let storages = &objects.storages;
     check_size(file_len, storages, named.iter().map(|(_, view)| *view))?;
 
@@ -149,7 +191,7 @@ pub(super) fn assemble<'a>(
             return Err(Fault::new(position, "one tensor of this name", "two"));
         }
     }
-    Ok((weights, remark))
+    Ok((weights, remarks))
 }
 
 /// Refuses files that describe far more numbers than they hold (decompression bombs, one storage

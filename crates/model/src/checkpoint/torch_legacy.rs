@@ -20,12 +20,21 @@ const PROTOCOL: i64 = 1001;
 
 /// Whether a file of this form starts with `bytes`.
 pub(super) fn is_legacy(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&0x80) && bytes.get(2..2 + MAGIC.len()) == Some(MAGIC)
+    after_magic(bytes).is_some()
 }
 
-pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Option<String>)> {
+/// Where the first pickle ends, in a file of this form.
+fn after_magic(bytes: &[u8]) -> Option<usize> {
+    // The protocol; from the fourth on, the length of a frame follows it.
+    let [0x80, _, rest @ ..] = bytes else { return None };
+    let rest = if rest.first() == Some(&0x95) { rest.get(9..)? } else { rest };
+    rest.strip_prefix(MAGIC).map(|rest| bytes.len() - rest.len())
+}
+
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Vec<String>)> {
     let unpickle = |start, label| Pickle::read(bytes, start, label, RULES);
-    let protocol = unpickle(2 + MAGIC.len(), "protocol")?;
+    let start = after_magic(bytes).expect("the kind of the file was found by it");
+    let protocol = unpickle(start, "protocol")?;
     if protocol.root != Value::Int(PROTOCOL) {
         let found = protocol.describe(protocol.root);
         return Err(Fault::new("protocol", PROTOCOL.to_string(), found));

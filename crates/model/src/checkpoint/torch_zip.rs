@@ -21,7 +21,7 @@ const MAX_PICKLE_BYTES: u64 = 64 << 20;
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Option<String>)> {
+pub(super) fn read(bytes: &[u8]) -> Parse<(Weights, Vec<String>)> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| Fault::new("zip directory", "a whole zip archive", zip_text(&error)))?;
     let folder = folder(&archive)?;

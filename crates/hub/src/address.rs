@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{Error, Result};
 
+/// A slash of another branch than the hub's own, in which a path begins after it.
+const SLASH: &str = "%2F";
+
 /// A repository of the hub, perhaps at a revision, perhaps with something inside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -11,7 +14,8 @@ pub struct Address {
     pub owner: String,
     /// Its name.
     pub repo: String,
-    /// A branch, tag or commit, `refs/convert/parquet` or `refs/pr/N`; `main` where there is none.
+    /// A branch, tag or commit, `refs/convert/parquet` or `refs/pr/N`; `main` where there is none. In a
+    /// branch of another name that has slashes, an address has `%2F` for each.
     pub revision: Option<String>,
     /// A file, or the folder of a configuration.
     pub path: Option<String>,
@@ -35,13 +39,13 @@ impl Address {
                 // The hub's own branches have slashes: `refs/convert/parquet`, `refs/pr/1`.
                 let slashes = if rest.starts_with("refs/") { 2 } else { 0 };
                 let end = rest.match_indices('/').nth(slashes).map_or(rest.len(), |(at, _)| at);
-                (Some(&rest[..end]), rest[end..].strip_prefix('/'))
+                (Some(rest[..end].replace(SLASH, "/")), rest[end..].strip_prefix('/'))
             }
             None => (None, rest.strip_prefix('/')),
         };
         let valid = is_name(owner)
             && is_name(repo)
-            && revision.is_none_or(|revision| revision.split('/').all(is_name))
+            && revision.as_ref().is_none_or(|revision| revision.split('/').all(is_name))
             && path.is_none_or(is_relative);
         if !valid {
             return Err(wrong());
@@ -49,7 +53,7 @@ impl Address {
         Ok(Self {
             owner: owner.to_owned(),
             repo: repo.to_owned(),
-            revision: revision.map(str::to_owned),
+            revision,
             path: path.map(str::to_owned),
         })
     }
@@ -64,6 +68,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "hf:{}/{}", self.owner, self.repo)?;
         if let Some(revision) = &self.revision {
+            let plain = revision.starts_with("refs/");
+            let revision = if plain { revision.clone() } else { revision.replace('/', SLASH) };
             write!(f, "@{revision}")?;
         }
         match &self.path {

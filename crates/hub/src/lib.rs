@@ -26,5 +26,7 @@ pub use checkpoint::{hub_checkpoint, is_checkpoint};
 pub use client::{Kind, Listing, NO_SUCH_REPOSITORY, Repository};
 pub use error::{Error, Result};
 pub use options::{DownloadProgress, HubOptions, Progress};
-pub use table::{Block, Columns, Table, TableLabels, Target, TargetKind, Targets, columns};
+pub use table::{
+    Block, Columns, Table, TableLabels, Target, TargetKind, Targets, columns, has_targets, is_label,
+};
 pub use weights::fetch_weights;

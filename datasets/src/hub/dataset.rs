@@ -5,11 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use image::RgbImage;
-use vdvae_hub::{Block, ClassNames, Columns, Listing, Repository, Table, Target, Targets, columns};
+use vdvae_hub::{
+    Block, ClassNames, Columns, Listing, Repository, Table, Target, Targets, columns, has_targets,
+};
 use vdvae_io::{Exif, decode_picture};
 
 use super::blocks::Blocks;
-use super::labels::{Kind, Rows, bring_together};
+use super::labels::{Kind, Rows, bring_together, may_be_classes};
 use super::shards::Shards;
 use super::splits::{Opened, Row, assign, hint, planned, substitutes};
 use crate::fingerprint::Fingerprint;
@@ -75,6 +77,7 @@ impl HubDataset {
         // Whether every number is a class.
         let asked = chosen.iter().any(|target| target.kind == Some(vdvae_hub::TargetKind::Class));
         let mut remarks = std::mem::take(&mut shards.remarks);
+        remarks.extend(columns.remarks.iter().cloned());
         if matches!(columns.targets, Targets::Classes { .. }) {
             remarks.extend(leave_out_unlabelled(source, &mut shards, &columns, asked)?);
         }
@@ -88,6 +91,19 @@ impl HubDataset {
             let (table, found) = Table::open(path, &columns)?;
             opened.push(Opened { table, split: *split });
             labels.push(found);
+        }
+        if let (Targets::Real(names), true) = (&columns.targets, must_choose && chosen.is_empty())
+            && let [label] = &names[..]
+            && vdvae_hub::is_label(label)
+            && may_be_classes(&labels)
+        {
+            let expected =
+                format!("what the whole numbers in {label} are ({label}:class or {label}:real)");
+            return Err(Error::Columns { path: first, expected, found: "none".into() });
+        }
+        if labels.iter().any(|file| file.words) && files.len() < planned(&shards, &Split::ALL).len()
+        {
+            remarks.push("classes are numbered among the splits that are read".to_owned());
         }
         let (kind, targets, rows) =
             bring_together(&columns, labels, asked).map_err(|found| source.error(found))?;
@@ -155,7 +171,13 @@ fn leave_out_unlabelled(
         let files = &mut shards.files[split.position()];
         let (mut rows, mut labelled) = (0, false);
         for file in files.iter() {
-            let (table, labels) = Table::open(&source.path(file)?, columns)?;
+            let path = source.path(file)?;
+            // Where answers are kept back, their column may be, too.
+            let targets = match has_targets(&path, columns)? {
+                true => columns.targets.clone(),
+                false => Targets::None,
+            };
+            let (table, labels) = Table::open(&path, &Columns { targets, ..columns.clone() })?;
             rows += table.rows();
             labelled = labels.classes.iter().any(is_class);
             if labelled {

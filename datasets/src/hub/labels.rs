@@ -8,6 +8,9 @@ use vdvae_hub::{Columns, TableLabels, Targets};
 /// else.
 const MAX_CLASS: i64 = 1 << 16;
 
+/// Most whole numbers of a column `label` of floating-point ones that may be classes, as in tables.
+const MAX_NUMBERS: usize = 20;
+
 /// What is predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -54,6 +57,16 @@ pub(super) fn bring_together(
     Ok((kind, names, rows))
 }
 
+/// Whether numbers may as well be classes: whole, and few.
+pub(super) fn may_be_classes(files: &[TableLabels]) -> bool {
+    let known = || files.iter().flat_map(|file| &file.real).filter(|value| !value.is_nan());
+    let mut values = BTreeSet::new();
+    known().all(|value| {
+        values.insert(value.to_bits());
+        value.fract() == 0.0 && values.len() <= MAX_NUMBERS
+    })
+}
+
 /// Fails where an attribute is denied by 0 in one file and by -1 in another: there, -1 may mean that
 /// it is not known.
 fn one_no(names: &[String], files: &[TableLabels]) -> Result<(), String> {
@@ -80,18 +93,32 @@ struct Classes {
 /// # Errors
 /// What was expected in `column`, and what was found.
 fn merge(files: &[TableLabels], column: &str, asked: bool) -> Result<Classes, String> {
-    let names: Vec<String> = all_names(files);
+    let own: Vec<Option<Vec<String>>> =
+        files.iter().map(|file| file.names.as_deref().map(told_apart)).collect();
+    let names = all_names(&own);
     match names.is_empty() {
         true => numbers(files, column, asked),
-        false => named(files, names, column),
+        false => named(files, &own, names, column),
     }
 }
 
+/// Names of classes, of which those that others have too get a number: `crane` the bird and `crane (2)`
+/// the machine.
+fn told_apart(names: &[String]) -> Vec<String> {
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    let name = |name| {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name} ({count})") }
+    };
+    names.iter().map(String::as_str).map(name).collect()
+}
+
 /// The names of the first file that has some, and after them those that only others have.
-fn all_names(files: &[TableLabels]) -> Vec<String> {
+fn all_names(own: &[Option<Vec<String>>]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut known = BTreeSet::new();
-    for name in files.iter().filter_map(|file| file.names.as_ref()).flatten() {
+    for name in own.iter().flatten().flatten() {
         if known.insert(name) {
             names.push(name.clone());
         }
@@ -99,12 +126,21 @@ fn all_names(files: &[TableLabels]) -> Vec<String> {
     names
 }
 
-fn named(files: &[TableLabels], names: Vec<String>, column: &str) -> Result<Classes, String> {
+fn named(
+    files: &[TableLabels],
+    own: &[Option<Vec<String>>],
+    names: Vec<String>,
+    column: &str,
+) -> Result<Classes, String> {
     let numbers: HashMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
+    let words = files.iter().any(|file| file.words);
     let mut labels = Vec::new();
-    for file in files {
+    for (file, own) in files.iter().zip(own) {
+        if words && own.is_none() && file.classes.iter().flatten().any(|&class| class != -1) {
+            return Err(format!("expected words in {column} of every file, found numbers in one"));
+        }
         // A file without names counts as the first one does.
-        let own: Vec<u32> = match &file.names {
+        let own: Vec<u32> = match own {
             Some(own) => own.iter().map(|name| numbers[name.as_str()]).collect(),
             None => (0..names.len() as u32).collect(),
         };
@@ -195,7 +231,7 @@ mod tests {
     fn one_number_says_no_in_all_files() {
         let names = ["a", "b"].map(str::to_owned).to_vec();
         let (picture, targets) = ("image".to_owned(), Targets::Binary(names));
-        let columns = Columns { picture, targets, group: None };
+        let columns = Columns { picture, targets, group: None, remarks: vec![] };
         let file = |binary: &[i8], no: [Option<i64>; 2]| TableLabels {
             binary: binary.to_vec(),
             no: no.to_vec(),

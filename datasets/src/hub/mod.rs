@@ -89,15 +89,25 @@ fn open_as(
     if found.is_none() && address.revision.is_none() {
         let usual = shards::chosen(&card, None).ok().flatten().map(|config| config.name.as_str());
         let wanted = address.path.as_deref().or(usual);
-        repository = repository.at(CONVERTED);
-        listing = repository.list()?;
-        found = Shards::find(&listing.files, &Card::default(), wanted)
-            .map_err(|found| repository.reason(wrong(found), false))?;
+        let converted = Repository::new(address, Kind::Dataset, &options.hub)?.at(CONVERTED);
+        match converted.list().map_err(Error::from) {
+            Ok(of_converted) => {
+                (repository, listing) = (converted, of_converted);
+                found = Shards::find(&listing.files, &Card::default(), wanted)
+                    .map_err(|found| repository.reason(wrong(found), false))?;
+            }
+            // There is no conversion, so what is missing is missed here.
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
     let shards = found.ok_or_else(|| {
         let count = listing.files.len();
         let found = match &address.path {
             Some(path) => format!("none that is {path} among its {count} files"),
+            None if listing.files.iter().any(|name| name.ends_with(".parquet")) => {
+                format!("none that its card lists among its {count} files")
+            }
             None => format!("no Parquet file among its {count} files"),
         };
         repository.reason(wrong(found), false)

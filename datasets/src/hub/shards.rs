@@ -56,6 +56,11 @@ impl Shards {
         if groups.iter().all(|(_, files)| files.is_empty()) {
             return Ok(None);
         }
+        let lacks =
+            |(name, files): &&(String, _)| Vec::is_empty(files) && split_named(name).is_some();
+        if let Some((name, _)) = groups.iter().find(lacks) {
+            return Err(format!("none of the split `{name}`, which the card lists"));
+        }
         roles(config, groups).map(Some)
     }
 

@@ -2,6 +2,7 @@
 
 #[path = "../../../crates/hub/tests/support/client.rs"]
 mod client;
+mod labels;
 #[path = "../../../crates/hub/tests/support/server.rs"]
 mod server;
 #[path = "../../../crates/hub/tests/support/tables.rs"]
@@ -441,10 +442,11 @@ fn the_card_says_which_files_are_which_split() {
     assert_eq!(sizes(&*whole).iter().sum::<usize>(), 50);
     assert_eq!(number(&*whole, Split::Test, 0), 40);
     assert_eq!(number(&*whole, Split::Train, 0), 0);
-    assert_eq!(whole.remarks(), ["left out, of no known split: train_extra"]);
+    let group = "rows of one `celeb_id` are a group";
+    assert_eq!(whole.remarks(), ["left out, of no known split: train_extra", group]);
     let small = open_with("hf:a/b/small", &hub, &[]).unwrap();
     assert_eq!(sizes(&*small).iter().sum::<usize>(), 8);
-    assert_eq!(small.remarks(), ["valid and test are drawn from train"]);
+    assert_eq!(small.remarks(), [group, "valid and test are drawn from train"]);
     let text = error(open_with("hf:a/b/other", &hub, &[]));
     assert!(text.contains("the configurations ") && text.contains("small, whole"), "{text}");
     // Offline, from the cache.

@@ -8,8 +8,19 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::ClassNames;
 
-/// Columns that say which person (or other unit) is in the picture.
-const GROUPS: [&str; 5] = ["celeb_id", "identity", "identity_id", "person_id", "group"];
+/// Columns that say which person (or other unit) is in the picture, in small letters.
+const GROUPS: [&str; 8] = [
+    "celeb_id",
+    "identity",
+    "identity_id",
+    "person_id",
+    "patient_id",
+    "subject_id",
+    "participant_id",
+    "group",
+];
+/// Columns that say which split a row belongs to, in small letters. Splits of the hub are files.
+const SPLITS: [&str; 6] = ["split", "subset", "partition", "is_train", "is_valid", "is_test"];
 /// Names of a column of pictures; with none of them, the first that could be one is taken.
 const PICTURES: [&str; 4] = ["image", "img", "picture", "pixels"];
 /// Most class names that are read from the metadata.
@@ -24,6 +35,8 @@ pub struct Columns {
     pub targets: Targets,
     /// Path of the column that says who or what is in the picture.
     pub group: Option<String>,
+    /// What was decided that one might not expect.
+    pub remarks: Vec<String>,
 }
 
 /// What is to be predicted. One kind a data set: a column `label` before the only one whose classes
@@ -68,6 +81,11 @@ pub enum TargetKind {
 /// Names of a column of labels.
 const LABELS: [&str; 2] = ["label", "labels"];
 
+/// Whether a column of this name is predicted unasked.
+pub fn is_label(name: &str) -> bool {
+    LABELS.contains(&name)
+}
+
 impl Columns {
     /// Finds the columns, as [`super::columns`] does.
     ///
@@ -97,6 +115,15 @@ impl Columns {
                 of_targets: false,
             });
         };
+        let others = pictures.iter().filter(|other| other.path() != picture.path());
+        let others: Vec<&str> = others.map(|other| other.path().parts()[0].as_str()).collect();
+        let mut remarks = Vec::new();
+        if !others.is_empty() {
+            let (name, others) = (&picture.path().parts()[0], others.join("`, `"));
+            remarks.push(format!(
+                "pictures are those of column `{name}`; others may be in `{others}`"
+            ));
+        }
         let picture = picture.path().string();
         let top = flat.iter().filter(|column| column.path().parts().len() == 1);
         let columns = top.filter(|column| column.path().string() != picture);
@@ -105,14 +132,27 @@ impl Columns {
             columns: columns.collect(),
             names: names.clone().into_iter().chain(class_names(file)).collect(),
         };
-        let integer = |name: &&&str| candidates.stored(name) == Some(Stored::Integer);
         let targets = match chosen {
             None => Targets::None,
             Some([]) => candidates.usual()?,
             Some(chosen) => candidates.chosen(chosen)?,
         };
-        let group = GROUPS.iter().find(integer).filter(|group| !targets.names().contains(group));
-        Ok(Self { picture, targets, group: group.map(|&name| name.to_owned()) })
+        if chosen == Some(&[]) && targets == Targets::None && !candidates.columns.is_empty() {
+            let names: Vec<&str> = candidates.columns.iter().map(|(name, _)| *name).collect();
+            let names = names.join("`, `");
+            remarks
+                .push(format!("no labels: nothing is predicted unasked of the columns `{names}`"));
+        }
+        let free = |name: &&str| !targets.names().contains(name);
+        let says = [Stored::Integer, Stored::Text, Stored::Boolean];
+        if let Some(name) = candidates.named(&SPLITS, &says).filter(free) {
+            remarks.push(format!("column `{name}` is not read: splits are files, or drawn"));
+        }
+        let group = candidates.named(&GROUPS, &says[..2]).filter(free).map(str::to_owned);
+        if let Some(name) = &group {
+            remarks.push(format!("rows of one `{name}` are a group"));
+        }
+        Ok(Self { picture, targets, group, remarks })
     }
 }
 
@@ -154,7 +194,7 @@ impl Stored {
     pub(super) fn of(column: &ColumnDescriptor) -> Option<Self> {
         match column.physical_type() {
             Type::BOOLEAN => Some(Self::Boolean),
-            Type::INT32 | Type::INT64 => Some(Self::Integer),
+            Type::INT32 | Type::INT64 => is_whole(column).then_some(Self::Integer),
             Type::FLOAT | Type::DOUBLE => Some(Self::Real),
             Type::BYTE_ARRAY if is_text(column) => Some(Self::Text),
             _ => None,
@@ -171,6 +211,15 @@ struct Candidates<'a> {
 impl Candidates<'_> {
     fn stored(&self, name: &str) -> Option<Stored> {
         self.columns.iter().find(|(column, _)| *column == name).map(|(_, stored)| *stored)
+    }
+
+    /// The first column of these names, in any case of letters, that is stored in one of these ways.
+    fn named(&self, names: &[&str], stored: &[Stored]) -> Option<&str> {
+        let has = |name: &&str| {
+            let mut columns = self.columns.iter().filter(|(_, of)| stored.contains(of));
+            columns.find(|(column, _)| column.eq_ignore_ascii_case(name)).map(|(column, _)| *column)
+        };
+        names.iter().find_map(has)
     }
 
     fn all(&self, of: Stored) -> Vec<String> {
@@ -233,9 +282,10 @@ impl Candidates<'_> {
     fn kind(&self, Target { name, kind }: &Target) -> Result<TargetKind, Wrong> {
         let Some(stored) = self.stored(name) else {
             let known: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-            return Err(Wrong::of_targets(format!("a column {name}"), known.join(", ")));
+            let expected = format!("a column {name} of words, numbers or truth values");
+            return Err(Wrong::of_targets(expected, known.join(", ")));
         };
-        let classes = self.names.contains_key(name) || LABELS.contains(&name.as_str());
+        let classes = self.names.contains_key(name) || is_label(name);
         match (stored, kind) {
             (Stored::Boolean, None | Some(TargetKind::Binary)) => Ok(TargetKind::Binary),
             (Stored::Real, None | Some(TargetKind::Real)) => Ok(TargetKind::Real),
@@ -270,6 +320,26 @@ fn is_picture(column: &ColumnDescriptor) -> bool {
         _ => false,
     };
     placed && column.physical_type() == Type::BYTE_ARRAY
+}
+
+/// Whether whole numbers mean themselves: they may be days, times or decimals, too.
+fn is_whole(column: &ColumnDescriptor) -> bool {
+    let logical = matches!(column.logical_type_ref(), None | Some(LogicalType::Integer(_)));
+    let other = [
+        ConvertedType::DATE,
+        ConvertedType::DECIMAL,
+        ConvertedType::TIME_MILLIS,
+        ConvertedType::TIME_MICROS,
+        ConvertedType::TIMESTAMP_MILLIS,
+        ConvertedType::TIMESTAMP_MICROS,
+    ];
+    logical && !other.contains(&column.converted_type())
+}
+
+/// Whether whole numbers have no sign.
+pub(super) fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed)
+        || matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64)
 }
 
 fn is_text(column: &ColumnDescriptor) -> bool {

@@ -8,7 +8,7 @@ use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DoubleType, FloatType, Int32Type, Int64Type,
 };
 
-use super::columns::{Stored, class_names};
+use super::columns::{Stored, class_names, is_unsigned};
 use super::{Columns, Table, Targets};
 use crate::Result;
 
@@ -25,6 +25,8 @@ pub struct TableLabels {
     pub classes: Vec<Option<i64>>,
     /// Names of the classes, of a column whose file or card has them, or of words.
     pub names: Option<Vec<String>>,
+    /// Whether the classes are words, which no number stands for.
+    pub words: bool,
     /// `(rows, attributes)`: 1 present, 0 absent, -1 missing.
     pub binary: Vec<i8>,
     /// The number that says no, 0 or -1, of every attribute that has numbers and one of these.
@@ -60,15 +62,28 @@ impl Table {
             }
         }
         if let Some(column) = group {
-            let person = |(row, value): (usize, Option<i64>)| {
-                value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| {
-                    self.error(format!("a group from 0 up in row {row}"), format!("{value:?}"))
-                })
-            };
-            let values = self.integers(column)?;
-            labels.groups = values.into_iter().enumerate().map(person).collect::<Result<_>>()?;
+            labels.groups = self.groups(column)?;
         }
         Ok(labels)
+    }
+
+    /// Numbers of the groups, of which a word has its own in every file.
+    fn groups(&self, column: usize) -> Result<Vec<u64>> {
+        if self.stored(column) == Some(Stored::Text) {
+            let number = |word: ByteArray| Some(word_number(word.data()));
+            let groups = self.column::<ByteArrayType, _>(column, None, number)?;
+            let known = |(row, group): (usize, Option<u64>)| {
+                group.ok_or_else(|| self.error(format!("a group in row {row}"), "none"))
+            };
+            return groups.into_iter().enumerate().map(known).collect();
+        }
+        let number = |(row, value): (usize, Option<i64>)| {
+            value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| {
+                let found = value.map_or("none".to_owned(), |value| value.to_string());
+                self.error(format!("a group from 0 up in row {row}"), found)
+            })
+        };
+        self.integers(column)?.into_iter().enumerate().map(number).collect()
     }
 
     fn stored(&self, column: usize) -> Option<Stored> {
@@ -129,7 +144,7 @@ impl Table {
         words.values().zip(0..).for_each(|(&number, rank)| ranks[number as usize] = rank);
         classes.iter_mut().flatten().for_each(|class| *class = ranks[*class as usize]);
         let names = words.keys().map(|word| String::from_utf8_lossy(word).into_owned());
-        (labels.classes, labels.names) = (classes, Some(names.collect()));
+        (labels.classes, labels.names, labels.words) = (classes, Some(names.collect()), true);
         Ok(())
     }
 
@@ -156,13 +171,26 @@ impl Table {
     }
 
     fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
-        let types = self.metadata.file_metadata().schema_descr();
-        match types.column(column).physical_type() {
+        let kind = self.metadata.file_metadata().schema_descr().column(column);
+        let unsigned = is_unsigned(&kind);
+        match kind.physical_type() {
+            Type::INT32 if unsigned => {
+                let number = |value: i32| Some(i64::from(value.cast_unsigned()));
+                self.column::<Int32Type, _>(column, None, number)
+            }
             Type::INT32 => {
                 self.column::<Int32Type, _>(column, None, |value| Some(i64::from(value)))
             }
             Type::FLOAT | Type::DOUBLE => self.whole(column),
-            _ => self.column::<Int64Type, _>(column, None, Some),
+            _ => {
+                let values = self.column::<Int64Type, _>(column, None, Some)?;
+                match values.iter().position(|value| unsigned && value.is_some_and(|v| v < 0)) {
+                    Some(row) => {
+                        Err(self.error("whole numbers below 2^63", format!("one in row {row}")))
+                    }
+                    None => Ok(values),
+                }
+            }
         }
     }
 
@@ -192,6 +220,12 @@ impl Table {
             None => Ok(values),
         }
     }
+}
+
+/// The number of a group that a word names.
+fn word_number(word: &[u8]) -> u64 {
+    let hash = vdvae_io::sha256(word);
+    u64::from_str_radix(&hash[..16], 16).expect("a hash is hexadecimal")
 }
 
 /// Columns side by side, row by row.

@@ -17,7 +17,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use vdvae_io::MAX_PICTURE_BYTES;
 
 use crate::{ClassNames, Error, Result};
-pub use columns::{Columns, Target, TargetKind, Targets};
+pub use columns::{Columns, Target, TargetKind, Targets, is_label};
 use guard::Guard;
 pub use labels::TableLabels;
 use pages::Pages;
@@ -96,6 +96,17 @@ pub fn columns(path: &Path, chosen: Option<&[Target]>, names: &ClassNames) -> Re
             false => Error::Table { path, expected, found },
         }
     })
+}
+
+/// Whether a file has every column that is predicted.
+///
+/// # Errors
+/// [`Error::Table`] where it is no Parquet file, [`Error::Io`].
+pub fn has_targets(path: &Path, columns: &Columns) -> Result<bool> {
+    let metadata = metadata(path)?;
+    let all = metadata.file_metadata().schema_descr().columns();
+    let known = |name: &&str| all.iter().any(|column| column.path().string() == *name);
+    Ok(columns.targets.names().iter().all(known))
 }
 
 fn metadata(path: &Path) -> Result<ParquetMetaData> {

@@ -1,3 +1,5 @@
+mod meaning;
+
 use std::fs;
 use std::path::Path;
 
@@ -140,7 +142,10 @@ fn one_of_several_columns_of_classes_is_asked_for() {
     assert_eq!(Table::open(&path, &found).unwrap().1.classes, [Some(30), Some(31), Some(1)]);
     for (targets, expected) in [
         (&[("age", None)][..], "the kind of the whole numbers in age (age:class, age:real or"),
-        (&[("shoe", None)], "expected a column shoe, found fine, coarse, age"),
+        (
+            &[("shoe", None)],
+            "expected a column shoe of words, numbers or truth values, found fine, coarse, age",
+        ),
         (&[("fine", None), ("coarse", None)], "one column of classes, found fine, coarse"),
         (&[("fine", None), ("fine", None)], "each target once, found fine twice"),
         (&[("fine", None), ("age", Some(TargetKind::Real))], "of one kind, found fine, age"),
@@ -223,7 +228,12 @@ fn a_missing_picture_column_lists_what_there_is() {
     write(&path, "optional int64 id; required binary name (STRING);", &data, &Layout::default());
     let text = columns(&path).unwrap_err().to_string();
     assert!(text.contains("a column of pictures") && text.contains("the columns id, name"));
-    let other = Columns { picture: "image.bytes".into(), targets: Targets::None, group: None };
+    let other = Columns {
+        picture: "image.bytes".into(),
+        targets: Targets::None,
+        group: None,
+        remarks: vec![],
+    };
     let text = Table::open(&path, &other).unwrap_err().to_string();
     assert!(text.contains("expected a column image.bytes, as in the first file"), "{text}");
 }

@@ -26,6 +26,7 @@ pub use builtin::builtin_checkpoint;
 pub use candle::BottomUp;
 pub use checkpoint::{
     Array, Checkpoint, CheckpointKind, MAX_LISTED_PROBLEMS, Weights, write_safetensors,
+    write_safetensors_f16,
 };
 pub use config::{
     BlockSpec, BlockString, DecoderBlock, EncoderBlock, IMAGE_CHANNELS, LayerShape, MAX_BLOCKS,

@@ -1,4 +1,4 @@
-//! The floating-point types that checkpoints hold, and their conversion to float32.
+//! The floating-point types that checkpoints hold, and their conversion from and to float32.
 
 use half::{bf16, f16};
 
@@ -11,12 +11,33 @@ pub(super) enum Dtype {
 }
 
 impl Dtype {
+    /// As safetensors files name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
     /// Bytes of one element.
     pub(super) fn size(self) -> usize {
         match self {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Little-endian elements, rounded to the nearest that the type has.
+    pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
+        let values = values.iter();
+        match self {
+            Self::F64 => values.flat_map(|&value| f64::from(value).to_le_bytes()).collect(),
+            Self::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
+            Self::F16 => values.flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            Self::Bf16 => values.flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
         }
     }
 
@@ -60,5 +81,10 @@ mod tests {
         assert_eq!(decode(Dtype::F16, &[0x00, 0x3e, 0x01, 0x00]), [1.5, 2f32.powi(-24)]);
         assert_eq!(decode(Dtype::Bf16, &[0xc0, 0x3f, 0x80, 0xff]), [1.5, f32::NEG_INFINITY]);
         assert_eq!(decode(Dtype::F32, &[0; 7]), [0.0]);
+        for dtype in [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            assert_eq!(decode(dtype, &dtype.encode(&[1.5, -2.0])), [1.5, -2.0]);
+        }
+        // 1 + 2⁻¹¹ is halfway between two neighbours; the even one is taken.
+        assert_eq!(decode(Dtype::F16, &Dtype::F16.encode(&[1.0 + 2f32.powi(-11)])), [1.0]);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Metadata keys: `format` is `vdvae`, `version` is `1`, `config` is the configuration's JSON,
 //! `sha256` is [`Weights::sha256`], `metadata_sha256` covers all other entries. Any more entries
-//! are the caller's. Tensors have published names, shapes and order, in float32. The same content
-//! always gives the same bytes.
+//! are the caller's. Tensors have published names, shapes and order, in float32 or float16. The same
+//! content always gives the same bytes.
 //!
 //! Files of other programs, without these keys, are read too.
 
@@ -14,6 +14,7 @@ use std::{
 };
 
 use ::safetensors::{Dtype as FileDtype, SafeTensors};
+use half::f16;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use vdvae_io::{Fault, hex, quote};
@@ -140,15 +141,62 @@ pub fn write_safetensors(
     config: &VdvaeConfig,
     extra: &BTreeMap<String, String>,
 ) -> Result<String> {
+    write(path.as_ref(), weights, config, extra, Dtype::F32)
+}
+
+/// As [`write_safetensors`], with every number rounded to the nearest of half precision (float16): a
+/// file of half the size, whose hash is that of the rounded weights.
+///
+/// # Errors
+/// As [`write_safetensors`]; also [`Error::Checkpoint`] for a finite weight that is too large.
+pub fn write_safetensors_f16(
+    path: impl AsRef<Path>,
+    weights: &Weights,
+    config: &VdvaeConfig,
+    extra: &BTreeMap<String, String>,
+) -> Result<String> {
     let path = path.as_ref();
-    let header = header(weights, config, extra)
+    let rounded = in_f16(weights).map_err(|fault| in_file(fault, &path.display().to_string()))?;
+    write(path, &rounded, config, extra, Dtype::F16)
+}
+
+fn in_f16(weights: &Weights) -> Parse<Weights> {
+    let round = |(name, array): (&str, &Array)| {
+        let mut data = Vec::with_capacity(array.data().len());
+        Dtype::F16.decode(&Dtype::F16.encode(array.data()), &mut data);
+        let lost = |at: &usize| array.data()[*at].is_finite() && !data[*at].is_finite();
+        match (0..data.len()).find(lost) {
+            None => Ok((name.to_owned(), Array::new(array.shape().to_vec(), data))),
+            Some(at) => {
+                let (expected, found) = (format!("at most {} for f16", f16::MAX), array.data()[at]);
+                Err(Fault::new(format!("{}[{at}]", quote(name)), expected, found.to_string()))
+            }
+        }
+    };
+    weights.iter().map(round).collect()
+}
+
+/// `dtype` has to hold every weight exactly, of which the file has the hash.
+fn write(
+    path: &Path,
+    weights: &Weights,
+    config: &VdvaeConfig,
+    extra: &Metadata,
+    dtype: Dtype,
+) -> Result<String> {
+    let header = header(weights, config, extra, dtype)
         .map_err(|fault| in_file(fault, &path.display().to_string()))?;
-    vdvae_io::replace(path, |file| write_hashed(file, &header, weights))
+    vdvae_io::replace(path, |file| write_hashed(file, &header, weights, dtype))
         .map_err(|source| Error::Io { path: path.to_owned(), action: "write", source })
 }
 
 /// Length and JSON, padded so that the tensors are aligned.
-fn header(weights: &Weights, config: &VdvaeConfig, extra: &Metadata) -> Parse<Vec<u8>> {
+fn header(
+    weights: &Weights,
+    config: &VdvaeConfig,
+    extra: &Metadata,
+    dtype: Dtype,
+) -> Parse<Vec<u8>> {
     if let Some(key) = RESERVED.iter().find(|key| extra.contains_key(**key)) {
         return Err(Fault::new("metadata", "a key of its own for each entry", *key));
     }
@@ -169,8 +217,10 @@ fn header(weights: &Weights, config: &VdvaeConfig, extra: &Metadata) -> Parse<Ve
     entries.insert("__metadata__".to_owned(), json!(metadata));
     let mut start = 0;
     for (name, array) in weights.iter() {
-        let end = start + 4 * array.data().len();
-        let entry = json!({"dtype": "F32", "shape": array.shape(), "data_offsets": [start, end]});
+        let end = start + dtype.size() * array.data().len();
+        let entry = json!({
+            "dtype": dtype.name(), "shape": array.shape(), "data_offsets": [start, end],
+        });
         entries.insert(name.to_owned(), entry);
         start = end;
     }
@@ -182,7 +232,12 @@ fn header(weights: &Weights, config: &VdvaeConfig, extra: &Metadata) -> Parse<Ve
 }
 
 /// Returns the SHA-256 of what is written.
-fn write_hashed(out: &mut impl Write, header: &[u8], weights: &Weights) -> io::Result<String> {
+fn write_hashed(
+    out: &mut impl Write,
+    header: &[u8],
+    weights: &Weights,
+    dtype: Dtype,
+) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut write = |bytes: &[u8]| {
         hash.update(bytes);
@@ -190,7 +245,7 @@ fn write_hashed(out: &mut impl Write, header: &[u8], weights: &Weights) -> io::R
     };
     write(header)?;
     for (_, array) in weights.iter() {
-        little_endian(array.data()).try_for_each(|bytes| write(&bytes))?;
+        little_endian(array.data(), dtype).try_for_each(|bytes| write(&bytes))?;
     }
     Ok(hex(hash.finalize()))
 }

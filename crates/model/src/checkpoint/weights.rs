@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 
+use super::dtype::Dtype;
 use crate::{Error, Result, VdvaeConfig, WeightProblem, error::shape_text};
 
 /// How many problems [`Weights::check`] lists before it only counts.
@@ -189,7 +190,7 @@ impl Weights {
             hash.update(name);
             number(&mut hash, array.shape.len());
             array.shape.iter().for_each(|&size| number(&mut hash, size));
-            for bytes in little_endian(&array.data) {
+            for bytes in little_endian(&array.data, Dtype::F32) {
                 hash.update(bytes);
             }
         }
@@ -213,7 +214,7 @@ impl IntoIterator for Weights {
 }
 
 /// The bytes of `values` in pieces, so that large arrays are never copied whole.
-pub(super) fn little_endian(values: &[f32]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn little_endian(values: &[f32], dtype: Dtype) -> impl Iterator<Item = Vec<u8>> {
     const PIECE: usize = 1 << 14;
-    values.chunks(PIECE).map(|piece| piece.iter().flat_map(|v| v.to_le_bytes()).collect())
+    values.chunks(PIECE).map(move |piece| dtype.encode(piece))
 }

@@ -10,8 +10,8 @@ use vdvae_model::{Published, checkpoint_file};
 
 use crate::exit::usage;
 
-/// Finds a checkpoint by what `--checkpoint` says: a file, `hf:owner/repo[/file]`, or the name of
-/// published weights that `vdvae fetch` has brought. A file comes first.
+/// Finds a checkpoint by what `--checkpoint` says: a file, `hf:owner/repo[/file]`, or a name. A file
+/// comes first.
 pub(crate) fn find_checkpoint(given: &Path) -> Result<PathBuf> {
     let address = given.to_str().filter(|_| !given.exists()).and_then(|t| t.strip_prefix("hf:"));
     if let Some(address) = address {

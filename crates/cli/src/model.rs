@@ -14,8 +14,8 @@ use crate::exit::usage;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
     /// Checkpoint: a .safetensors file of ours, a published PyTorch .th file, hf:OWNER/REPO[/FILE],
-    /// or a name that `vdvae fetch` knows; the built-in model without it
-    /// [example: --checkpoint model.safetensors]
+    /// or a name: NAME.safetensors in $VDVAE_WEIGHTS or in a folder `weights` in or above this one, or
+    /// what `vdvae fetch` brought; the built-in model without it [example: --checkpoint faces32]
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{add_tiny_model, faces_npy, names, vdvae, vdvae_command};
+use support::{Ran, add_tiny_model, csv_faces, faces_npy, names, probe, vdvae, vdvae_command};
 
 fn same(folder: &Path, a: &str, b: &str) -> bool {
     fs::read(folder.join(a)).unwrap() == fs::read(folder.join(b)).unwrap()
@@ -89,6 +89,61 @@ fn a_model_is_trained_resumed_and_used() {
     vdvae(folder, &format!("{extract} --statistic log-std --out s.npz")).ok();
     let line = vdvae(folder, &format!("decode {model} --latents s.npz --out none")).error(1);
     assert!(line.contains("the statistic mean or z, found log-std"), "{line}");
+}
+
+#[test]
+fn every_command_reads_half_precision_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    add_tiny_model(folder);
+    fs::create_dir_all(folder.join("weights")).unwrap();
+    fs::create_dir(folder.join("inner")).unwrap();
+    vdvae(folder, "convert model.safetensors weights/half.safetensors --dtype f16").ok();
+    fs::write(folder.join("faces.npy"), faces_npy(24)).unwrap();
+    let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+
+    let [half, whole] = ["half", "model.safetensors"].map(|name| {
+        let run = |args: &str| vdvae(folder, &args.replace("MODEL", name)).ok();
+        let info = json(run("info MODEL --json"));
+        let eval = json(run("eval --checkpoint MODEL --data npy:faces.npy --json"));
+        run("extract --checkpoint MODEL --data npy:faces.npy --pool none --out MODEL.npz");
+        let decoded = run("decode --checkpoint MODEL --latents MODEL.npz --out MODEL.pictures");
+        assert!(decoded.ends_with("24 pictures, 9 layers given\n"), "{decoded}");
+        run("train --init MODEL --data npy:faces.npy --steps 1 --batch-size 4 --eval-images 4 \
+             --sample-every 0 --out MODEL.run");
+        csv_faces(folder, 48);
+        let asked =
+            format!("--task csv:labels.csv --targets Hat --checkpoint {name} --out {name}.probe");
+        probe(
+            folder,
+            &format!("{asked} --controls none --layer 4x4 --probe ridge --replicates 10"),
+        )
+        .ok();
+        let results =
+            fs::read_to_string(folder.join(format!("{name}.probe/results.json"))).unwrap();
+        (info, eval["bits_per_dim"].as_f64().unwrap(), json(results)["results"][0]["value"].clone())
+    });
+    assert_eq!(half.0["name"], "half.safetensors");
+    assert_eq!(half.0["config"], whole.0["config"]);
+    assert_ne!(half.0["sha256"], whole.0["sha256"]);
+    // Weights that are rounded by up to 4.9e-4 of themselves.
+    assert!((half.1 - whole.1).abs() < 1e-3 && half.1 != whole.1, "{} {}", half.1, whole.1);
+    assert!(half.2.is_f64() && whole.2.is_f64(), "{half:?} {whole:?}");
+
+    let inner = vdvae(&folder.join("inner"), "info half --json").ok();
+    assert_eq!(json(inner), half.0, "found in a folder above");
+    let mut other = vdvae_command(&folder.join("inner"), "info model --json");
+    let given = Ran::of(other.env("VDVAE_WEIGHTS", folder).output().unwrap()).ok();
+    assert_eq!(json(given), whole.0);
+    let line = vdvae(folder, "eval --checkpoint model --data npy:faces.npy").error(2);
+    let here = folder.canonicalize().unwrap();
+    let places = format!(
+        "model: no such file, and no weights of this name in VDVAE_WEIGHTS (not set), \
+        `weights` in or above {}, ",
+        here.display()
+    );
+    assert!(line.contains(&places), "{line}");
+    assert!(line.ends_with(".cache/weights"), "{line}");
 }
 
 #[test]

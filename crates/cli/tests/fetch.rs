@@ -69,7 +69,7 @@ fn online(folder: &Path, server: &Server, args: &str) -> Ran {
 fn published_weights_become_a_checkpoint_by_their_name() {
     let folder = tempfile::tempdir().unwrap();
     let line = vdvae(folder.path(), "info ffhq256").error(2);
-    assert!(line.contains("`vdvae fetch ffhq256` downloads it"), "{line}");
+    assert!(line.contains("`vdvae fetch ffhq256` downloads them"), "{line}");
     let file = "ffhq256-iter-1700000-model-ema.th";
     let server = serve([(format!("/vdvae-assets/{file}"), b"weights".to_vec())].into());
     for _ in 0..2 {

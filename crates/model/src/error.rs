@@ -109,13 +109,19 @@ pub enum Error {
         differences: Vec<(usize, WeightProblem)>,
     },
 
-    /// Published weights that were not brought yet.
-    #[error("{name}: {place} is absent; `vdvae fetch {name}` downloads it")]
-    NotKept {
-        /// Their name.
-        name: &'static str,
-        /// Where they belong.
-        place: String,
+    /// There are no weights of a name.
+    #[error(
+        "{name}: no such file, and no weights of this name in {}{}",
+        looked.join(", "),
+        if *published { format!("; `vdvae fetch {name}` downloads them") } else { String::new() }
+    )]
+    NoWeights {
+        /// The name.
+        name: String,
+        /// Where they were looked for.
+        looked: Vec<String>,
+        /// Whether they are published.
+        published: bool,
     },
 
     /// A checkpoint carries another configuration than the one that was given.

@@ -1,4 +1,5 @@
-//! The weights that were published with the paper: their names, files and configurations.
+//! Weights by name: those that were published with the paper, with their files and configurations, and
+//! files of ours in the folders where names are looked for.
 //!
 //! Addresses as in the section "Restoring saved models" of <https://github.com/openai/vdvae>. They
 //! are the averaged (EMA) weights; sizes and checksums are not published.
@@ -53,28 +54,64 @@ impl Published {
     }
 }
 
-/// The file that a checkpoint's path means: the file itself, or where nothing is there, the one that
-/// `vdvae fetch` keeps of the published weights of that name.
+/// The file that a checkpoint's path means: the file itself, or where nothing is there and it is a name
+/// of letters, digits, `-` and `_`, the weights of that name. They are `NAME.safetensors`, or of
+/// published ones the published file, in the first of these folders that has one:
+/// - the folder that the environment variable `VDVAE_WEIGHTS` names
+/// - `weights` in the working folder, or in a folder above it
+/// - `weights` in a folder above the program, as in a clone in which it was built
+/// - `weights` in [`vdvae_io::cache_folder`], where `vdvae fetch` keeps published ones
 ///
 /// # Errors
-/// [`Error::NotKept`] where it keeps none.
+/// [`Error::NoWeights`] where none has.
 pub fn checkpoint_file(path: &Path) -> Result<PathBuf> {
-    let name = path.to_str().filter(|_| !path.exists());
-    match name.and_then(Published::named) {
-        Some(weights) => weights.kept(weights.path()),
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let name = path.to_str().filter(|name| !name.is_empty() && name.chars().all(in_name));
+    match name.filter(|_| !path.exists()) {
+        Some(name) => find(name, &places()),
         None => Ok(path.to_owned()),
     }
 }
 
-impl Published {
-    fn kept(&self, path: Option<PathBuf>) -> Result<PathBuf> {
-        let name = self.name;
-        match path {
-            Some(path) if path.is_file() => Ok(path),
-            Some(path) => Err(Error::NotKept { name, place: path.display().to_string() }),
-            None => Err(Error::NotKept { name, place: "the folder for weights".to_owned() }),
+/// Folders to look in, in order, and what to call them.
+struct Place {
+    name: String,
+    folders: Vec<PathBuf>,
+}
+
+fn places() -> Vec<Place> {
+    let given = std::env::var_os("VDVAE_WEIGHTS").filter(|value| !value.is_empty());
+    let given = match given.map(PathBuf::from) {
+        Some(folder) => {
+            Place { name: format!("{} (VDVAE_WEIGHTS)", folder.display()), folders: vec![folder] }
         }
-    }
+        None => Place { name: "VDVAE_WEIGHTS (not set)".to_owned(), folders: vec![] },
+    };
+    let above = |start: PathBuf| Place {
+        name: format!("`weights` in or above {}", start.display()),
+        folders: start.ancestors().map(|folder| folder.join("weights")).collect(),
+    };
+    let program = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.to_owned()));
+    let starts = [std::env::current_dir().ok(), program].into_iter().flatten().map(above);
+    let kept = vdvae_io::cache_folder().map(|folder| folder.join("weights"));
+    let kept = kept.map(|kept| Place { name: kept.display().to_string(), folders: vec![kept] });
+    std::iter::once(given).chain(starts).chain(kept).collect()
+}
+
+fn find(name: &str, places: &[Place]) -> Result<PathBuf> {
+    let published = Published::named(name);
+    let files: Vec<String> = published
+        .map(|weights| weights.file_name().to_owned())
+        .into_iter()
+        .chain([format!("{name}.safetensors")])
+        .collect();
+    let folders = places.iter().flat_map(|place| &place.folders);
+    let mut candidates = folders.flat_map(|folder| files.iter().map(|file| folder.join(file)));
+    candidates.find(|file| file.is_file()).ok_or_else(|| Error::NoWeights {
+        name: name.to_owned(),
+        looked: places.iter().map(|place| place.name.clone()).collect(),
+        published: published.is_some(),
+    })
 }
 
 #[cfg(test)]
@@ -84,20 +121,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_the_file_that_is_kept() {
+    fn a_name_is_the_first_file_that_is_there() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.th");
-        let weights = Published::named("imagenet64").unwrap();
-        let error = weights.kept(Some(path.clone())).unwrap_err().to_string();
-        assert!(
-            error.ends_with("model.th is absent; `vdvae fetch imagenet64` downloads it"),
-            "{error}"
-        );
-        std::fs::write(&path, "weights").unwrap();
-        assert_eq!(weights.kept(Some(path.clone())).unwrap(), path);
-        assert_eq!(checkpoint_file(&path).unwrap(), path);
-        let other = Path::new("none.safetensors");
-        assert_eq!(checkpoint_file(other).unwrap(), other);
+        let folders = ["a", "b"].map(|name| folder.path().join(name));
+        let places = ["one", "two"].into_iter().zip(&folders).map(|(name, folder)| {
+            std::fs::create_dir(folder).unwrap();
+            Place { name: name.to_owned(), folders: vec![folder.clone()] }
+        });
+        let places: Vec<Place> = places.collect();
+        let error = find("faces", &places).unwrap_err().to_string();
+        assert_eq!(error, "faces: no such file, and no weights of this name in one, two");
+        let error = find("imagenet64", &places).unwrap_err().to_string();
+        assert!(error.ends_with("one, two; `vdvae fetch imagenet64` downloads them"), "{error}");
+        let published = folders[1].join(Published::named("imagenet64").unwrap().file_name());
+        let expect = |name: &str, file: &Path| {
+            std::fs::write(file, "weights").unwrap();
+            assert_eq!(find(name, &places).unwrap(), file);
+        };
+        expect("imagenet64", &published);
+        expect("imagenet64", &folders[0].join("imagenet64.safetensors"));
+        expect("faces", &folders[1].join("faces.safetensors"));
+        expect("faces", &folders[0].join("faces.safetensors"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_a_path() {
+        for path in ["none.safetensors", "none/faces", "./faces", "src"] {
+            assert_eq!(checkpoint_file(Path::new(path)).unwrap(), Path::new(path));
+        }
+        let error = checkpoint_file(Path::new("no-such_weights2")).unwrap_err().to_string();
+        let here = std::env::current_dir().unwrap();
+        for place in ["VDVAE_WEIGHTS", &format!("`weights` in or above {}, ", here.display())] {
+            assert!(error.contains(place), "{error}");
+        }
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Vdvae {
 
     /// Loads a checkpoint: one of ours, which carries its configuration, or a published file, which is
     /// known by the names and shapes of its parameters. Where there is no such file, a name such as
-    /// `imagenet64` means the published weights that `vdvae fetch` keeps.
+    /// `faces32` or `imagenet64` means the weights of that name, see [`checkpoint_file`].
     ///
     /// # Errors
     /// Those of [`checkpoint_file`], [`Checkpoint::read`] and [`Checkpoint::resolve_config`], and as

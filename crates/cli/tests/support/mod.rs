@@ -60,7 +60,11 @@ pub(crate) fn probe(folder: &Path, args: &str) -> Ran {
 
 fn command(program: &str, folder: &Path, args: &str) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(folder).args(args.split_whitespace()).env_remove("VDVAE_DATA");
+    command
+        .current_dir(folder)
+        .args(args.split_whitespace())
+        .env_remove("VDVAE_DATA")
+        .env_remove("VDVAE_WEIGHTS");
     // A cache of its own, so that no test reads what another, or an older program, has left.
     command.env("VDVAE_CACHE", folder.join(".cache"));
     // No test reaches the internet, or reads what the hub's cache of this machine holds.

@@ -52,6 +52,8 @@ pub struct Listing {
     pub files: Vec<String>,
     /// Whether the cache said so, rather than the hub.
     pub cached: bool,
+    /// Whether these are only the files that some program has downloaded.
+    pub partial: bool,
 }
 
 /// One repository, at one revision.
@@ -142,7 +144,7 @@ impl<'a> Repository<'a> {
         let files: Vec<String> = siblings.iter().filter_map(name).collect();
         match files.iter().find(|name| !is_relative(name)) {
             Some(name) => Err(wrong(format!("the file {name:?}"))),
-            None => Ok(Listing { commit, files, cached: false }),
+            None => Ok(Listing { commit, files, cached: false, partial: false }),
         }
     }
 
@@ -259,13 +261,13 @@ impl<'a> Repository<'a> {
         let noted = noted.and_then(|text| serde_json::from_slice::<Vec<String>>(&text).ok());
         let files = noted.filter(|files| files.iter().all(|name| is_relative(name)));
         if let Some(files) = files {
-            return Some(Listing { commit, files, cached: true });
+            return Some(Listing { commit, files, cached: true, partial: false });
         }
         // What another program has downloaded.
         let mut files = Vec::new();
         walk(&self.snapshot(&commit), "", 0, &mut files);
         files.sort_unstable();
-        (!files.is_empty()).then_some(Listing { commit, files, cached: true })
+        (!files.is_empty()).then_some(Listing { commit, files, cached: true, partial: true })
     }
 
     fn not_cached(&self, why: &str) -> Error {
@@ -293,7 +295,11 @@ impl<'a> Repository<'a> {
                 format!("{NO_SUCH_REPOSITORY} (404)")
             }
             (Failure::Status(404), None) => {
-                format!("{NO_SUCH_REPOSITORY} or revision `{}` (404)", self.revision)
+                let hint = match self.address.path {
+                    Some(_) => "; a slash in its name is written %2F",
+                    None => "",
+                };
+                format!("{NO_SUCH_REPOSITORY} or revision `{}` (404){hint}", self.revision)
             }
             (Failure::Unreachable(cause), _) => {
                 format!("cannot reach {} ({cause})", self.endpoint())

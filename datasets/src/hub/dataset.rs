@@ -81,7 +81,11 @@ impl HubDataset {
         if matches!(columns.targets, Targets::Classes { .. }) {
             remarks.extend(leave_out_unlabelled(source, &mut shards, &columns, asked)?);
         }
-        remarks.extend(substitutes(&shards));
+        let substitutes = substitutes(&shards);
+        if source.listing.partial && substitutes.is_some() {
+            remarks.push("the cache does not say whether more splits are published".to_owned());
+        }
+        remarks.extend(substitutes);
         let files = planned(&shards, wanted);
         let paths: Vec<PathBuf> =
             files.iter().map(|(_, file)| source.path(file)).collect::<Result<_>>()?;

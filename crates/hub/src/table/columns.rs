@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::Type;
 use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
+use super::candidates::{Candidates, Stored, Wrong, is_label, is_text};
 use crate::ClassNames;
 
 /// Columns that say which person (or other unit) is in the picture, in small letters.
@@ -78,14 +79,6 @@ pub enum TargetKind {
     Class,
 }
 
-/// Names of a column of labels.
-const LABELS: [&str; 2] = ["label", "labels"];
-
-/// Whether a column of this name is predicted unasked.
-pub fn is_label(name: &str) -> bool {
-    LABELS.contains(&name)
-}
-
 impl Columns {
     /// Finds the columns, as [`super::columns`] does.
     ///
@@ -128,7 +121,9 @@ impl Columns {
         let top = flat.iter().filter(|column| column.path().parts().len() == 1);
         let columns = top.filter(|column| column.path().string() != picture);
         let columns = columns.filter_map(|column| Some((column.name(), Stored::of(column)?)));
+        let all = file.schema_descr().columns().iter();
         let candidates = Candidates {
+            labelled: all.map(|column| &column.path().parts()[0]).find(|name| is_label(name)),
             columns: columns.collect(),
             names: names.clone().into_iter().chain(class_names(file)).collect(),
         };
@@ -137,11 +132,8 @@ impl Columns {
             Some([]) => candidates.usual()?,
             Some(chosen) => candidates.chosen(chosen)?,
         };
-        if chosen == Some(&[]) && targets == Targets::None && !candidates.columns.is_empty() {
-            let names: Vec<&str> = candidates.columns.iter().map(|(name, _)| *name).collect();
-            let names = names.join("`, `");
-            remarks
-                .push(format!("no labels: nothing is predicted unasked of the columns `{names}`"));
+        if chosen == Some(&[]) && targets == Targets::None {
+            remarks.extend(candidates.unasked());
         }
         let free = |name: &&str| !targets.names().contains(name);
         let says = [Stored::Integer, Stored::Text, Stored::Boolean];
@@ -167,150 +159,6 @@ impl Targets {
     }
 }
 
-/// What is wrong with a file's columns.
-pub(super) struct Wrong {
-    pub(super) expected: String,
-    pub(super) found: String,
-    /// Whether other targets could mend it.
-    pub(super) of_targets: bool,
-}
-
-impl Wrong {
-    fn of_targets(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { expected: expected.into(), found: found.into(), of_targets: true }
-    }
-}
-
-/// How a column that may be a target is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
-    Boolean,
-    Integer,
-    Real,
-    Text,
-}
-
-impl Stored {
-    pub(super) fn of(column: &ColumnDescriptor) -> Option<Self> {
-        match column.physical_type() {
-            Type::BOOLEAN => Some(Self::Boolean),
-            Type::INT32 | Type::INT64 => is_whole(column).then_some(Self::Integer),
-            Type::FLOAT | Type::DOUBLE => Some(Self::Real),
-            Type::BYTE_ARRAY if is_text(column) => Some(Self::Text),
-            _ => None,
-        }
-    }
-}
-
-/// The columns that may be predicted.
-struct Candidates<'a> {
-    columns: Vec<(&'a str, Stored)>,
-    names: ClassNames,
-}
-
-impl Candidates<'_> {
-    fn stored(&self, name: &str) -> Option<Stored> {
-        self.columns.iter().find(|(column, _)| *column == name).map(|(_, stored)| *stored)
-    }
-
-    /// The first column of these names, in any case of letters, that is stored in one of these ways.
-    fn named(&self, names: &[&str], stored: &[Stored]) -> Option<&str> {
-        let has = |name: &&str| {
-            let mut columns = self.columns.iter().filter(|(_, of)| stored.contains(of));
-            columns.find(|(column, _)| column.eq_ignore_ascii_case(name)).map(|(column, _)| *column)
-        };
-        names.iter().find_map(has)
-    }
-
-    fn all(&self, of: Stored) -> Vec<String> {
-        let columns = self.columns.iter().filter(|(_, stored)| *stored == of);
-        columns.map(|(name, _)| (*name).to_owned()).collect()
-    }
-
-    fn classes(&self, column: &str) -> Targets {
-        let names = self.names.get(column).cloned();
-        Targets::Classes { column: column.to_owned(), names }
-    }
-
-    /// What is predicted unasked.
-    fn usual(&self) -> Result<Targets, Wrong> {
-        let label = LABELS.iter().find_map(|&name| Some((name, self.stored(name)?)));
-        let named: Vec<String> = self.all(Stored::Integer);
-        let named: Vec<&str> = named
-            .iter()
-            .map(String::as_str)
-            .filter(|name| self.names.contains_key(*name))
-            .collect();
-        Ok(match (label, &named[..]) {
-            (Some((name, Stored::Boolean)), _) => Targets::Binary(vec![name.to_owned()]),
-            (Some((name, Stored::Real)), _) => Targets::Real(vec![name.to_owned()]),
-            (Some((name, Stored::Integer | Stored::Text)), _) => self.classes(name),
-            (None, [name]) => self.classes(name),
-            (None, [_, ..]) => {
-                return Err(Wrong::of_targets("one column of classes", named.join(", ")));
-            }
-            (None, []) => match (self.all(Stored::Boolean), self.all(Stored::Real)) {
-                (booleans, _) if !booleans.is_empty() => Targets::Binary(booleans),
-                (_, reals) if !reals.is_empty() => Targets::Real(reals),
-                _ => Targets::None,
-            },
-        })
-    }
-
-    /// What is asked for.
-    fn chosen(&self, chosen: &[Target]) -> Result<Targets, Wrong> {
-        let kinds: Vec<TargetKind> =
-            chosen.iter().map(|target| self.kind(target)).collect::<Result<_, _>>()?;
-        let names: Vec<String> = chosen.iter().map(|target| target.name.clone()).collect();
-        if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
-            return Err(Wrong::of_targets("each target once", format!("{} twice", names[twice])));
-        }
-        if kinds.iter().any(|kind| *kind != kinds[0]) {
-            return Err(Wrong::of_targets("targets of one kind", names.join(", ")));
-        }
-        match (kinds[0], &names[..]) {
-            (TargetKind::Binary, _) => Ok(Targets::Binary(names)),
-            (TargetKind::Real, _) => Ok(Targets::Real(names)),
-            (TargetKind::Class, [name]) => Ok(self.classes(name)),
-            (TargetKind::Class, _) => {
-                Err(Wrong::of_targets("one column of classes", names.join(", ")))
-            }
-        }
-    }
-
-    /// What a column that was asked for means.
-    fn kind(&self, Target { name, kind }: &Target) -> Result<TargetKind, Wrong> {
-        let Some(stored) = self.stored(name) else {
-            let known: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-            let expected = format!("a column {name} of words, numbers or truth values");
-            return Err(Wrong::of_targets(expected, known.join(", ")));
-        };
-        let classes = self.names.contains_key(name) || is_label(name);
-        match (stored, kind) {
-            (Stored::Boolean, None | Some(TargetKind::Binary)) => Ok(TargetKind::Binary),
-            (Stored::Real, None | Some(TargetKind::Real)) => Ok(TargetKind::Real),
-            (Stored::Text, None | Some(TargetKind::Class)) => Ok(TargetKind::Class),
-            (Stored::Integer, Some(kind)) => Ok(*kind),
-            // Whole numbers of which some are missing are often stored so.
-            (Stored::Real, Some(TargetKind::Class)) => Ok(TargetKind::Class),
-            (Stored::Integer, None) if classes => Ok(TargetKind::Class),
-            (Stored::Integer, None) => {
-                let expected = format!("the kind of the whole numbers in {name}");
-                let kinds = format!("{name}:class, {name}:real or {name}:binary");
-                Err(Wrong::of_targets(format!("{expected} ({kinds})"), "none"))
-            }
-            (stored, Some(_)) => {
-                let found = match stored {
-                    Stored::Boolean => "truth values",
-                    Stored::Real => "numbers",
-                    _ => "words",
-                };
-                Err(Wrong::of_targets(format!("another kind of target for {name}"), found))
-            }
-        }
-    }
-}
-
 /// A struct with `bytes`, as the hub stores pictures, or bytes that are not text.
 fn is_picture(column: &ColumnDescriptor) -> bool {
     let parts = column.path().parts();
@@ -320,31 +168,6 @@ fn is_picture(column: &ColumnDescriptor) -> bool {
         _ => false,
     };
     placed && column.physical_type() == Type::BYTE_ARRAY
-}
-
-/// Whether whole numbers mean themselves: they may be days, times or decimals, too.
-fn is_whole(column: &ColumnDescriptor) -> bool {
-    let logical = matches!(column.logical_type_ref(), None | Some(LogicalType::Integer(_)));
-    let other = [
-        ConvertedType::DATE,
-        ConvertedType::DECIMAL,
-        ConvertedType::TIME_MILLIS,
-        ConvertedType::TIME_MICROS,
-        ConvertedType::TIMESTAMP_MILLIS,
-        ConvertedType::TIMESTAMP_MICROS,
-    ];
-    logical && !other.contains(&column.converted_type())
-}
-
-/// Whether whole numbers have no sign.
-pub(super) fn is_unsigned(column: &ColumnDescriptor) -> bool {
-    matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed)
-        || matches!(column.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64)
-}
-
-fn is_text(column: &ColumnDescriptor) -> bool {
-    matches!(column.logical_type_ref(), Some(LogicalType::String))
-        || column.converted_type() == ConvertedType::UTF8
 }
 
 /// Names of the classes of every `ClassLabel` column, which the library `datasets` keeps as JSON in

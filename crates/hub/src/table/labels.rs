@@ -8,7 +8,8 @@ use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DoubleType, FloatType, Int32Type, Int64Type,
 };
 
-use super::columns::{Stored, class_names, is_unsigned};
+use super::candidates::{Stored, is_unsigned};
+use super::columns::class_names;
 use super::{Columns, Table, Targets};
 use crate::Result;
 

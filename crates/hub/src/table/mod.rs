@@ -1,5 +1,6 @@
 //! One Parquet file: labels are read when it is opened, pictures when they are asked for.
 
+mod candidates;
 mod columns;
 mod guard;
 mod labels;
@@ -17,7 +18,8 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use vdvae_io::MAX_PICTURE_BYTES;
 
 use crate::{ClassNames, Error, Result};
-pub use columns::{Columns, Target, TargetKind, Targets, is_label};
+pub use candidates::is_label;
+pub use columns::{Columns, Target, TargetKind, Targets};
 use guard::Guard;
 pub use labels::TableLabels;
 use pages::Pages;

@@ -140,9 +140,28 @@ fn branches_may_have_slashes() {
     let hub = options(&server, folder.path());
     let dataset = open_with("hf:a/b@my%2Fbranch", &hub, &[]).unwrap();
     assert_eq!(dataset.name(), "hf:a/b@my%2Fbranch");
+    let text = error(open_with("hf:a/b@my/branch", &hub, &[]));
+    assert!(text.ends_with("or revision `my` (404); a slash in its name is written %2F"), "{text}");
     let text = error(open_with("hf:a/b", &hub, &[]));
     assert!(
         text.ends_with("expected Parquet files, found no Parquet file among its 1 files"),
         "{text}"
     );
+}
+
+#[test]
+fn a_cache_that_another_program_filled_may_lack_splits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, rows| (name.to_owned(), parquet(folder.path(), rows));
+    let files = vec![file("train.parquet", 0..20), file("test.parquet", 20..25)];
+    let server = Server::start(site("datasets/a/b", files));
+    let hub = options(&server, folder.path());
+    open_with("hf:a/b", &hub, &[Split::Train]).unwrap();
+    let offline = HubOptions { offline: true, ..hub };
+    assert_eq!(open_with("hf:a/b", &offline, &[Split::Train]).unwrap().remarks().len(), 1);
+    // Only this program keeps the names of all files.
+    fs::remove_dir_all(offline.cache.clone().unwrap().join("datasets--a--b/vdvae")).unwrap();
+    let remarks = open_with("hf:a/b", &offline, &[]).unwrap().remarks();
+    assert_eq!(remarks[1], "the cache does not say whether more splits are published");
+    assert_eq!(remarks[2], "valid and test are drawn from train");
 }

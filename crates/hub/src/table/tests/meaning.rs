@@ -43,6 +43,12 @@ fn what_is_not_read_is_said() {
     ];
     assert_eq!((found.targets, labels.classes), (Targets::None, vec![]));
     assert_eq!(found.remarks, remarks);
+    // Nothing is taken for a label where one is there that cannot be read.
+    let data = vec![Column::Int(vec![0, 1, 0]), Column::Float(vec![0.5; 3])];
+    let (found, _) = open(&path, "required int32 label (DATE); required float width;", data);
+    assert_eq!(found.targets, Targets::None);
+    let remark = "no labels: `label` has no word, number or truth value in each row";
+    assert_eq!(found.remarks, [remark]);
     let data = vec![Column::Int(vec![0, 1, 0]), Column::Text(vec!["x"; 3])];
     let (found, _) = open(&path, "required int32 label; optional binary mask;", data);
     assert_eq!(found.picture, "image.bytes");

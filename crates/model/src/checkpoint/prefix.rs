@@ -14,6 +14,11 @@ const ANCHOR: &str = "encoder.in_conv.weight";
 /// Saved from a data-parallel wrapper, every name starts with this.
 const DATA_PARALLEL: &str = "module.";
 
+/// Most networks of a file: every name is compared with all of them.
+const MAX_NETWORKS: usize = 64;
+/// Longest name that is asked whether it is of an average, in bytes: a pickle may repeat a long one.
+const MAX_NAME: usize = 256;
+
 /// What comes before the published names, where a name is that of the parameter that tells.
 pub(super) fn of_anchor(name: &str) -> Option<&str> {
     let prefix = name.strip_suffix(ANCHOR)?;
@@ -24,8 +29,13 @@ pub(super) fn of_anchor(name: &str) -> Option<&str> {
 pub(super) struct Networks<'a>(Vec<&'a str>);
 
 impl<'a> Networks<'a> {
+    /// None where there are too many of them.
     pub(super) fn among(names: impl Iterator<Item = &'a str>) -> Self {
-        Self(names.filter_map(of_anchor).collect())
+        let mut prefixes: Vec<&str> = names.filter_map(of_anchor).collect();
+        if prefixes.len() > MAX_NETWORKS {
+            prefixes.clear();
+        }
+        Self(prefixes)
     }
 
     /// Whether a name is that of something else than a part of a network, beside one: what counts the
@@ -44,6 +54,9 @@ pub(super) fn left_out(names: &[&str]) -> Option<String> {
 
 /// Whether a name says that what it stands for is an average.
 pub(super) fn is_average(name: &str) -> bool {
+    if name.len() > MAX_NAME {
+        return false;
+    }
     let name = name.to_ascii_lowercase();
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
     words.any(|word| ["ema", "averaged", "average", "swa"].contains(&word))
@@ -54,8 +67,12 @@ pub(super) fn is_average(name: &str) -> bool {
 pub(super) fn choose(prefixes: &[String]) -> Parse<(usize, Option<String>)> {
     let average: Vec<usize> = (0..prefixes.len()).filter(|&i| is_average(&prefixes[i])).collect();
     let shown = |prefix: &String| quote(prefix.trim_end_matches('.'));
+    let expected = "one network, or one averaged one";
     match (prefixes, &average[..]) {
         ([_], _) => Ok((0, None)),
+        _ if prefixes.len() > MAX_NETWORKS => {
+            Err(Fault::new("weights", expected, prefixes.len().to_string()))
+        }
         (_, &[one]) => {
             let others = (0..prefixes.len()).filter(|&i| i != one);
             let others: Vec<String> = others.map(|other| shown(&prefixes[other])).collect();
@@ -68,7 +85,7 @@ pub(super) fn choose(prefixes: &[String]) -> Parse<(usize, Option<String>)> {
         }
         _ => {
             let all: Vec<String> = prefixes.iter().map(shown).collect();
-            Err(Fault::new("weights", "one network, or one averaged one", all.join(", ")))
+            Err(Fault::new("weights", expected, all.join(", ")))
         }
     }
 }
@@ -134,6 +151,9 @@ mod tests {
         let (_, value, remarks) = unwrapped(&names);
         assert_eq!(value, 0.0);
         assert_eq!(remarks, ["1 other tensor is left out, first loss.vgg.weight"]);
+        assert!(is_average("ema_model") && !is_average(&"ema ".repeat(100)));
+        let many: Vec<String> = (0..65).map(|i| format!("{i}.")).collect();
+        assert!(choose(&many).unwrap_err().to_string().ends_with("averaged one, found 65"));
         assert_eq!(choose(&["G.".to_owned(), "EMA.".to_owned()]).unwrap().0, 1);
         let two = weights(&["a.encoder.in_conv.weight", "b.encoder.in_conv.weight"]);
         let text = unwrap(two).unwrap_err().to_string();

@@ -177,10 +177,11 @@ impl Fitted {
 
 /// What was chosen for a target, without its scores.
 fn chosen(name: &str, choice: Choice) -> TargetResult {
-    let Choice { strength, neighbours, converged } = choice;
+    let Choice { strength, edge, neighbours, converged } = choice;
     TargetResult {
         target: name.to_owned(),
         strength,
+        strength_edge: edge,
         neighbours,
         converged,
         ..TargetResult::default()

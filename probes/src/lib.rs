@@ -98,7 +98,7 @@ pub use result::{
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::Standardiser;
-pub use strengths::STRENGTHS;
+pub use strengths::{STRENGTHS, StrengthEdge};
 pub use subset::nested_order;
 pub use verification::{
     Pair, Projection, Scorer, Training, Verification, VerificationScore, compare_verification,

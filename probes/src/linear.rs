@@ -12,7 +12,7 @@ use crate::check::{check_fit, joined};
 use crate::logistic::{Design, Fit, Job, Response, Settings, Solver, decisions, fit};
 use crate::probe::{Choice, Fitted, Linear, Probe};
 use crate::standardise::Standardiser;
-use crate::strengths::{STRENGTHS, strongest_first};
+use crate::strengths::{STRENGTHS, StrengthEdge, strongest_first};
 use crate::{Error, Result, select};
 
 /// Logistic regression with the strength of its penalty chosen on validation.
@@ -67,6 +67,7 @@ impl Probe for LinearProbe {
         let choices = chosen.iter().enumerate().flat_map(|(regression, refit)| {
             let choice = refit.as_ref().map(|refit| Choice {
                 strength: Some(strengths[best[regression]]),
+                edge: StrengthEdge::of(best[regression], &strengths),
                 neighbours: None,
                 converged: Some(converged(regression, refit)),
             });

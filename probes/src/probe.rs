@@ -10,6 +10,7 @@ use crate::Result;
 use crate::logistic::softmax;
 use crate::matrix::product;
 use crate::standardise::Standardiser;
+use crate::strengths::StrengthEdge;
 
 /// Something that learns to predict targets from features.
 pub trait Probe: Sync {
@@ -52,6 +53,8 @@ pub struct Fitted {
 pub struct Choice {
     /// Strength of the penalty.
     pub strength: Option<f64>,
+    /// Whether it lies at an end of those to choose from.
+    pub edge: Option<StrengthEdge>,
     /// Neighbours that vote.
     pub neighbours: Option<usize>,
     /// Whether every fit behind it converged; `None` for probes in closed form.

@@ -9,6 +9,7 @@ mod names;
 use serde::{Deserialize, Serialize};
 use vdvae_features::LayerSelection;
 
+use crate::strengths::StrengthEdge;
 pub use info::{DataInfo, EpisodeInfo, ModelInfo, TarAtFar, VerificationInfo};
 pub use leak::{Leak, Shared};
 pub use names::{Metric, Source};
@@ -174,6 +175,9 @@ pub struct TargetResult {
     /// Strength of the penalty chosen on validation; none where there is none, or nothing could be
     /// fitted.
     pub strength: Option<f64>,
+    /// Whether it is the smallest or largest of those to choose from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength_edge: Option<StrengthEdge>,
     /// Neighbours chosen on validation, for probes that have some.
     #[serde(default)]
     pub neighbours: Option<usize>,
@@ -309,6 +313,7 @@ mod tests {
                     accuracy: Some(1.0),
                     base_rate: Some(1.0),
                     strength: Some(100.0),
+                    strength_edge: Some(StrengthEdge::Smallest),
                     converged: Some(true),
                     ..TargetResult::default()
                 }],
@@ -352,7 +357,7 @@ mod tests {
                     "target": "Hat", "auroc": null, "average_precision": null,
                     "balanced_accuracy": null, "accuracy": 1.0, "base_rate": 1.0,
                     "r2": null, "pearson": null, "spearman": null,
-                    "strength": 100.0, "neighbours": null, "converged": true,
+                    "strength": 100.0, "strength_edge": "smallest", "neighbours": null, "converged": true,
                 }],
             }],
             "comparisons": [{

@@ -7,7 +7,7 @@
 //! on train and validation.
 //!
 //! Targets that miss the same rows share everything: one matrix of products of the features
-//! ([`system`]), and one Cholesky factor a strength. Seven factors cost about a third of the
+//! ([`system`]), and one Cholesky factor a strength. Nine factors cost less than half of the
 //! eigenvectors that would serve any number of strengths. Where there are more columns than rows,
 //! the products are those of the rows.
 
@@ -22,7 +22,7 @@ use self::system::System;
 use crate::check::{check_fit, has_two_values};
 use crate::probe::{Choice, Fitted, Linear, Model, Probe};
 use crate::standardise::Standardiser;
-use crate::strengths::{STRENGTHS, strongest_first};
+use crate::strengths::{STRENGTHS, StrengthEdge, strongest_first};
 use crate::who::places_by;
 use crate::{Result, select};
 
@@ -87,8 +87,9 @@ impl Probe for RidgeProbe {
         }
         let choice = |output: usize| {
             let strength = Some(strengths[best[output]]);
+            let edge = StrengthEdge::of(best[output], &strengths);
             let defined = !linear.intercept[output].is_nan();
-            defined.then(|| Choice { strength, ..Choice::default() })
+            defined.then(|| Choice { strength, edge, ..Choice::default() })
         };
         let choices = (0..outputs).map(choice).collect();
         Ok(Fitted::new(self, train, choices, linear))

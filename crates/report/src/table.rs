@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use vdvae_io::printable;
 use vdvae_probes::{
-    Compared, Comparison, EpisodeInfo, Metric, ProbeReport, ProbeResult, Source, TargetResult,
-    VerificationInfo,
+    Compared, Comparison, EpisodeInfo, Metric, ProbeReport, ProbeResult, Source, StrengthEdge,
+    TargetResult, VerificationInfo,
 };
 
 use layout::{Column, align};
@@ -144,7 +144,8 @@ fn verification(info: &VerificationInfo) -> String {
 /// One line a result: where the features came from and what they score, means over the targets
 /// that are defined, and over label seeds. Columns that say nothing new are left out.
 ///
-/// Notes follow where fits did not converge or targets have no score.
+/// Notes follow where fits did not converge, penalties were chosen at an end of those to choose from,
+/// or targets have no score.
 pub fn results_table(results: &[ProbeResult]) -> String {
     let rows = Row::of(results);
     let any = |of: &dyn Fn(&ProbeResult) -> bool| results.iter().any(of);
@@ -227,12 +228,33 @@ fn notes(results: &[ProbeResult]) -> String {
             text += &format!("not converged: {} {place}: {names}\n", result.source);
         }
     }
+    text += &edges(results);
     let undefined: BTreeSet<&str> =
         results.iter().flat_map(ProbeResult::undefined).map(|target| &target.target[..]).collect();
     if !undefined.is_empty() {
         let names: Vec<&str> = undefined.into_iter().collect();
         let names = printable(&names.join(", "));
         text += &format!("undefined, one value in train or test: {names}\n");
+    }
+    text
+}
+
+/// How many targets of each source chose a strength at an end of those to choose from; empty where
+/// none did.
+fn edges(results: &[ProbeResult]) -> String {
+    let mut text = String::new();
+    for (edge, name) in [(StrengthEdge::Smallest, "smallest"), (StrengthEdge::Largest, "largest")] {
+        let of = |source: Source| {
+            let targets = results.iter().filter(|result| result.source == source);
+            let targets = targets.flat_map(|result| &result.per_target);
+            let chosen: Vec<_> = targets.filter(|target| target.strength.is_some()).collect();
+            let at_edge = chosen.iter().filter(|target| target.strength_edge == Some(edge)).count();
+            (at_edge > 0).then(|| format!("{source} {at_edge} of {}", chosen.len()))
+        };
+        let counts: Vec<String> = Source::ALL.iter().filter_map(|&source| of(source)).collect();
+        if !counts.is_empty() {
+            text += &format!("targets that chose the {name} strength: {}\n", counts.join(", "));
+        }
     }
     text
 }

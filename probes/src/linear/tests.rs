@@ -42,10 +42,12 @@ fn strength_is_chosen_on_validation_the_stronger_of_equals() {
         table(features, Targets::Binary { names: vec!["only".into()], values })
     };
     let probe = LinearProbe { strengths: vec![1e7, 1e9, 1e8], ..LinearProbe::default() };
-    assert_eq!(run(&probe, one).result.per_target[0].strength, Some(1e9));
+    let chosen = &run(&probe, one).result.per_target[0];
+    assert_eq!((chosen.strength, chosen.strength_edge), (Some(1e9), Some(StrengthEdge::Largest)));
     // At ordinary strengths the AUROCs are still equal, but the strongest calls no row positive.
     let only = &run(&LinearProbe::default(), one).result.per_target[0];
     assert!(only.strength.unwrap() < 1e6 && only.balanced_accuracy.unwrap() > 0.9, "{only:?}");
+    assert_eq!(only.strength_edge, None);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use ndarray::Array2;
 use vdvae_features::{FeatureColumn, Targets};
 
 use super::*;
-use crate::fixture::{reals, table, waves};
+use crate::fixture::{noise, reals, table, waves};
 
 /// Twelve rows to fit, six to choose, three to predict, of waves.
 fn splits(columns: usize) -> [FeatureTable; 3] {
@@ -31,6 +31,23 @@ fn agrees_with_scikit_learn_by_columns_and_by_rows() {
         }
         assert_eq!(fitted.choices[0].unwrap().strength, Some(2.0));
     }
+}
+
+#[test]
+fn a_choice_at_an_end_of_the_strengths_is_told() {
+    // Without noise the least penalty is the best.
+    let exact = |seed| {
+        let features = noise(100, 1, seed);
+        let values = features.mapv(f64::from);
+        table(features, Targets::Real { names: vec!["same".into()], values })
+    };
+    let chosen = |strengths: &[f64]| {
+        let probe = RidgeProbe { strengths: strengths.to_vec() };
+        let choice = probe.fit(&exact(1), &exact(2)).unwrap().choices[0].unwrap();
+        (choice.strength.unwrap(), choice.edge)
+    };
+    assert_eq!(chosen(&[1.0, 0.01, 100.0]), (0.01, Some(StrengthEdge::Smallest)));
+    assert_eq!(chosen(&[1.0]), (1.0, None));
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub(super) struct ProbingArgs {
     pub(super) solver: Solver,
     /// Penalties of logistic and ridge to choose from on validation: alpha of the summed loss,
     /// which is 1 / C; for few labels the one that logistic has
-    /// [default: powers of ten from 1 to 1e6; 1 for few labels] [example: --strengths 1,10,100]
+    /// [default: powers of ten from 0.01 to 1e6; 1 for few labels] [example: --strengths 1,10,100]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) strengths: Vec<f64>,
     /// Shares of the training and validation pictures to use, each subset part of the larger ones

@@ -52,6 +52,21 @@ Hat, red      -         -        -     1.000      1.000         -
 }
 
 #[test]
+fn choices_at_an_end_of_the_strengths_are_counted() {
+    let mut results = fixture::report().results;
+    results[0].per_target[0].strength_edge = Some(StrengthEdge::Smallest);
+    results.push(ProbeResult { source: Source::RandomInit, ..results[0].clone() });
+    results
+        .push(ProbeResult { source: Source::RandomInit, ..fixture::report().results[0].clone() });
+    results[3].per_target[1].strength = Some(1e6);
+    results[3].per_target[1].strength_edge = Some(StrengthEdge::Largest);
+    let text = results_table(&results);
+    let smallest = "targets that chose the smallest strength: latents 1 of 1, random-init 1 of 3";
+    let largest = "targets that chose the largest strength: random-init 1 of 3";
+    assert!(text.contains(&format!("\n{smallest}\n{largest}\n")), "{text}");
+}
+
+#[test]
 fn classes_are_headed_by_accuracy() {
     let mut result = fixture::report().results.remove(0);
     result.metric = Metric::Accuracy;

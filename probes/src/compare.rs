@@ -53,7 +53,8 @@ impl<T> Entry<T> {
 /// - Latents of each selection less those of `all`.
 ///
 /// Latents matched to N columns are compared with what was matched to N too, and with what had no
-/// more than N columns to begin with. The intervals describe other test rows, for the fits at hand;
+/// more than N columns to begin with. The intervals describe other test rows, for the fits at hand, and for
+/// random weights of several seeds ([`average_networks`](crate::average_networks)) other networks too;
 /// p-values are not corrected for the number of comparisons.
 pub fn compare(evaluated: &[Evaluated]) -> Vec<Comparison> {
     compare_entries(&entries(evaluated))

@@ -60,6 +60,7 @@ pub mod metrics;
 mod moments;
 mod named;
 mod neighbours;
+mod networks;
 mod probe;
 mod reduce;
 mod result;
@@ -89,11 +90,12 @@ pub use fewshot::{
 pub use linear::LinearProbe;
 pub use logistic::Solver;
 pub use neighbours::{KnnProbe, nearest_rows};
+pub use networks::average_networks;
 pub use probe::{Choice, Fitted, Probe};
 pub use reduce::{Reduction, ReductionKind};
 pub use result::{
-    Compared, Comparison, DataInfo, EpisodeInfo, Leak, Metric, ModelInfo, Origin, ProbeReport,
-    ProbeResult, Shared, Source, TarAtFar, TargetResult, VerificationInfo,
+    Compared, Comparison, DataInfo, EpisodeInfo, Leak, Metric, ModelInfo, NetworkScore, Origin,
+    ProbeReport, ProbeResult, Shared, Source, TarAtFar, TargetResult, VerificationInfo,
 };
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};

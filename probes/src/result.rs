@@ -85,6 +85,17 @@ pub struct Origin {
     pub train_fraction: f64,
     /// Seed by which they were drawn.
     pub label_seed: Option<u64>,
+    /// Seed of the random weights, where several networks of them are averaged.
+    pub network_seed: Option<u64>,
+}
+
+/// The score of one of several networks with random weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NetworkScore {
+    /// Seed of the weights.
+    pub seed: u64,
+    /// As [`ProbeResult::value`].
+    pub value: Option<f64>,
 }
 
 /// How well one probe did on one set of features.
@@ -128,6 +139,10 @@ pub struct ProbeResult {
     /// Whether every fit behind the result converged.
     #[serde(default)]
     pub converged: bool,
+    /// Of several networks with random weights, of whose results this is the mean, each alone; empty
+    /// elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkScore>,
     /// One entry a target; for classes one a class, against all others; none for episodes, whose
     /// classes change.
     pub per_target: Vec<TargetResult>,
@@ -191,7 +206,8 @@ impl ProbeResult {
     #[must_use]
     pub fn with_origin(self, origin: Origin) -> Self {
         let Origin { source, layers, resolution, columns, .. } = origin;
-        let Origin { matched_columns, train_fraction, label_seed, .. } = origin;
+        let Origin { matched_columns, train_fraction, label_seed, network_seed, .. } = origin;
+        let network = network_seed.map(|seed| NetworkScore { seed, value: self.value });
         Self {
             source,
             layers,
@@ -200,6 +216,7 @@ impl ProbeResult {
             matched_columns,
             train_fraction,
             label_seed,
+            networks: network.into_iter().collect(),
             ..self
         }
     }

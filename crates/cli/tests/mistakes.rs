@@ -108,6 +108,8 @@ fn bad_usage_of_the_probe() {
         ("--solver newton", "batched, linfa"),
         ("--label-seeds 5", "expected a --train-fraction below 1 with it"),
         ("--pca-columns 16", "expected --controls pca with it"),
+        ("--controls pixels --random-seeds 3", "expected --controls random-init with it"),
+        ("--random-seeds 0", "1..=100"),
         ("--probe knn --solver linfa", "expected --probe logistic with it"),
         ("--probe knn,centroid --strengths 1,10", "expected --probe logistic or ridge with it"),
         ("--partition f", "expected celeba, which has one, found toy-faces"),

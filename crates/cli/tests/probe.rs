@@ -67,6 +67,35 @@ fn celeba_from_pictures_to_results() {
     assert_eq!(names(&folder.path().join("out")), ["report.html", "results.csv", "results.json"]);
 }
 
+#[test]
+fn random_weights_of_several_seeds_are_one_line() {
+    let folder = folder();
+    let run = |flags: &str| {
+        let args = celeba_args(&format!("--layer all --controls random-init {flags}"));
+        let table = probe(folder.path(), &args).ok();
+        let json = fs::read(folder.path().join("vdvae-probe-out/results.json")).unwrap();
+        (table, serde_json::from_slice::<Value>(&json).unwrap())
+    };
+    let (table, report) = run("--random-seeds 3");
+    assert!(table.contains("\nrandom-init is the mean over 3 networks; "), "{table}");
+    let [latents, random] = &report["results"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(random["source"], "random-init");
+    assert!(latents.get("networks").is_none());
+    let networks = random["networks"].as_array().unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let mean = networks.iter().map(|network| number(&network["value"])).sum::<f64>() / 3.0;
+    assert!((number(&random["value"]) - mean).abs() < 1e-12, "{random}");
+    let difference = number(&report["comparisons"][0]["difference"]);
+    assert!((difference - number(&latents["value"]) + mean).abs() < 1e-12, "{report}");
+    // Each of them is the control of its seed.
+    for (seed, network) in networks.iter().enumerate() {
+        assert_eq!(network["seed"], seed);
+        let (_, alone) = run(&format!("--seed {seed}"));
+        assert_eq!(alone["results"][1]["value"], network["value"], "{seed}");
+        assert!(alone["results"][1].get("networks").is_none());
+    }
+}
+
 /// The fields that other programs read, and their ranges.
 fn check_result(result: &Value) {
     assert_eq!(result["metric"], "auroc");

@@ -232,6 +232,7 @@ fn mistakes_are_found_before_any_work() {
         ("--task celeba-5way-1shot --pairs 10", "--pairs: expected a task of sampled pairs"),
         ("--task celeba-5way-1shot --train-fraction 0.5", "--train-fraction: expected a task that"),
         ("--task celeba-5way-1shot --replicates 9", "--replicates"),
+        ("--task celeba-5way-1shot --random-seeds 3", "--random-seeds: expected a task that"),
         ("--task celeba-5way-1shot --queries 1 --probe ridge", "cl2n, centroid, knn, logistic"),
         ("--task celeba-5way-1shot --queries 1 --strengths 1", "of --probe logistic"),
         ("--task celeba-verification --probe cl2n", "cosine, euclidean, whitened, lda"),

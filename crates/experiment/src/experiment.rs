@@ -47,6 +47,9 @@ pub struct Experiment<'a> {
     pub allow_leaks: bool,
     /// Pictures that pass through the network at once, on each thread.
     pub batch_size: usize,
+    /// Networks that the control [`Source::RandomInit`] draws, from [`Self::seed`] up, at least one.
+    /// Tasks that predict labels average them; others have a result for each.
+    pub random_networks: u32,
     /// Components of the control [`Source::Pca`].
     pub pca_columns: usize,
     /// Selections with more columns than this are scored once more with as many.
@@ -111,6 +114,7 @@ impl<'a> Experiment<'a> {
             on_bad_image: OnBadImage::Fail,
             allow_leaks: false,
             batch_size: 32,
+            random_networks: 1,
             pca_columns: 256,
             matching: None,
             seed: 0,
@@ -132,6 +136,10 @@ impl<'a> Experiment<'a> {
         if self.selections.is_empty() {
             let problem = "expected at least one, found none".to_owned();
             return Err(Error::Setting { setting: "layer", problem });
+        }
+        if self.random_networks == 0 {
+            let problem = "expected at least 1, found 0".to_owned();
+            return Err(Error::Setting { setting: "random networks", problem });
         }
         for selection in &self.selections {
             let layers = selection.layers(self.model.config());
@@ -162,6 +170,12 @@ impl<'a> Experiment<'a> {
     pub(crate) fn splits(&self) -> impl Iterator<Item = Split> {
         let needed = self.task.splits();
         Split::ALL.into_iter().filter(move |split| needed.contains(split))
+    }
+
+    /// Seeds of the networks with random weights.
+    pub(crate) fn random_seeds(&self) -> impl Iterator<Item = u64> {
+        let (first, networks) = (self.seed, self.random_networks);
+        (0..networks).map(move |network| first.wrapping_add(network.into()))
     }
 
     /// Where the pictures of a split are.

@@ -15,6 +15,8 @@ pub(crate) struct Line<'a> {
     source: Source,
     /// None for pixels and their components.
     selection: Option<LayerSelection>,
+    /// Of random weights, where several networks have them.
+    network_seed: Option<u64>,
     /// Layers of the selection.
     layers: Vec<LayerShape>,
     tables: &'a Splits,
@@ -25,22 +27,26 @@ pub(crate) fn lines<'a>(
     experiment: &Experiment<'_>,
     tables: &'a [(Source, Splits)],
 ) -> Vec<Line<'a>> {
-    let of_layers = |source, tables| {
+    let of_layers = |source, network_seed, tables| {
         experiment.selections.iter().map(move |&selection| {
             let layers = selected(experiment.model.config(), selection);
-            Line { source, selection: Some(selection), layers, tables }
+            Line { source, selection: Some(selection), network_seed, layers, tables }
         })
     };
     let mut lines = Vec::new();
+    let mut seeds = experiment.random_seeds();
     for (source, tables) in tables {
         if !source.has_layers() {
-            lines.push(Line { source: *source, selection: None, layers: Vec::new(), tables });
+            let (selection, network_seed, layers) = (None, None, Vec::new());
+            lines.push(Line { source: *source, selection, network_seed, layers, tables });
         } else {
-            lines.extend(of_layers(*source, tables));
+            let seed = if *source == Source::RandomInit { seeds.next() } else { None };
+            let seed = seed.filter(|_| experiment.random_networks > 1);
+            lines.extend(of_layers(*source, seed, tables));
         }
     }
     if experiment.controls.contains(&Source::ShuffledLabels) {
-        lines.extend(of_layers(Source::ShuffledLabels, &tables[0].1));
+        lines.extend(of_layers(Source::ShuffledLabels, None, &tables[0].1));
     }
     lines
 }
@@ -68,6 +74,7 @@ impl Line<'_> {
             matched_columns: None,
             train_fraction: 1.0,
             label_seed: None,
+            network_seed: self.network_seed,
         };
         let mut candidates = Vec::new();
         if let Some(most) = experiment.matching

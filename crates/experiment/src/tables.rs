@@ -19,18 +19,19 @@ use crate::selections::selected;
 /// The tables of every source.
 pub(crate) type Tables = Vec<(Source, Splits)>;
 
-/// Latents first, then the controls that have features of their own; and what the splits share
-/// that should keep them apart.
+/// Latents first, then the controls that have features of their own, random weights once for each of
+/// their seeds; and what the splits share that should keep them apart.
 pub(crate) fn extract(
     experiment: &Experiment<'_>,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<(Tables, Vec<Leak>)> {
     let wants = |source| experiment.controls.contains(&source);
-    let random = wants(Source::RandomInit).then(|| random_network(experiment)).transpose()?;
+    let seeds = experiment.random_seeds().filter(|_| wants(Source::RandomInit));
+    let random = seeds.map(|seed| random_network(experiment, seed)).collect::<Result<Vec<_>>>()?;
     let (spec, layers) = (experiment.spec, union(experiment));
     let of = |model| FeatureSource::Latents { model, spec, layers };
     let mut sources = vec![(Source::Latents, of(experiment.model))];
-    sources.extend(random.as_ref().map(|random| (Source::RandomInit, of(random))));
+    sources.extend(random.iter().map(|random| (Source::RandomInit, of(random))));
     if wants(Source::Pixels) || wants(Source::Pca) {
         sources.push((Source::Pixels, FeatureSource::Pixels));
     }
@@ -44,9 +45,9 @@ pub(crate) fn extract(
 }
 
 /// The same network with the weights that training would start from.
-fn random_network(experiment: &Experiment<'_>) -> Result<Vdvae> {
+fn random_network(experiment: &Experiment<'_>, seed: u64) -> Result<Vdvae> {
     let (model, config) = (experiment.model, experiment.model.config());
-    let weights = Weights::initialise(config, experiment.seed);
+    let weights = Weights::initialise(config, seed);
     let random = Vdvae::new(config, &weights, model.device())?;
     Ok(random.with_precision(model.precision())?.with_exact(model.exact()))
 }

@@ -181,6 +181,8 @@ fn what_does_not_fit_is_refused_before_any_work() {
     assert!(matches!(refused(layers), Error::Layers(_)));
     let none = Experiment { selections: Vec::new(), ..base() };
     assert!(matches!(refused(none), Error::Setting { setting: "layer", .. }));
+    let undrawn = Experiment { random_networks: 0, ..base() };
+    assert!(matches!(refused(undrawn), Error::Setting { setting: "random networks", .. }));
     let mut activations = Experiment { selections: each_layer(model.config()), ..base() };
     activations.spec.statistic = "activation".parse().unwrap();
     assert!(matches!(refused(activations), Error::Setting { setting: "layer", .. }));

@@ -102,6 +102,14 @@ fn legend(report: &ProbeReport) -> Vec<String> {
         (Source::Hog, "control hog: histograms of oriented gradients, without the network"),
         (Source::ShuffledLabels, "control shuffled-labels: the latents, labels of other pictures"),
     ];
+    if let Some(networks) =
+        results.iter().map(|result| result.networks.len()).max().filter(|n| *n > 1)
+    {
+        lines.push(format!(
+            "random-init is the mean over {networks} networks; its intervals and differences are for \
+             other such networks too"
+        ));
+    }
     let present = |source| results.iter().any(|result| result.source == source);
     let present = controls.into_iter().filter(|(source, _)| present(*source));
     lines.extend(present.map(|(_, line)| line.to_owned()));

@@ -11,6 +11,7 @@ fn origin(source: Source, layers: Option<&str>, columns: usize) -> Origin {
         matched_columns: None,
         train_fraction: 1.0,
         label_seed: None,
+        network_seed: None,
     }
 }
 

@@ -271,6 +271,7 @@ fn results_compare_and_round_trip() {
             matched_columns: None,
             train_fraction: 1.0,
             label_seed: None,
+            network_seed: None,
         };
         EvaluatedEpisodes::sampled(&few_shot, Classifier::Cl2n, scores).with_origin(origin)
     };

@@ -63,6 +63,7 @@ impl Asked {
             seed: common.seed,
             keep: Some(args.out.clone()),
             command: command(),
+            random_networks: selection.random_seeds.unwrap_or(plain.random_networks),
             pca_columns: selection.pca_columns.map_or(plain.pca_columns, |n| n as usize),
             ..plain
         })
@@ -97,6 +98,7 @@ fn check_flags(args: &Args) -> Result<()> {
         ("--solver", probing.solver != Solver::Batched),
         ("--train-fraction", probing.train_fraction[..] != [1.0]),
         ("--label-seeds", probing.label_seeds != 1),
+        ("--random-seeds", selection.random_seeds.is_some()),
         ("--replicates", probing.replicates.is_some()),
         ("--save-probe", args.save_probe.is_some()),
         ("--controls shuffled-labels", wants(Source::ShuffledLabels)),
@@ -137,10 +139,12 @@ fn check_pairings(args: &Args) -> Result<()> {
     };
     let of_labels = *kind == TaskKind::Targets;
     let part = probing.train_fraction.iter().any(|fraction| *fraction < 1.0);
-    let pca = selection.controls.contains(&Some(Source::Pca));
+    let wants = |source| selection.controls.contains(&Some(source));
+    let (pca, random) = (wants(Source::Pca), wants(Source::RandomInit));
     let pairings = [
         ("--label-seeds", probing.label_seeds != 1, part, "a --train-fraction below 1"),
         ("--pca-columns", selection.pca_columns.is_some(), pca, "--controls pca"),
+        ("--random-seeds", selection.random_seeds.is_some(), random, "--controls random-init"),
         ("--solver", probing.solver != Solver::Batched, has(&["logistic"]), "--probe logistic"),
         (
             "--strengths",

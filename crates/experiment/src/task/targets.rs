@@ -10,7 +10,7 @@ use vdvae_datasets::{Dataset, Labels, Split};
 use vdvae_features::Targets;
 use vdvae_probes::{
     Bootstrap, Comparison, Evaluated, LinearProbe, Probe, ProbeResult, RidgeProbe, SavedProbe,
-    Solver, compare,
+    Solver, average_networks, compare,
 };
 use vdvae_report::{Answer, RocCurve};
 
@@ -267,11 +267,11 @@ impl Scores for TargetScores<'_> {
     }
 
     fn results(&self) -> Vec<ProbeResult> {
-        self.evaluated.iter().map(|one| one.result.clone()).collect()
+        average_networks(&self.evaluated).into_iter().map(|one| one.result).collect()
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        compare(&self.evaluated)
+        compare(&average_networks(&self.evaluated))
     }
 
     fn roc(&self) -> Vec<RocCurve> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The examples with a test below.
-const TESTED: [&str; 7] = [
+const TESTED: [&str; 8] = [
     "extract_latents",
     "few_shot_omniglot",
     "few_shot_tiny_imagenet",
@@ -16,6 +16,7 @@ const TESTED: [&str; 7] = [
     "layer_sweep",
     "linear_probe",
     "train_small",
+    "transfer_table",
 ];
 
 /// This test lies in `deps/`, the examples beside that in `examples/`.
@@ -235,4 +236,50 @@ fn builtin_layers() -> Vec<(usize, usize, usize)> {
     let model = vdvae::Vdvae::builtin(&vdvae::Device::Cpu).unwrap();
     let layers = model.config().latent_layers();
     layers.iter().map(|layer| (layer.index, layer.resolution, layer.channels)).collect()
+}
+
+#[test]
+fn transfer_table_scores_what_is_there_and_names_what_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two kinds of pictures that every resolution tells apart.
+    for (split, count) in [("train", 12), ("valid", 6), ("test", 6)] {
+        for class in 0..2 {
+            let classes = folder.path().join(format!("shapes/{split}/{class}"));
+            std::fs::create_dir_all(&classes).unwrap();
+            for copy in 0..count {
+                let offset = ["train", "valid", "test"].iter().position(|s| *s == split).unwrap();
+                let picture = drawing(5 * class, copy + 16 * offset as u32);
+                picture.save(classes.join(format!("{copy}.png"))).unwrap();
+            }
+        }
+    }
+    let (out, cache) = (folder.path().join("out"), folder.path().join("cache"));
+    let task = format!("--task=folder:{}", folder.path().join("shapes").display());
+    let run = |flags: &[&str]| {
+        let mut command = Command::new(binary("transfer_table"));
+        command.args(flags).arg("--out").arg(&out).env("VDVAE_CACHE", &cache);
+        command.env_remove("VDVAE_DATA").output().unwrap()
+    };
+    let output = run(&[&task]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = std::fs::read_to_string(out.join("transfer.md")).unwrap();
+    assert!(stdout.ends_with(&table), "{stdout}");
+    let lines: Vec<&str> = table.lines().collect();
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let (head, line) = (cells(lines[0]), cells(lines[2]));
+    assert_eq!((lines.len(), head.len()), (3, line.len()), "{table}");
+    assert_eq!(head[4..9].join(" "), "1×1 4×4 8×8 16×16 32×32");
+    let all = head.iter().position(|cell| cell == "all").unwrap();
+    assert!(
+        line[3].starts_with("logistic: accuracy") && line[all].starts_with("1.000 ["),
+        "{table}"
+    );
+    assert!(line[line.len() - 2].contains(", "), "the difference has an interval: {table}");
+    let svg = std::fs::read_to_string(out.join("transfer.svg")).unwrap();
+    assert_eq!(svg.matches("font-weight=\"600\"").count(), 1);
+    assert!(std::fs::read_dir(out.join("built-in")).unwrap().count() == 1);
+    let missing = run(&["--task=celeba-attrs"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("celeba"), "{missing:?}");
 }

@@ -7,6 +7,7 @@
 mod bars;
 mod curves;
 mod draw;
+mod figure;
 mod headline;
 mod heat;
 mod input;
@@ -27,6 +28,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use figure::resolution_figure;
 pub use input::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
 use crate::{Result, error::write};

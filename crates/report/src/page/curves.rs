@@ -38,22 +38,9 @@ fn layer(layers: LayerSelection) -> Option<f64> {
 
 /// The section that shows the score over the resolution of the latents.
 pub(super) fn resolutions(view: &View) -> Option<Section> {
-    let mut resolutions: Vec<usize> = full_rows(view)
-        .filter_map(|row| match row.layers {
-            Some(LayerSelection::Resolution(r)) if r > 0 => Some(r),
-            _ => None,
-        })
-        .collect();
-    resolutions.sort_unstable();
-    resolutions.dedup();
-    let ticks: Vec<_> = resolutions.iter().map(|&r| ((r as f64).log2(), r.to_string())).collect();
-    let axis = "Resolution r of the r×r latents (log scale)";
-    let figures = figures(view, log2_resolution, |panel, plot| {
-        axis.clone_into(&mut plot.x_label);
-        plot.x_ticks.clone_from(&ticks);
-        add_all(panel, plot);
-    })?;
-    let all = full_rows(view).any(|row| row.layers == Some(LayerSelection::All));
+    let figures = figures(view, log2_resolution, over_resolutions)?;
+    let rows = || view.panels.iter().flat_map(|panel| &panel.rows);
+    let all = rows().any(|row| row.layers == Some(LayerSelection::All));
     Some(Section {
         id: "resolution",
         title: "Score over resolution",
@@ -67,6 +54,29 @@ pub(super) fn resolutions(view: &View) -> Option<Section> {
             (figures)
         },
     })
+}
+
+/// The figure of one panel over resolution, if it has places there.
+pub(super) fn resolution_plot(panel: &Panel) -> Option<LinePlot> {
+    let mut plot = plot(panel, log2_resolution)?;
+    over_resolutions(panel, &mut plot);
+    plot.y_domain = domain(plot.scores(), panel.metric);
+    Some(plot)
+}
+
+/// Finishes a figure over resolution.
+fn over_resolutions(panel: &Panel, plot: &mut LinePlot) {
+    "Resolution r of the r×r latents (log scale)".clone_into(&mut plot.x_label);
+    let mut resolutions: Vec<usize> = (panel.rows.iter())
+        .filter_map(|row| match row.layers {
+            Some(LayerSelection::Resolution(r)) if r > 0 => Some(r),
+            _ => None,
+        })
+        .collect();
+    resolutions.sort_unstable();
+    resolutions.dedup();
+    plot.x_ticks = resolutions.iter().map(|&r| ((r as f64).log2(), r.to_string())).collect();
+    add_all(panel, plot);
 }
 
 /// The score over the number of layers, from the top.
@@ -108,11 +118,6 @@ pub(super) fn layers(view: &View) -> Option<Section> {
             (figures)
         },
     })
-}
-
-/// Results on the whole training split, of every panel.
-fn full_rows<'a>(view: &'a View) -> impl Iterator<Item = &'a Row<'a>> {
-    view.panels.iter().flat_map(|panel| &panel.rows)
 }
 
 /// One figure a panel that has places on the axis: the first as wide as the page, the others side

@@ -89,18 +89,23 @@ impl LinePlot {
 
     /// One drawing of the figure, in a given size.
     pub(super) fn svg(&self, frame: Frame) -> Markup {
-        let axes = self.axes(frame);
         let view_box = format!("0 0 {} {}", px(frame.width), px(frame.height));
         html! {
-            svg.plot viewBox=(view_box) role="img" aria-label=(self.about) {
-                (self.draw_stretches(&axes))
-                (self.draw_axes(&axes))
-                @for band in &self.bands { (draw_band(band, &axes)) }
-                @for (place, series) in self.series.iter().enumerate() {
-                    (draw_series(series, &axes, self.dodge(place, &axes)))
-                }
-                @if frame.gutter > 100.0 { (self.draw_names(&axes)) }
+            svg.plot viewBox=(view_box) role="img" aria-label=(self.about) { (self.draw(frame)) }
+        }
+    }
+
+    /// What is inside such a drawing, from (0, 0).
+    pub(super) fn draw(&self, frame: Frame) -> Markup {
+        let axes = self.axes(frame);
+        html! {
+            (self.draw_stretches(&axes))
+            (self.draw_axes(&axes))
+            @for band in &self.bands { (draw_band(band, &axes)) }
+            @for (place, series) in self.series.iter().enumerate() {
+                (draw_series(series, &axes, self.dodge(place, &axes)))
             }
+            @if frame.gutter > 100.0 { (self.draw_names(&axes)) }
         }
     }
 

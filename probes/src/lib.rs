@@ -99,7 +99,7 @@ pub use result::{
 };
 pub use ridge::RidgeProbe;
 pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
-pub use standardise::Standardiser;
+pub use standardise::{DEVIATION_FLOOR, Standardiser};
 pub use strengths::{STRENGTHS, StrengthEdge};
 pub use subset::nested_order;
 pub use verification::{

@@ -5,9 +5,9 @@ use ndarray::{Array1, Array2, ArrayView2, Zip, s};
 use crate::Result;
 use crate::error::{check_count, check_range};
 
-/// Standard deviations below this count as this: collapsed latents would otherwise be blown up to
-/// noise of unit variance.
-const DEVIATION_FLOOR: f64 = 1e-5;
+/// Probes divide columns by their standard deviation over the training rows, and by this where it is
+/// smaller: collapsed latents would otherwise be blown up to noise of unit variance.
+pub const DEVIATION_FLOOR: f64 = 1e-5;
 
 /// Mean and deviation of every column of the training rows.
 #[derive(Debug, Clone, PartialEq)]

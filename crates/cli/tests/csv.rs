@@ -110,7 +110,7 @@ fn numbers_and_samples_are_extracted() {
     assert_ne!(sampled, extract("--statistic z --samples 3 --seed 1", "d.npy"));
     let manifest = fs::read_to_string(folder.path().join("a.npy.json")).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
-    assert_eq!(manifest["samples"], 3);
+    assert_eq!((&manifest["samples"], &manifest["deviation_floor"]), (&3.into(), &1e-5.into()));
     assert_eq!(manifest["labels"]["numbers"][0], "brightness");
     let values = manifest["labels"]["values"].as_array().unwrap();
     assert_eq!((values.len(), manifest["groups"].as_array().unwrap().len()), (16, 16));

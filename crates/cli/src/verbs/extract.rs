@@ -10,6 +10,7 @@ use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
 };
+use vdvae_probes::DEVIATION_FLOOR;
 
 use super::args::{SplitArgs, ahead};
 use crate::common::{Common, SamplesArg};
@@ -175,6 +176,8 @@ impl Request<'_> {
     fn manifest(&self, kept: &[usize]) -> Value {
         let mut manifest = self.identity();
         manifest["format"] = json!("vdvae-features");
+        // Who standardises the columns otherwise than probes do gets other scores.
+        manifest["deviation_floor"] = json!(DEVIATION_FLOOR);
         manifest["arrays"] = json!(self.parts);
         manifest["remarks"] = json!(self.dataset.remarks());
         manifest["keys"] =

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `--data-root` is a folder that holds data sets by name, as they are published; tasks whose data is
-//! not there are left out, and named. Each task has its folder below `--out`, with what `vdvae-probe`
+//! not there, or too small for it, are left out, and named. Each task has its folder below `--out`, with what `vdvae-probe`
 //! writes; beside them stand `transfer.md`, the table, and `transfer.svg`, scores over resolution.
 //! Features are kept in the cache that `vdvae-probe` uses, so that a run that is stopped reads no
 //! picture twice.
@@ -96,7 +96,6 @@ fn main() -> Outcome<()> {
         for network in &networks {
             eprintln!("{name}, {}", network.name);
             let folder = args.out.join(&network.name).join(file_name(&name.text));
-            fs::create_dir_all(&folder)?;
             let experiment = Experiment {
                 model_name: network.name.clone(),
                 model_sha256: Some(network.sha256.clone()),
@@ -106,6 +105,13 @@ fn main() -> Outcome<()> {
                 keep: Some(folder.clone()),
                 ..Experiment::new(&network.model, &*data, &*task)
             };
+            if let Err(error) = experiment.check()
+                && args.task.is_empty()
+            {
+                eprintln!("{name} is left out: {error}");
+                continue;
+            }
+            fs::create_dir_all(&folder)?;
             let report = experiment.run(&mut |event| {
                 if let Event::Reading { pictures } = event {
                     eprintln!("reading {pictures} pictures");
@@ -114,15 +120,14 @@ fn main() -> Outcome<()> {
             report.write(&folder)?;
             print!("{}", report_table(&report.results));
             reports.push(report.results);
+            // Anew after each, so that a run that is stopped keeps what it has.
+            fs::write(args.out.join("transfer.md"), table(&reports))?;
+            if let Some(figure) = resolution_figure(&reports) {
+                fs::write(args.out.join("transfer.svg"), figure)?;
+            }
         }
     }
-    let table = table(&reports);
-    fs::create_dir_all(&args.out)?;
-    fs::write(args.out.join("transfer.md"), &table)?;
-    if let Some(figure) = resolution_figure(&reports) {
-        fs::write(args.out.join("transfer.svg"), figure)?;
-    }
-    print!("\n{table}");
+    print!("\n{}", table(&reports));
     Ok(())
 }
 

@@ -52,6 +52,10 @@ impl Probe for CentroidProbe {
         "cosine"
     }
 
+    fn predicts_numbers(&self) -> bool {
+        false
+    }
+
     fn fit(&self, train: &FeatureTable, valid: &FeatureTable) -> Result<Fitted> {
         check_fit(train, valid)?;
         let standardiser = Standardiser::of(train.view())?;

@@ -46,6 +46,10 @@ impl Probe for LinearProbe {
         self.solver.name()
     }
 
+    fn predicts_numbers(&self) -> bool {
+        false
+    }
+
     fn fit(&self, train: &FeatureTable, valid: &FeatureTable) -> Result<Fitted> {
         check_fit(train, valid)?;
         let strengths = strongest_first(&self.strengths)?;

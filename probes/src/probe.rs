@@ -20,6 +20,11 @@ pub trait Probe: Sync {
     /// Name of the algorithm, such as `batched`.
     fn solver(&self) -> &'static str;
 
+    /// Whether it can predict real numbers; all predict attributes and classes.
+    fn predicts_numbers(&self) -> bool {
+        true
+    }
+
     /// Fits on `train`, chooses on `valid`, refits on both.
     ///
     /// # Errors

@@ -85,8 +85,7 @@ pub(crate) struct TableArgs {
     #[arg(long, value_name = "NAME")]
     path_column: Option<String>,
     /// The column of csv:FILE that says train, valid or test (or 0, 1, 2); without it `split`,
-    /// `set`, `partition`, `is_test` and the like
-    /// [example: --split-column part]
+    /// `set`, `partition`, `is_test` and the like [example: --split-column part]
     #[arg(long, value_name = "NAME")]
     split_column: Option<String>,
     /// The column of csv:FILE whose rows of one value stay together in a split; without it `group`,
@@ -135,41 +134,43 @@ impl DataArgs {
 
     /// The first flag that is given, of those that say which pictures a data set has.
     pub(crate) fn given(&self) -> Option<&'static str> {
-        let flags = [
-            ("--data-root", self.data_root.is_some()),
-            ("--partition", self.partition.is_some()),
-            ("--splits", !self.split_folders.is_empty()),
-            ("--targets", !self.targets.is_empty()),
-            ("--layout", self.layout.is_some()),
-        ];
-        let given = flags.into_iter().find_map(|(flag, given)| given.then_some(flag));
-        given.or_else(|| self.table.given())
+        let root = self.data_root.as_ref().map(|_| "--data-root");
+        root.or_else(|| self.of_kinds().into_iter().find_map(|(flag, _, _)| flag))
+    }
+
+    /// Flags that are about data sets of some kinds alone, where they are given; those kinds, and
+    /// what to call them.
+    fn of_kinds(&self) -> [(Option<&'static str>, &'static [&'static str], &'static str); 5] {
+        let when = |flag, given: bool| given.then_some(flag);
+        [
+            (
+                when("--targets", !self.targets.is_empty()),
+                &["csv", "hf"],
+                "csv:FILE or hf:OWNER/REPO, which have columns to choose from",
+            ),
+            (
+                when("--splits", !self.split_folders.is_empty()),
+                &["folder"],
+                "folder:PATH, whose folders may be splits",
+            ),
+            (self.table.given(), &["csv"], "csv:FILE, a table"),
+            (when("--partition", self.partition.is_some()), &["celeba"], "celeba, which has one"),
+            (
+                when("--layout", self.layout.is_some()),
+                &["npy", "npz"],
+                "npy:FILE or npz:FILE, an array",
+            ),
+        ]
     }
 
     /// Fails for flags that the data set has no use for.
     fn check(&self, name: &str) -> Result<()> {
         let (kind, path) = name.split_once(':').unwrap_or((name, ""));
-        let fits = |flag: Option<&'static str>, kinds: &[&str], expected: &str| match flag {
-            Some(flag) if !kinds.contains(&kind) => {
-                Err(usage(format!("{flag}: expected {expected}, found {name}")))
+        for (flag, kinds, expected) in self.of_kinds() {
+            if let Some(flag) = flag.filter(|_| !kinds.contains(&kind)) {
+                return Err(usage(format!("{flag}: expected {expected}, found {name}")));
             }
-            _ => Ok(()),
-        };
-        let when = |flag, given: bool| given.then_some(flag);
-        fits(
-            when("--targets", !self.targets.is_empty()),
-            &["csv", "hf"],
-            "csv:FILE or hf:OWNER/REPO, which have columns to choose from",
-        )?;
-        fits(
-            when("--splits", !self.split_folders.is_empty()),
-            &["folder"],
-            "folder:PATH, whose folders may be splits",
-        )?;
-        fits(self.table.given(), &["csv"], "csv:FILE, a table")?;
-        fits(when("--partition", self.partition.is_some()), &["celeba"], "celeba, which has one")?;
-        let layout = when("--layout", self.layout.is_some());
-        fits(layout, &["npy", "npz"], "npy:FILE or npz:FILE, an array")?;
+        }
         match &self.data_root {
             Some(root) if !path.is_empty() || kind == "toy-faces" => Err(usage(format!(
                 "--data-root: expected a data set that is looked for, found {name} beside {}",

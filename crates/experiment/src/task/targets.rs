@@ -111,10 +111,9 @@ impl TargetsTask {
     /// Fails where a probe is asked for that cannot predict numbers.
     fn check_numbers(&self, labels: &Labels) -> Result<()> {
         let Labels::Real { names, .. } = labels else { return Ok(()) };
-        let mut probes = self.probes.iter().map(|probe| probe.name());
-        let wrong = probes.find(|probe| ["logistic", "centroid"].contains(probe));
+        let wrong = self.probes.iter().find(|probe| !probe.predicts_numbers());
         let Some(probe) = wrong else { return Ok(()) };
-        let names = names.join(", ");
+        let (probe, names) = (probe.name(), names.join(", "));
         let problem = format!("expected ridge or knn for the numbers {names}, found {probe}");
         Err(Error::Setting { setting: "probe", problem })
     }

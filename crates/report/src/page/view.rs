@@ -140,7 +140,12 @@ impl<'a> View<'a> {
             Some((_, Some(info))) => {
                 format!("95% intervals over {} folds", info.fold_accuracies.len())
             }
-            _ => "95% bootstrap intervals on the test split".to_owned(),
+            _ => {
+                let several = self.page.report.results.iter().any(|one| one.networks.len() > 1);
+                let networks = ", those of random weights over other such networks, too";
+                let networks = if several { networks } else { "" };
+                format!("95% bootstrap intervals on the test split{networks}")
+            }
         }
     }
 
@@ -185,6 +190,17 @@ pub(super) fn metric_words(metric: Metric) -> &'static str {
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn intervals_over_networks_are_said() {
+        let mut report = fixture::report();
+        let said =
+            |report: &vdvae_probes::ProbeReport| View::new(&ReportPage::new(report)).intervals();
+        assert_eq!(said(&report), "95% bootstrap intervals on the test split");
+        let network = |seed| vdvae_probes::NetworkScore { seed, value: None };
+        report.results[1].networks = vec![network(0), network(1)];
+        assert!(said(&report).ends_with("over other such networks, too"));
+    }
 
     #[test]
     fn panels_part_what_cannot_be_compared() {

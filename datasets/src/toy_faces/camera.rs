@@ -28,6 +28,10 @@ pub(super) struct Camera {
 }
 
 impl Camera {
+    /// Sharp, well exposed and without noise.
+    pub(super) const STUDIO: Self =
+        Self { blur: 0.0, gain: [1.0; 3], haze: 0.0, noise: 0.0, grain: [0; 32] };
+
     pub(super) fn draw(uniform: &mut Uniform) -> Self {
         let exposure = uniform.within(0.5, 1.25);
         Self {

@@ -119,4 +119,20 @@ impl Face {
         uniform.draw(&mut traits, false);
         Self { traits, person: drawn, view: View::draw(&mut uniform) }
     }
+
+    /// The same face and attributes without what is there to be seen through.
+    pub(super) fn in_studio(self) -> Self {
+        let view = View {
+            shift: [0.0; 2],
+            scale: 0.95,
+            roll: 0.0,
+            light: 0.6,
+            light_height: 0.35,
+            stripe_phase: 0.0,
+            clutter: [None; 4],
+            camera: Camera::STUDIO,
+            ..self.view
+        };
+        Self { view, ..self }
+    }
 }

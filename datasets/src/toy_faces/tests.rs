@@ -94,6 +94,20 @@ fn labels_are_the_attributes_drawn() {
     }
 }
 
+#[test]
+fn the_studio_changes_pictures_only() {
+    let (usual, studio) = (faces(), faces().in_studio());
+    assert_eq!(studio.labels(Split::Valid), usual.labels(Split::Valid));
+    assert_eq!(studio.groups(Split::Valid), usual.groups(Split::Valid));
+    assert_ne!(studio.fingerprint(), usual.fingerprint());
+    let picture = |faces: &ToyFaces| faces.render(Split::Valid, 3, SIZE).unwrap();
+    assert_ne!(picture(&studio), picture(&usual));
+    // Nothing is drawn anew: who and what is in a picture stays.
+    let (face, plain) = (studio.face(Split::Valid, 3), usual.face(Split::Valid, 3));
+    assert_eq!(face.view.smile, plain.view.smile);
+    assert_eq!(face.person.mouth_width, plain.person.mouth_width);
+}
+
 /// Every attribute shows in the pixels at 32×32: in most faces it moves some value far, and global
 /// attributes move many pixels while fine ones move few. Far is more than twice the strongest noise;
 /// the darkest pictures keep less than half of the contrast of the scene.

@@ -63,9 +63,9 @@ attributes! {
     Beard = "Beard", Person, 0.25;
     /// Dark-rimmed glasses.
     Glasses = "Glasses", Picture, 0.3;
-    /// The corners of the mouth point up rather than down.
+    /// The mouth is wide, its corners point up and its teeth show, rather than small and turned down.
     Smiling = "Smiling", Picture, 0.5;
-    /// The mouth is open and shows teeth.
+    /// The jaw is down: it is dark between the lips.
     MouthOpen = "Mouth_Open", Picture, 0.35;
     /// Eyebrows are thick.
     ThickEyebrows = "Thick_Eyebrows", Person, 0.4;
@@ -77,13 +77,13 @@ attributes! {
     Lipstick = "Lipstick", Picture, 0.35;
     /// Horizontal stripes on the shirt.
     StripedShirt = "Striped_Shirt", Picture, 0.4;
-    /// Thin diagonal lines on the background.
+    /// Light diagonal lines on the background.
     StripedBackground = "Striped_Background", Picture, 0.3;
     /// A bright ring below each ear.
     Earrings = "Earrings", Picture, 0.35;
     /// Eyes are bright blue rather than brown.
     BlueEyes = "Blue_Eyes", Person, 0.4;
-    /// Small spots on cheeks and nose.
+    /// Small dark spots on the cheeks.
     Freckles = "Freckles", Person, 0.3;
 }
 

@@ -38,8 +38,8 @@ impl Person {
             brow_height: uniform.within(0.15, 0.19),
             nose_length: uniform.within(0.17, 0.24),
             nose_width: uniform.within(0.05, 0.085),
-            mouth_width: uniform.within(0.17, 0.24),
-            mouth_height: uniform.within(0.35, 0.4),
+            mouth_width: uniform.within(0.19, 0.26),
+            mouth_height: uniform.within(0.33, 0.38),
             hair_volume: uniform.within(0.05, 0.12),
         }
     }
@@ -93,7 +93,7 @@ impl View {
             hat_value: uniform.within(0.35, 0.85),
             gaze: [uniform.within(-0.03, 0.03), uniform.within(-0.015, 0.015)],
             smile: uniform.within(0.55, 1.0),
-            opening: uniform.within(0.06, 0.1),
+            opening: uniform.within(0.08, 0.12),
             brow_raise: uniform.within(-0.02, 0.03),
             clutter: [0; 4].map(|_| Thing::draw(uniform)),
             camera: Camera::draw(uniform),

@@ -110,10 +110,9 @@ impl<'a> Look<'a> {
             |x, y| scaled(colour, 1.0 + view.background_slope * y - 0.12 * x * lx),
         );
         if self.has(A::StripedBackground) {
-            let line = if self.has(A::BrightBackground) { [0.1; 3] } else { [1.0; 3] };
-            let line = mixed(colour, line, 0.45);
+            let line = mixed(colour, [1.0; 3], 0.6);
             let phase = view.stripe_phase * 0.33;
-            let distance = |x: f32, y: f32| stripes((x + y) * FRAC_1_SQRT_2 + phase, 0.33, 0.03);
+            let distance = |x: f32, y: f32| stripes((x + y) * FRAC_1_SQRT_2 + phase, 0.33, 0.04);
             canvas.paint(Area::ALL, 1.0, distance, |_, _| line);
         }
     }
@@ -152,7 +151,7 @@ impl<'a> Look<'a> {
         if self.has(A::StripedShirt) {
             let line = if view.shirt_value > 0.65 { [0.08, 0.08, 0.14] } else { [0.97; 3] };
             let phase = view.stripe_phase * 0.2;
-            let lines = |x: f32, y: f32| body(x, y).max(stripes(y + phase, 0.17, 0.042));
+            let lines = |x: f32, y: f32| body(x, y).max(stripes(y + phase, 0.2, 0.05));
             canvas.paint(area, 0.9, lines, |_, _| line);
         }
     }

@@ -85,6 +85,10 @@ struct Values {
     /// Mirror every picture with probability one half [default: no] [example: --flip]
     #[arg(long)]
     flip: bool,
+    /// Move every picture by up to so many pixels in either direction, at the network's size; its
+    /// edge fills what it leaves [default: 0] [example: --shift 2]
+    #[arg(long, value_name = "N")]
+    shift: Option<usize>,
     /// Compute what is inside blocks again in the gradient instead of keeping it: less memory
     /// for more time, and the same numbers [default: no] [example: --recompute]
     #[arg(long)]
@@ -203,6 +207,7 @@ impl Values {
             ema_rate: self.ema_rate.unwrap_or(start.ema_rate),
             ema_warmup: self.ema_warmup || start.ema_warmup,
             flip: self.flip || start.flip,
+            shift: self.shift.unwrap_or(start.shift),
             recompute: self.recompute || start.recompute,
             save_every: self.save_every.unwrap_or(start.save_every),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(start.keep_checkpoints),

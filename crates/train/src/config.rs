@@ -32,7 +32,7 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Pictures per step.
     pub batch_size: usize,
-    /// Seed of the initial weights, the order of the pictures, flips, noise and samples.
+    /// Seed of the initial weights, the order of the pictures, flips, shifts, noise and samples.
     pub seed: u64,
     /// Step size after the warm-up.
     pub learning_rate: f64,
@@ -58,6 +58,10 @@ pub struct TrainConfig {
     pub ema_warmup: bool,
     /// Whether every picture is mirrored with probability one half.
     pub flip: bool,
+    /// The most pixels a picture is moved by, right or left and up or down, at the network's size:
+    /// every distance up to it with the same probability. Its edge fills what it leaves.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shift: usize,
     /// The numbers the network computes in.
     #[serde(default)]
     pub precision: Precision,
@@ -107,6 +111,7 @@ impl TrainConfig {
             ema_rate: published.ema_rate,
             ema_warmup: false,
             flip: false,
+            shift: 0,
             precision: Precision::F32,
             recompute: false,
             exact: false,
@@ -179,6 +184,7 @@ impl TrainConfig {
         positive("grad_clip", self.grad_clip)?;
         self.skip.validate()?;
         rate("ema_rate", self.ema_rate)?;
+        whole("shift", self.shift as u64, 0, 1 << 20)?;
         whole("save_every", self.save_every, 0, MOST)?;
         whole("keep_checkpoints", self.keep_checkpoints as u64, 1, MOST)?;
         whole("eval_every", self.eval_every, 0, MOST)?;
@@ -212,6 +218,10 @@ impl TrainConfig {
         let config: Self = serde_json::from_value(section.take()).map_err(refuse)?;
         config.validate().map(|()| Some(config))
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn check(

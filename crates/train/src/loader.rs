@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use vdvae_datasets::{Dataset, OnBadImage, Preparation, Split, load_batch};
 
-use crate::order::{Order, Pick};
+use crate::order::{Augmentation, Order, Pick};
 use crate::{Error, Result, TrainConfig};
 
 /// Prepared training sets up to this size are kept in memory: CIFAR-10 is, ImageNet is not.
@@ -49,8 +49,7 @@ impl<'a> Loader<'a> {
         let mut data = Vec::with_capacity(picks.len() * size);
         for pick in picks {
             match self.kept.get(&pick.index) {
-                Some(picture) if pick.flip => mirror(picture, self.prep.size, &mut data),
-                Some(picture) => data.extend_from_slice(picture),
+                Some(picture) => vary(picture, self.prep.size, pick, &mut data),
                 None => {} // bad, and to be skipped
             }
         }
@@ -67,7 +66,8 @@ impl<'a> Loader<'a> {
         first: u64,
     ) -> impl Iterator<Item = Result<Pixels>> + Send + use<'a> {
         let (steps, asked) = (config.steps, config.batch_size);
-        let mut order = Order::new(config.seed, self.dataset.len(Split::Train), config.flip);
+        let augmentation = Augmentation { flip: config.flip, shift: config.shift };
+        let mut order = Order::new(config.seed, self.dataset.len(Split::Train), augmentation);
         (first..steps).map(move |step| {
             let pixels = self.load(&order.batch(step, asked))?;
             let none = Error::NoPictures { step: step + 1, asked };
@@ -76,10 +76,20 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Appends a picture (size, size, 3) with every row reversed.
-fn mirror(picture: &[u8], size: usize, out: &mut Vec<u8>) {
-    for row in picture.chunks_exact(size * 3) {
-        row.rchunks_exact(3).for_each(|pixel| out.extend_from_slice(pixel));
+/// Appends a picture (size, size, 3), mirrored and moved as asked for; what it is moved away from is
+/// filled with its nearest pixel.
+fn vary(picture: &[u8], size: usize, pick: &Pick, out: &mut Vec<u8>) {
+    if !pick.flip && pick.shift == [0, 0] {
+        return out.extend_from_slice(picture);
+    }
+    let moved = |at: usize, by: isize| at.saturating_add_signed(-by).min(size - 1);
+    for y in 0..size {
+        let row = moved(y, pick.shift[1]) * size;
+        for x in 0..size {
+            let x = moved(x, pick.shift[0]);
+            let x = if pick.flip { size - 1 - x } else { x };
+            out.extend_from_slice(&picture[(row + x) * 3..][..3]);
+        }
     }
 }
 
@@ -92,7 +102,7 @@ mod tests {
     fn batches_are_the_pictures_asked_for_whether_kept_or_not() {
         let faces = ToyFaces::new(0);
         let prep = Preparation::new(8);
-        let picks = [5, 2, 5].map(|index| Pick { index, flip: false });
+        let picks = [5, 2, 5].map(|index| Pick { index, flip: false, shift: [0, 0] });
         let expected =
             load_batch(&faces, Split::Train, &[5, 2, 5], &prep, OnBadImage::Fail).unwrap().pixels;
         for keep in [true, false] {
@@ -107,9 +117,29 @@ mod tests {
     }
 
     #[test]
-    fn flipped_rows_are_reversed_pixel_by_pixel() {
+    fn pictures_are_mirrored_then_moved_and_their_edges_repeated() {
+        // Nine grey pixels.
+        let varied = |flip, shift| {
+            let picture: Vec<u8> = (1..=9).flat_map(|grey| [grey; 3]).collect();
+            let mut out = vec![];
+            vary(&picture, 3, &Pick { index: 0, flip, shift }, &mut out);
+            assert!(out.chunks_exact(3).all(|pixel| pixel.iter().all(|value| *value == pixel[0])));
+            out.into_iter().step_by(3).collect::<Vec<_>>()
+        };
+        assert_eq!(varied(false, [0, 0]), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(varied(true, [0, 0]), [3, 2, 1, 6, 5, 4, 9, 8, 7]);
+        assert_eq!(varied(false, [1, 0]), [1, 1, 2, 4, 4, 5, 7, 7, 8]);
+        assert_eq!(varied(false, [0, -2]), [7, 8, 9, 7, 8, 9, 7, 8, 9]);
+        assert_eq!(varied(true, [-1, 1]), [2, 1, 1, 2, 1, 1, 5, 4, 4]);
+        // Beyond the picture only its edge is left.
+        assert_eq!(varied(false, [5, 0]), [1, 1, 1, 4, 4, 4, 7, 7, 7]);
+    }
+
+    #[test]
+    fn channels_stay_in_their_order_when_a_picture_is_mirrored() {
         let mut out = vec![];
-        mirror(&[1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60], 2, &mut out);
+        let pick = Pick { index: 0, flip: true, shift: [0, 0] };
+        vary(&[1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60], 2, &pick, &mut out);
         assert_eq!(out, [4, 5, 6, 1, 2, 3, 40, 50, 60, 10, 20, 30]);
     }
 }

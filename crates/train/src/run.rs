@@ -158,10 +158,23 @@ fn identity(run: &Run<'_>) -> Value {
     identity
 }
 
+/// `folder:/home/ada/photos` as `folder:photos`: weights are shared, and where their pictures lay is
+/// nobody's business; which pictures they were is in the fingerprint.
+fn without_folders(name: &str) -> String {
+    match name.split_once(':') {
+        // OWNER/REPO is no path.
+        Some((kind, path)) if kind != "hf" => match Path::new(path).file_name() {
+            Some(file) => format!("{kind}:{}", file.to_string_lossy()),
+            None => kind.to_owned(),
+        },
+        _ => name.to_owned(),
+    }
+}
+
 fn data_json(run: &Run<'_>) -> Value {
     let Preparation { exif, crop, resize, .. } = run.preparation;
     let mut data = json!({
-        "name": run.dataset.name(),
+        "name": without_folders(run.dataset.name()),
         "fingerprint": run.dataset.fingerprint(),
         "images": run.dataset.len(Split::Train),
         "crop": crop.to_string(),

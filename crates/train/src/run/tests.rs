@@ -20,6 +20,7 @@ fn config(steps: u64) -> TrainConfig {
         sample_every: 4,
         log_every: 1,
         flip: true,
+        shift: 1,
         skip: Skip::Adaptive(10.0),
         ..TrainConfig::preset(Preset::Tiny)
     }
@@ -305,4 +306,17 @@ fn a_run_that_never_updates_says_so() {
     assert!(
         warnings[0].contains("100 of the last 100") && warnings[0].contains("the adaptive rule")
     );
+}
+
+#[test]
+fn weights_do_not_say_where_their_pictures_lay() {
+    for (name, kept) in [
+        ("folder:/home/ada/photos/", "folder:photos"),
+        ("csv:../tables/a.csv", "csv:a.csv"),
+        ("folder:.", "folder"),
+        ("hf:owner/repo", "hf:owner/repo"),
+        ("celeba", "celeba"),
+    ] {
+        assert_eq!(without_folders(name), kept);
+    }
 }

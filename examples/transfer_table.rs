@@ -21,7 +21,7 @@ use vdvae::datasets::{self, Dataset, Lfw, OneShotRuns, OpenOptions, locate};
 use vdvae::experiment::{
     Event, Experiment, FewShotTask, TargetsTask, Task, TaskKind, TaskName, VerificationTask,
 };
-use vdvae::features::{FeatureCache, FeatureSpec, LayerSelection, Statistic};
+use vdvae::features::{FeatureCache, FeatureSpec, LayerSelection, Pooling, Statistic};
 use vdvae::model::{builtin_checkpoint, checkpoint_file};
 use vdvae::probes::{Compared, ProbeReport, ProbeResult, Source};
 use vdvae::report::{report_table, resolution_figure};
@@ -61,9 +61,17 @@ struct Args {
     /// [example: --task celeba-attrs,csv:utkface/utkface.csv]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     task: Vec<TaskName>,
-    /// What is read from each layer [example: --statistic state]
-    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
-    statistic: Statistic,
+    /// What is read from each layer, one after the other; of mean, z (averaged over 8 samples), prior-mean,
+    /// log-std, state, activation [example: --statistic mean,activation]
+    #[arg(long, value_delimiter = ',', default_value = "mean", value_name = "LIST")]
+    statistic: Vec<Statistic>,
+    /// How a layer's grid becomes columns [example: --pool grid:8]
+    #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]
+    pool: Pooling,
+    /// Shares of the labelled pictures that linear probes learn from; five draws of each below 1
+    /// [example: --train-fraction 0.01,0.1,1]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_name = "LIST")]
+    train_fraction: Vec<f64>,
     /// Folder for everything that is written [example: --out transfer]
     #[arg(long, default_value = "transfer", value_name = "DIR")]
     out: PathBuf,
@@ -92,15 +100,18 @@ fn main() -> Outcome<()> {
     let networks = networks(&args.checkpoint)?;
     let mut reports: Vec<ProbeReport> = Vec::new();
     for name in &asked {
-        let Some((task, data)) = open(name, &options, !args.task.is_empty())? else { continue };
-        for network in &networks {
-            eprintln!("{name}, {}", network.name);
-            let folder = args.out.join(&network.name).join(file_name(&name.text));
+        let Some((task, data)) = open(name, &args, &options)? else { continue };
+        let read = |network| args.statistic.iter().map(move |statistic| (network, *statistic));
+        for (network, statistic) in networks.iter().flat_map(read) {
+            eprintln!("{name}, {}, {statistic}", network.name);
+            let samples = if statistic == Statistic::Z { 8 } else { 1 };
+            let folder = args.out.join(&network.name).join(statistic.to_string());
+            let folder = folder.join(file_name(&name.text));
             let experiment = Experiment {
                 model_name: network.name.clone(),
                 model_sha256: Some(network.sha256.clone()),
                 controls: vec![Source::Pixels, Source::Hog, Source::RandomInit],
-                spec: FeatureSpec { statistic: args.statistic, ..FeatureSpec::default() },
+                spec: FeatureSpec { statistic, samples, pooling: args.pool, seed: 0 },
                 cache: cache.clone(),
                 keep: Some(folder.clone()),
                 ..Experiment::new(&network.model, &*data, &*task)
@@ -151,9 +162,9 @@ fn networks(files: &[PathBuf]) -> Outcome<Vec<Network>> {
 
 /// A task and its data. `None`, said on stderr, for a data set that is not there; one that is asked for
 /// by its name has to be.
-fn open(name: &TaskName, options: &OpenOptions, required: bool) -> Outcome<Option<Opened>> {
+fn open(name: &TaskName, args: &Args, options: &OpenOptions) -> Outcome<Option<Opened>> {
     let data = match datasets::open(&name.dataset, options) {
-        Err(error @ datasets::Error::NoPath { .. }) if !required => {
+        Err(error @ datasets::Error::NoPath { .. }) if args.task.is_empty() => {
             eprintln!("{name} is left out: {error}");
             return Ok(None);
         }
@@ -162,7 +173,12 @@ fn open(name: &TaskName, options: &OpenOptions, required: bool) -> Outcome<Optio
     data.remarks().iter().for_each(|remark| eprintln!("note: {remark}"));
     let text = name.text.clone();
     let task: Box<dyn Task> = match name.kind {
-        TaskKind::Targets => Box::new(TargetsTask { name: text, ..TargetsTask::default() }),
+        TaskKind::Targets => Box::new(TargetsTask {
+            name: text,
+            train_fractions: args.train_fraction.clone(),
+            label_seeds: (0..5).collect(),
+            ..TargetsTask::default()
+        }),
         TaskKind::FewShot { ways, shots } => {
             Box::new(FewShotTask { name: text, ..FewShotTask::new(ways, shots) })
         }
@@ -186,8 +202,12 @@ fn file_name(task: &str) -> String {
     task.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_")
 }
 
-/// One line a task, network and probe: the latents of every resolution and of all layers, the controls,
-/// and how far all layers are ahead of them.
+/// What a line of the table is about, beside the report: probe, kind of labels, share of the labelled
+/// pictures.
+type Line<'a> = (&'a str, Option<&'a str>, f64);
+
+/// One line a task, network, statistic, probe and share of the labels: the latents of every resolution
+/// and of all layers, the controls, and how far all layers are ahead of them.
 fn table(reports: &[ProbeReport]) -> String {
     let mut resolutions: Vec<usize> =
         reports.iter().flat_map(|report| &report.results).filter_map(|r| r.resolution).collect();
@@ -204,60 +224,69 @@ fn table(reports: &[ProbeReport]) -> String {
     places.push((Source::Hog, None, "HOG".to_owned()));
     let names: Vec<&str> = places.iter().map(|(_, _, name)| &name[..]).collect();
     let mut text = format!(
-        "| task | network | probe | {} | all − random weights | all − pixels |\n|---|---|---|{}\n",
+        "| task | network | read | probe | {} | all − random weights | all − pixels |\n|---|---|---|---|{}\n",
         names.join(" | "),
         "---|".repeat(places.len() + 2)
     );
     for report in reports {
-        let mut probes: Vec<(&str, Option<&str>, &str)> = Vec::new();
+        let mut lines: Vec<(Line<'_>, &str)> = Vec::new();
         for result in &report.results {
-            let probe = (&result.probe[..], result.labels.as_deref(), result.metric.name());
-            if !probes.contains(&probe) {
-                probes.push(probe);
+            let line = (&result.probe[..], result.labels.as_deref(), result.train_fraction);
+            let line = (line, result.metric.name());
+            if !lines.contains(&line) {
+                lines.push(line);
             }
         }
-        for (probe, labels, metric) in probes {
-            let of = (probe, labels);
+        for (line, metric) in lines {
+            let (probe, labels, fraction) = line;
             let scores =
-                places.iter().map(|(source, layers, _)| score(report, of, *source, *layers));
+                places.iter().map(|(source, layers, _)| score(report, line, *source, *layers));
             let scores: Vec<String> = scores.map(|s| s.unwrap_or("–".to_owned())).collect();
             let ahead =
-                [Source::RandomInit, Source::Pixels].map(|control| ahead(report, of, control));
+                [Source::RandomInit, Source::Pixels].map(|control| ahead(report, line, control));
             let labels = labels.map_or(String::new(), |labels| format!(", {labels}"));
-            let (task, model) = (&report.task, &report.model.name);
+            let part = if fraction < 1.0 { format!(" at {fraction}") } else { String::new() };
+            let (task, model, read) = (&report.task, &report.model.name, report.features.statistic);
             let (scores, ahead) = (scores.join(" | "), ahead.join(" | "));
             let _ = writeln!(
                 text,
-                "| {task} | {model} | {probe}{labels}: {metric} | {scores} | {ahead} |"
+                "| {task} | {model} | {read} | {probe}{labels}{part}: {metric} | {scores} | {ahead} |"
             );
         }
     }
     text
 }
 
-/// A score, and its interval where it is that of all layers.
+/// A score, the mean over draws of the labels where there are several, and its interval where it is one
+/// of all layers.
 fn score(
     report: &ProbeReport,
-    (probe, labels): (&str, Option<&str>),
+    line: Line<'_>,
     source: Source,
     layers: Option<LayerSelection>,
 ) -> Option<String> {
     let fits = |r: &&ProbeResult| {
-        (&r.probe[..], r.labels.as_deref(), r.source, r.layers) == (probe, labels, source, layers)
+        let of = (&r.probe[..], r.labels.as_deref(), r.train_fraction);
+        (of, r.source, r.layers) == (line, source, layers)
     };
-    let result = report.results.iter().find(fits)?;
-    let value = result.value?;
-    Some(match result.ci95.filter(|_| layers == Some(LayerSelection::All)) {
-        Some([low, high]) => format!("{value:.3} [{low:.3}, {high:.3}]"),
-        None => format!("{value:.3}"),
+    let results: Vec<&ProbeResult> = report.results.iter().filter(fits).collect();
+    let values: Option<Vec<f64>> = results.iter().map(|result| result.value).collect();
+    let values = values.filter(|values| !values.is_empty())?;
+    let value = values.iter().sum::<f64>() / values.len() as f64;
+    Some(match results[..] {
+        [ProbeResult { ci95: Some([low, high]), .. }] if layers == Some(LayerSelection::All) => {
+            format!("{value:.3} [{low:.3}, {high:.3}]")
+        }
+        _ => format!("{value:.3}"),
     })
 }
 
 /// How far the latents of all layers are ahead of a control, with the interval of the paired difference.
-fn ahead(report: &ProbeReport, (probe, labels): (&str, Option<&str>), control: Source) -> String {
+fn ahead(report: &ProbeReport, line: Line<'_>, control: Source) -> String {
     let all = Some(LayerSelection::All);
     let is = |side: &Compared, source: Source| {
-        (&side.probe[..], side.labels.as_deref(), side.source) == (probe, labels, source)
+        let of = (&side.probe[..], side.labels.as_deref(), side.train_fraction);
+        (of, side.source) == (line, source)
     };
     let found = report.comparisons.iter().find(|c| {
         let of_control = is(&c.b, control) && (c.b.layers == all || c.b.layers.is_none());

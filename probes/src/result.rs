@@ -7,7 +7,7 @@ mod leak;
 mod names;
 
 use serde::{Deserialize, Serialize};
-use vdvae_features::LayerSelection;
+use vdvae_features::{FeatureSpec, LayerSelection};
 
 use crate::strengths::StrengthEdge;
 pub use info::{DataInfo, EpisodeInfo, ModelInfo, TarAtFar, VerificationInfo};
@@ -23,6 +23,9 @@ pub struct ProbeReport {
     pub model: ModelInfo,
     /// The data set and its splits.
     pub data: DataInfo,
+    /// What was read from each layer, and how it became columns.
+    #[serde(default)]
+    pub features: FeatureSpec,
     /// Seed of the bootstrap, the controls and the data.
     pub seed: u64,
     /// One entry a set of features and probe.
@@ -308,6 +311,7 @@ mod tests {
                 n_test: 1,
                 remarks: vec![],
             },
+            features: FeatureSpec::default(),
             seed: 7,
             results: vec![ProbeResult {
                 source: Source::RandomInit,
@@ -363,6 +367,7 @@ mod tests {
             "task": "toy-faces",
             "model": {"name": "builtin", "sha256": null, "config": {"width": 8}},
             "data": {"name": "toy-faces", "n_train": 3, "n_valid": 2, "n_test": 1},
+            "features": {"statistic": "mean", "pooling": "grid:4", "seed": 0, "samples": 1},
             "seed": 7,
             "results": [{
                 "source": "random-init", "layers": "32x32", "resolution": 32, "columns": 512,

@@ -22,7 +22,7 @@ fn bad_usage_of_vdvae() {
         ("--layers 7x7", "expected 1x1, 4x4, 8x8, 16x16, all, 0 to 8, or first:1 to first:9"),
         ("--layers 9", "found `9`"),
         ("--layers first:0", "first:1 to first:9"),
-        ("--statistic median", "expected mean, z, log-std, state, activation"),
+        ("--statistic median", "expected mean, z, prior-mean, log-std, state, activation"),
         ("--pool max", "expected none, mean, grid:K"),
         ("--batch-size 0", "0 is not in 1.."),
         ("--shard 5/4", "expected I/N with I from 0 to N-1"),

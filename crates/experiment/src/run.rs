@@ -98,6 +98,7 @@ fn empty_report(experiment: &Experiment<'_>, tables: &Splits) -> Result<ProbeRep
             n_test: test.rows(),
             remarks: remarks(experiment),
         },
+        features: experiment.spec,
         seed: experiment.seed,
         results: Vec::new(),
         comparisons: Vec::new(),

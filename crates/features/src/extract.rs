@@ -153,7 +153,7 @@ fn parts(
             .iter()
             .map(|l| (Some(l.index), l.resolution, config.width_at(l.resolution)))
             .collect(),
-        Statistic::Mean | Statistic::Z | Statistic::LogStd => {
+        Statistic::Mean | Statistic::Z | Statistic::PriorMean | Statistic::LogStd => {
             layers.iter().map(|l| (Some(l.index), l.resolution, l.channels)).collect()
         }
     })

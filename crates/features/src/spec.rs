@@ -18,6 +18,8 @@ pub enum Statistic {
     Mean,
     /// A posterior sample, along the path of samples.
     Z,
+    /// Mean of the prior, along the path of posterior means: what the layers above foretell.
+    PriorMean,
     /// Logarithm of the posterior standard deviation.
     LogStd,
     /// The decoder's state after the layer's block.
@@ -27,9 +29,10 @@ pub enum Statistic {
 }
 
 impl Statistic {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Mean, "mean"),
         (Self::Z, "z"),
+        (Self::PriorMean, "prior-mean"),
         (Self::LogStd, "log-std"),
         (Self::State, "state"),
         (Self::Activation, "activation"),
@@ -50,7 +53,7 @@ impl FromStr for Statistic {
         Self::ALL.iter().find(|(_, name)| *name == text).map(|(s, _)| *s).ok_or_else(|| {
             Error::Unknown {
                 what: "statistic",
-                expected: "mean, z, log-std, state, activation".into(),
+                expected: "mean, z, prior-mean, log-std, state, activation".into(),
                 found: text.into(),
             }
         })
@@ -305,7 +308,7 @@ mod tests {
             assert_eq!(pooling.to_string(), text);
             assert_eq!(from_value::<Pooling>(to_value(pooling).unwrap()).unwrap(), pooling);
         }
-        for text in ["mean", "z", "log-std", "state", "activation"] {
+        for text in ["mean", "z", "prior-mean", "log-std", "state", "activation"] {
             let statistic: Statistic = text.parse().unwrap();
             assert_eq!(statistic.to_string(), text);
             assert_eq!(to_value(statistic).unwrap(), json!(text));

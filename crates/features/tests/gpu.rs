@@ -47,7 +47,13 @@ fn features(model: &Vdvae, spec: FeatureSpec) -> Array2<f32> {
 fn gpu_features_are_those_of_the_cpu() {
     let gpu = gpu();
     let (there, here) = (network(&gpu.device), network(&Device::Cpu));
-    for statistic in [Statistic::Mean, Statistic::LogStd, Statistic::State, Statistic::Activation] {
+    for statistic in [
+        Statistic::Mean,
+        Statistic::PriorMean,
+        Statistic::LogStd,
+        Statistic::State,
+        Statistic::Activation,
+    ] {
         for pooling in [Pooling::None, Pooling::MEAN, Pooling::Grid(4), Pooling::Grid(3)] {
             let spec = FeatureSpec { statistic, pooling, ..FeatureSpec::default() };
             let (found, expected) = (features(&there, spec), features(&here, spec));

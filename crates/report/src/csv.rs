@@ -55,9 +55,12 @@ const COLUMNS: [(&str, Cell); 39] = [
 ];
 
 /// Columns that follow where any line has something in them.
-const FURTHER: [(&str, Cell); 2] = [
+const FURTHER: [(&str, Cell); 4] = [
     ("recall", |_, _, target| optional(target.recall)),
     ("labels", |_, result, _| result.labels.clone().unwrap_or_default()),
+    // What was read from a network; pixels are no layer of one.
+    ("statistic", |report, result, _| optional(result.layers.map(|_| report.features.statistic))),
+    ("pooling", |report, result, _| optional(result.layers.map(|_| report.features.pooling))),
 ];
 
 /// One number that describes the episodes of a few-shot result; `None` for other results.
@@ -121,12 +124,12 @@ mod tests {
 task,model,sha256,data,seed,source,layers,resolution,columns,matched_columns,train_fraction,n_train,\
 label_seed,probe,solver,metric,value,ci95_low,ci95_high,selectivity,target,auroc,average_precision,\
 balanced_accuracy,accuracy,base_rate,r2,pearson,spearman,strength,neighbours,converged,\
-ways,shots,queries,episodes,standard_error,tar_at_far_0.1,tar_at_far_0.01
+ways,shots,queries,episodes,standard_error,tar_at_far_0.1,tar_at_far_0.01,statistic,pooling
 celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
-0.8125,0.25,Smiling,0.75,0.5,0.625,0.875,0.5,,,,100,,true,,,,,,,
+0.8125,0.25,Smiling,0.75,0.5,0.625,0.875,0.5,,,,100,,true,,,,,,,,mean,grid:4
 celeba-attrs,builtin,abc,celeba,7,latents,32x32,32,512,,1,80,,logistic,batched,auroc,0.75,0.7,\
-0.8125,0.25,\"Hat, red\",,,,1,1,,,,,,,,,,,,,
-celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,,,Smiling,,,,,,,,,,,,,,,,,,
+0.8125,0.25,\"Hat, red\",,,,1,1,,,,,,,,,,,,,,mean,grid:4
+celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,,,Smiling,,,,,,,,,,,,,,,,,,,,
 ";
         assert_eq!(results_csv(&fixture::report()).unwrap(), expected);
     }
@@ -136,11 +139,11 @@ celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,
         let text = results_csv(&fixture::few_shot()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
-        assert!(lines[1].ends_with(",,,,,,,,,,,,5,1,15,600,,,"), "{}", lines[1]);
+        assert!(lines[1].ends_with(",,,,,,,,,,,,5,1,15,600,,,,mean,grid:4"), "{}", lines[1]);
         let text = results_csv(&fixture::verification()).unwrap();
         let line = text.lines().nth(1).unwrap();
         assert!(line.contains("same person,0.875"), "{line}");
-        assert!(line.ends_with(",,,,0.03125,0.75,"), "{line}");
+        assert!(line.ends_with(",,,,0.03125,0.75,,mean,grid:4"), "{line}");
     }
 
     #[test]
@@ -148,8 +151,8 @@ celeba-attrs,builtin,abc,celeba,7,pixels,,,3072,,1,80,,logistic,batched,auroc,,,
         let mut report = fixture::report();
         report.results[0].per_target[0].recall = Some(0.25);
         let text = results_csv(&report).unwrap();
-        let ends: Vec<&str> = text.lines().map(|line| line.rsplit_once(',').unwrap().1).collect();
-        assert_eq!(ends, ["recall", "0.25", "", ""]);
+        let recall = |line: &'_ str| line.rsplit(',').nth(2).unwrap().to_owned();
+        assert_eq!(text.lines().map(recall).collect::<Vec<_>>(), ["recall", "0.25", "", ""]);
     }
 
     #[test]

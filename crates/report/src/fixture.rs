@@ -1,6 +1,6 @@
 //! A report of fixed numbers for the tests of this crate.
 
-use vdvae_features::LayerSelection;
+use vdvae_features::{FeatureSpec, LayerSelection};
 use vdvae_probes::{
     DataInfo, EpisodeInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
     VerificationInfo,
@@ -70,6 +70,7 @@ pub(crate) fn report() -> ProbeReport {
             n_test: 10,
             remarks: vec![],
         },
+        features: FeatureSpec::default(),
         seed: 7,
         results: vec![latents, pixels],
         comparisons: vec![],

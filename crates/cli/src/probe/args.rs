@@ -86,7 +86,7 @@ pub(super) struct SelectionArgs {
     #[arg(long, value_name = "N[,pca|projection]")]
     pub(super) match_columns: Option<Matching>,
     /// What is read from each layer [example: --statistic log-std]
-    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
+    #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
     pub(super) statistic: Statistic,
     /// How a layer's grid becomes columns [example: --pool mean]
     #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, alias = "layer", default_value = "all", value_name = "all|RxR|N|first:N")]
     layers: LayerSelection,
     /// What is read from each layer [example: --statistic log-std]
-    #[arg(long, default_value = "mean", value_name = "mean|z|log-std|state|activation")]
+    #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
     statistic: Statistic,
     #[command(flatten)]
     samples: SamplesArg,

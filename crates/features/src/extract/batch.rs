@@ -177,6 +177,7 @@ fn statistic(layer: &LayerView<'_>, spec: &FeatureSpec) -> vdvae_model::Result<T
     match spec.statistic {
         Statistic::Mean => layer.mean(),
         Statistic::Z => layer.z(),
+        Statistic::PriorMean => layer.prior_mean(),
         Statistic::LogStd => layer.log_std(),
         Statistic::State | Statistic::Activation => layer.state(),
     }

@@ -7,8 +7,14 @@ use vdvae_model::{LatentMode, Preset, Weights};
 use super::batch::runs;
 use super::*;
 
-const STATISTICS: [Statistic; 5] =
-    [Statistic::Mean, Statistic::Z, Statistic::LogStd, Statistic::State, Statistic::Activation];
+const STATISTICS: [Statistic; 6] = [
+    Statistic::Mean,
+    Statistic::Z,
+    Statistic::PriorMean,
+    Statistic::LogStd,
+    Statistic::State,
+    Statistic::Activation,
+];
 
 fn network() -> Vdvae {
     let config = Preset::Tiny.config();
@@ -63,6 +69,7 @@ fn grids(model: &Vdvae, spec: &FeatureSpec) -> Vec<Vec<Vec<Vec<Vec<f32>>>>> {
             grids.push(nested(match spec.statistic {
                 Statistic::Mean => &layer.mean,
                 Statistic::Z => &layer.z,
+                Statistic::PriorMean => &layer.prior_mean,
                 Statistic::LogStd => &layer.log_std,
                 _ => &layer.state,
             }));

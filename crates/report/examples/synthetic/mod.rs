@@ -4,7 +4,7 @@
 
 use image::{Rgb, RgbImage};
 use serde_json::json;
-use vdvae_features::LayerSelection;
+use vdvae_features::{FeatureSpec, LayerSelection};
 use vdvae_probes::metrics::{auroc, roc_points};
 use vdvae_probes::{
     Comparison, DataInfo, Metric, ModelInfo, ProbeReport, ProbeResult, Source, TargetResult,
@@ -156,6 +156,7 @@ impl Synthetic {
                 n_test: 2000,
                 remarks: vec![],
             },
+            features: FeatureSpec::default(),
             seed: 0,
             results: Vec::new(),
             comparisons: Vec::new(),

@@ -1,6 +1,7 @@
 //! Several reports in one picture: a small figure each, as an SVG file that needs nothing beside it.
 
 use maud::{Markup, PreEscaped, html};
+use vdvae_features::Statistic;
 use vdvae_probes::{ProbeReport, Source};
 
 use super::STYLE;
@@ -31,9 +32,12 @@ pub fn resolution_figure(reports: &[ProbeReport]) -> Option<String> {
     for page in &pages {
         let view = View::new(page);
         let (task, model) = (&page.report.task, &page.report.model.name);
+        let statistic = Some(page.report.features.statistic).filter(|s| *s != Statistic::Mean);
+        let statistic = statistic.map(|statistic| statistic.to_string());
         let several = view.panels.len() > 1;
         for panel in &view.panels {
             let mut words = vec![&task[..], &model[..]];
+            words.extend(statistic.as_deref());
             words.extend(several.then_some(panel.probe).into_iter().chain(panel.labels));
             words.extend(panel.matched.then_some("columns matched"));
             plots.extend(resolution_plot(panel).map(|plot| (shortened(&words.join(", ")), plot)));
@@ -105,10 +109,13 @@ mod tests {
         let one = fixture::report();
         let mut other = ProbeReport { task: "cats & dogs".into(), ..one.clone() };
         other.results[0].probe = "ridge".into();
+        other.features.statistic = Statistic::State;
         let svg = resolution_figure(&[one, other]).unwrap();
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{svg}");
         assert_eq!(svg.matches("font-weight=\"600\"").count(), 2);
-        assert!(svg.contains(">celeba-attrs, ") && svg.contains(">cats &amp; dogs, "));
+        assert!(
+            svg.contains(">celeba-attrs, ") && svg.contains(">cats &amp; dogs, builtin, state")
+        );
         assert_eq!(svg.matches(">latents</text>").count(), 1);
         assert!(!svg.contains("random weights"));
     }

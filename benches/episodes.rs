@@ -5,8 +5,8 @@
 use criterion::Criterion;
 use ndarray::Array2;
 use vdvae::probes::{
-    Classifier, EpisodeConfig, FewShot, Projection, Scorer, Training, VerificationScore,
-    column_mean, sample_pairs, verify,
+    Classifier, EpisodeConfig, FewShot, Projection, Scorer, Standardiser, Training,
+    VerificationScore, sample_pairs, verify,
 };
 
 /// The evaluation characters of Omniglot: 659 classes of 20 rows.
@@ -27,7 +27,7 @@ fn features(labels: &[u32], columns: usize) -> Array2<f32> {
 fn episodes(criterion: &mut Criterion) {
     let labels: Vec<u32> = (0..CLASSES * EACH).map(|row| row / EACH).collect();
     let features = features(&labels, COLUMNS);
-    let mean = column_mean(features.view()).expect("rows are finite");
+    let base = Standardiser::of(features.view()).expect("rows are finite");
     let mut group = criterion.benchmark_group("episodes");
     group.sample_size(10);
     let [knn, logistic] =
@@ -45,7 +45,7 @@ fn episodes(criterion: &mut Criterion) {
         let (rows, name) = (labels.len(), classifier.name());
         let id = format!("{name}/{rows}x{COLUMNS}/{ways}way{shots}shot15query/{count}");
         group.bench_function(id, |bencher| {
-            bencher.iter(|| few_shot.evaluate(features.view(), &mean, classifier));
+            bencher.iter(|| few_shot.evaluate(features.view(), &base, classifier));
         });
     }
     group.finish();

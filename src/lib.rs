@@ -84,8 +84,9 @@
 //! let read = |split| features(&model, &faces, split, &FeatureSpec::default());
 //! let (train, test) = (read(Split::Train)?, read(Split::Test)?);
 //!
+//! let base = Standardiser::of(train.view())?;
 //! let config = EpisodeConfig { ways: 5, shots: 1, queries: 15, seed: 0 };
-//! let episodes = few_shot(&train, &test, config, 100, Classifier::Cl2n)?;
+//! let episodes = few_shot(&base, &test, config, 100, Classifier::Cl2n)?;
 //!
 //! let pairs = sample_pairs(test.groups.as_deref().unwrap_or_default(), 2, 40, 0)?;
 //! let (score, projection) = (VerificationScore::Lda, Projection::default());
@@ -132,7 +133,7 @@ pub mod prelude {
     };
     pub use vdvae_probes::{
         Bootstrap, Classifier, EpisodeConfig, KnnProbe, LinearProbe, Probe, Projection, RidgeProbe,
-        Source, VerificationScore, evaluate, few_shot, sample_pairs, verify_table,
+        Source, Standardiser, VerificationScore, evaluate, few_shot, sample_pairs, verify_table,
     };
     pub use vdvae_train::{TrainConfig, Trainer};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ndarray::{Array1, Array2};
-use vdvae::probes::{Classifier, EpisodeConfig, FewShot};
+use vdvae::probes::{Classifier, EpisodeConfig, FewShot, Standardiser};
 
 // What the command-line programs do, see `vdvae_cli::settle`.
 #[global_allocator]
@@ -43,7 +43,8 @@ fn run(words: &[&str]) -> Result<(f64, f64)> {
     let config = EpisodeConfig { ways, shots, queries, seed: seed.parse()? };
     let values = floats(&folder.join("features.f32"))?;
     let features: Array2<f32> = Array2::from_shape_vec((rows.parse()?, columns.parse()?), values)?;
-    let base: Array1<f64> = floats(&folder.join("base.f32"))?.into_iter().map(f64::from).collect();
+    let mean: Array1<f64> = floats(&folder.join("base.f32"))?.into_iter().map(f64::from).collect();
+    let base = Standardiser { deviation: Array1::ones(mean.len()), mean };
     let labels = std::fs::read(folder.join("labels.u32"))?;
     let labels: Vec<u32> =
         labels.as_chunks().0.iter().map(|&four| u32::from_le_bytes(four)).collect();

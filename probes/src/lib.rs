@@ -85,7 +85,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluated, evaluate};
 pub use fewshot::{
     Classifier, Episode, EpisodeConfig, EpisodeSampler, EpisodeScores, EvaluatedEpisodes, FewShot,
-    column_mean, compare_episodes, few_shot, score_episodes,
+    compare_episodes, few_shot, score_episodes,
 };
 pub use linear::LinearProbe;
 pub use logistic::Solver;

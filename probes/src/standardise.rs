@@ -37,6 +37,15 @@ impl Standardiser {
         Ok(Self { mean, deviation })
     }
 
+    /// The mean alone: columns keep their units.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) without rows.
+    pub fn centring(features: ArrayView2<'_, f32>) -> Result<Self> {
+        let mean = column_means("training rows", features)?;
+        Ok(Self { deviation: Array1::ones(mean.len()), mean })
+    }
+
     /// Scales rows by the training statistics.
     ///
     /// # Shapes

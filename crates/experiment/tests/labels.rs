@@ -141,7 +141,7 @@ fn labels_of_several_kinds_are_scored_each_by_its_kind() {
         assert!(text.contains(line), "{text}");
     }
     let csv = results_csv(&report.results).unwrap();
-    assert!(csv.lines().next().unwrap().ends_with(",recall,labels"), "{csv}");
+    assert!(csv.lines().next().unwrap().ends_with(",recall,labels,statistic,pooling"), "{csv}");
 }
 
 #[test]

@@ -48,9 +48,9 @@ impl<'a> Loader<'a> {
         }
         let mut data = Vec::with_capacity(picks.len() * size);
         for pick in picks {
-            match self.kept.get(&pick.index) {
-                Some(picture) => vary(picture, self.prep.size, pick, &mut data),
-                None => {} // bad, and to be skipped
+            // A bad one that is to be skipped was not kept.
+            if let Some(picture) = self.kept.get(&pick.index) {
+                vary(picture, self.prep.size, pick, &mut data);
             }
         }
         if !self.keep {

@@ -20,18 +20,18 @@ const TEMPERATURE: f32 = 0.07;
 /// answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Classifier {
-    /// The class with the nearest mean of centred rows of unit length, by Euclidean distance: CL2N
-    /// of SimpleShot (Wang et al. 2019).
+    /// The class with the nearest mean of standardised rows of unit length, by Euclidean distance:
+    /// CL2N of SimpleShot (Wang et al. 2019).
     #[default]
     Cl2n,
-    /// The class with the nearest mean of the rows as they are.
+    /// The class with the nearest mean of the standardised rows.
     Centroid,
-    /// Votes `exp(cosine / 0.07)` of the nearest labelled rows, by the cosine of centred rows.
+    /// Votes `exp(cosine / 0.07)` of the nearest labelled rows, by the cosine of standardised rows.
     Knn {
         /// Rows that vote, or all where there are fewer.
         neighbours: usize,
     },
-    /// Softmax regression on centred rows of unit length, as "Rethinking few-shot" (Tian et al.
+    /// Softmax regression on standardised rows of unit length, as "Rethinking few-shot" (Tian et al.
     /// 2020) evaluates embeddings; the objective is that of [`logistic`](crate::logistic).
     Logistic {
         /// Strength of the penalty, scikit-learn's `1 / C`.

@@ -1,6 +1,6 @@
 //! From features and episodes to accuracies.
 
-use ndarray::{Array1, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::classifier::{Classification, Classifier, Outcome, Workspace};
@@ -10,6 +10,7 @@ use super::scores::EpisodeScores;
 use crate::Result;
 use crate::error::{check_count, check_range};
 use crate::simd::arch;
+use crate::standardise::Standardiser;
 
 /// A number of sampled episodes, the same for every set of features of the same rows.
 #[derive(Debug, Clone)]
@@ -42,8 +43,8 @@ impl FewShot {
     /// The accuracy of a classifier on every episode, whatever the number of threads.
     ///
     /// # Shapes
-    /// `features`: `(N, D)`, one row a label; `base_mean`: `(D)`, see
-    /// [`column_mean`](crate::column_mean).
+    /// `features`: `(N, D)`, one row a label; `base`: of `D` columns, from the rows of other
+    /// classes: [`Standardiser::of`], or [`Standardiser::centring`] for CL2N as published.
     ///
     /// # Errors
     /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of rows or columns,
@@ -52,12 +53,12 @@ impl FewShot {
     pub fn evaluate(
         &self,
         features: ArrayView2<'_, f32>,
-        base_mean: &Array1<f64>,
+        base: &Standardiser,
         classifier: Classifier,
     ) -> Result<EpisodeScores> {
         check_count("feature rows", self.sampler.rows(), features.nrows())?;
         classifier.check()?;
-        let rows = Rows::new(features, base_mean, classifier.scale())?;
+        let rows = Rows::new(features, base, classifier.scale())?;
         let episodes = (0..self.episodes).into_par_iter();
         let outcomes = episodes.map_init(Workspace::default, |workspace, index| {
             score(workspace, &rows, &self.sampler.episode(index), classifier)
@@ -77,7 +78,7 @@ impl FewShot {
 /// not have.
 pub fn score_episodes(
     features: ArrayView2<'_, f32>,
-    base_mean: &Array1<f64>,
+    base: &Standardiser,
     episodes: &[Episode],
     classifier: Classifier,
 ) -> Result<EpisodeScores> {
@@ -91,7 +92,7 @@ pub fn score_episodes(
         }
     }
     classifier.check()?;
-    let rows = Rows::new(features, base_mean, classifier.scale())?;
+    let rows = Rows::new(features, base, classifier.scale())?;
     let outcomes = episodes.par_iter().map_init(Workspace::default, |workspace, episode| {
         score(workspace, &rows, episode, classifier)
     });

@@ -5,10 +5,10 @@ use vdvae_features::FeatureTable;
 use super::classifier::Classifier;
 use super::episode::EpisodeConfig;
 use super::evaluate::FewShot;
-use super::rows::column_mean;
 use super::scores::EpisodeScores;
 use crate::compare::{Entry, compare_entries};
 use crate::result::{Comparison, EpisodeInfo, Metric, Origin, ProbeResult};
+use crate::standardise::Standardiser;
 use crate::who::class_of_rows;
 use crate::{Error, Result};
 
@@ -76,16 +76,16 @@ impl EvaluatedEpisodes {
 }
 
 /// Scores a classifier on sampled episodes of test rows, which are the same for every table of the
-/// same rows. Features are centred on the mean of `base`, rows of other classes.
+/// same rows. `base` standardises them, by rows of other classes.
 ///
 /// Episodes are of the classes of the test rows, or of their groups (people) where they have none.
 /// The result is one of latents without layers until [`EvaluatedEpisodes::with_origin`] says more.
 ///
 /// # Errors
 /// [`Error::Episodes`] where the test rows have neither classes nor groups; those of
-/// [`FewShot::new`], [`FewShot::evaluate`] and [`column_mean`].
+/// [`FewShot::new`] and [`FewShot::evaluate`].
 pub fn few_shot(
-    base: &FeatureTable,
+    base: &Standardiser,
     test: &FeatureTable,
     config: EpisodeConfig,
     episodes: u64,
@@ -97,7 +97,7 @@ pub fn few_shot(
         found: "neither".to_owned(),
     })?;
     let few_shot = FewShot::new(&classes, config, episodes)?;
-    let scores = few_shot.evaluate(test.view(), &column_mean(base.view())?, classifier)?;
+    let scores = few_shot.evaluate(test.view(), base, classifier)?;
     Ok(EvaluatedEpisodes::sampled(&few_shot, classifier, scores))
 }
 

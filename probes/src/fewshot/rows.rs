@@ -1,16 +1,16 @@
-//! Rows as episodes read them: centred, scaled, and in whole registers.
+//! Rows as episodes read them: standardised, scaled, and in whole registers.
 
-use ndarray::{Array1, ArrayView1, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use crate::error::check_count;
-use crate::standardise::column_means;
+use crate::standardise::{DEVIATION_FLOOR, Standardiser};
 use crate::{Error, Result};
 
 /// Rows are padded to whole registers of AVX-512, which are cache lines too.
 const REGISTER: usize = 16;
 
-/// How rows are scaled after the base mean was taken off.
+/// How standardised rows are scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     /// By the length of the longest, which changes no decision and keeps products finite.
@@ -29,41 +29,27 @@ pub(super) struct Rows {
     pub(super) width: usize,
 }
 
-/// Mean of every column, `(D)`, summed in float64: of the *base* rows, for episodes.
-///
-/// # Errors
-/// [`Error::OutOfRange`] without rows, [`Error::NotFinite`] where a column has no finite mean.
-pub fn column_mean(features: ArrayView2<'_, f32>) -> Result<Array1<f64>> {
-    let mean = column_means("base rows", features)?;
-    check_mean(&mean)?;
-    Ok(mean)
-}
-
-fn check_mean(mean: &Array1<f64>) -> Result<()> {
-    let infinite = mean.iter().position(|value| !value.is_finite());
-    infinite.map_or(Ok(()), |column| {
-        let (at, found) = (format!("column {column}"), mean[column]);
-        Err(Error::NotFinite { what: "base mean", at, found })
-    })
-}
-
 impl Rows {
     /// # Shapes
-    /// `features`: `(N, D)`; `base_mean`: `(D)`.
+    /// `features`: `(N, D)`; `base` is of `D` columns.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where the mean has other columns, [`Error::NotFinite`] for features or
-    /// means that are not finite.
+    /// [`Error::Mismatch`] where `base` has other columns, [`Error::NotFinite`] for features or
+    /// statistics that are not finite.
     pub(super) fn new(
         features: ArrayView2<'_, f32>,
-        base_mean: &Array1<f64>,
+        base: &Standardiser,
         scale: Scale,
     ) -> Result<Self> {
         let (count, columns) = features.dim();
-        check_count("columns of the base mean", columns, base_mean.len())?;
-        check_mean(base_mean)?;
+        check_count("columns of the base rows", columns, base.mean.len())?;
+        let finite = |column: &usize| (base.mean[*column] + base.deviation[*column]).is_finite();
+        if let Some(column) = (0..columns).find(|column| !finite(column)) {
+            let (at, found) = (format!("column {column}"), base.mean[column]);
+            return Err(Error::NotFinite { what: "base mean", at, found });
+        }
         let width = columns.next_multiple_of(REGISTER).max(REGISTER);
-        let length = |row| centred(features.row(row), base_mean).map(|v| v * v).sum::<f64>().sqrt();
+        let length = |row| standardised(features.row(row), base).map(|v| v * v).sum::<f64>().sqrt();
         let lengths: Vec<f64> = (0..count).into_par_iter().map(length).collect();
         if let Some(row) = lengths.iter().position(|length| !length.is_finite()) {
             let (at, found) = (format!("row {row}"), lengths[row]);
@@ -76,7 +62,7 @@ impl Rows {
         places.par_chunks_exact_mut(width).enumerate().for_each(|(row, places)| {
             let by = if scale == Scale::Each { lengths[row] } else { longest };
             let factor = if by > 0.0 { 1.0 / by } else { 0.0 };
-            for (to, value) in places.iter_mut().zip(centred(features.row(row), base_mean)) {
+            for (to, value) in places.iter_mut().zip(standardised(features.row(row), base)) {
                 *to = (value * factor) as f32;
             }
         });
@@ -89,9 +75,14 @@ impl Rows {
     }
 }
 
-fn centred<'a>(
+/// Columns that hardly vary in the base rows are left out: divided by the floor, one that does in other
+/// rows would decide alone.
+fn standardised<'a>(
     row: ArrayView1<'a, f32>,
-    mean: &'a Array1<f64>,
+    base: &'a Standardiser,
 ) -> impl Iterator<Item = f64> + use<'a> {
-    row.into_iter().zip(mean).map(|(&value, mean)| f64::from(value) - mean)
+    let statistics = base.mean.iter().zip(&base.deviation);
+    row.into_iter().zip(statistics).map(|(&value, (mean, &by))| {
+        if by > DEVIATION_FLOOR { (f64::from(value) - mean) / by } else { 0.0 }
+    })
 }

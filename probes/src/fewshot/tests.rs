@@ -5,6 +5,7 @@ use rayon::ThreadPoolBuilder;
 use vdvae_features::LayerSelection;
 
 use super::*;
+use crate::Standardiser;
 use crate::fixture::noise;
 use crate::{Origin, Source};
 
@@ -34,8 +35,9 @@ fn planted(labels: &[u32], columns: usize, distance: f32) -> Array2<f32> {
     features
 }
 
-fn mean_of(columns: usize) -> Array1<f64> {
-    Array1::from_shape_fn(columns, |column| 3.0 + 0.1 * (column as f64).sin())
+fn mean_of(columns: usize) -> Standardiser {
+    let mean = Array1::from_shape_fn(columns, |column| 3.0 + 0.1 * (column as f64).sin());
+    Standardiser { mean, deviation: Array1::from_shape_fn(columns, |column| 1.0 + column as f64) }
 }
 
 #[test]
@@ -100,15 +102,20 @@ fn classes_and_rows_are_drawn_uniformly() {
     labelled.into_iter().for_each(|count| check(count, 0.25 / f64::from(each)));
 }
 
+/// Rows as they are.
+fn plain(columns: usize) -> Standardiser {
+    Standardiser { mean: Array1::zeros(columns), deviation: Array1::ones(columns) }
+}
+
 /// Everything from its definition, in float64, one row at a time.
 fn brute_force(
     features: &Array2<f32>,
-    mean: &Array1<f64>,
+    base: &Standardiser,
     episode: &Episode,
     classifier: Classifier,
 ) -> f64 {
     let prepared = |row: usize| {
-        let centred = features.row(row).mapv(f64::from) - mean;
+        let centred = (features.row(row).mapv(f64::from) - &base.mean) / &base.deviation;
         let length = centred.dot(&centred).sqrt();
         if classifier == Classifier::Centroid { centred } else { centred / length }
     };
@@ -189,8 +196,7 @@ fn planted_classes_are_found_and_noise_is_not() {
         let far = planted(&labels, 30, 40.0);
         let scores = few_shot.evaluate(far.view(), &mean_of(30), classifier).unwrap();
         assert_eq!(scores.mean(), 1.0, "{classifier}");
-        let scores =
-            few_shot.evaluate(noise(200, 30, 1).view(), &Array1::zeros(30), classifier).unwrap();
+        let scores = few_shot.evaluate(noise(200, 30, 1).view(), &plain(30), classifier).unwrap();
         // 600 episodes share 200 rows, so that the interval is a little narrow: half as much more.
         let gap = (scores.mean() - 0.2).abs();
         assert!(gap < 1.5 * scores.half_width().unwrap(), "{classifier}: {}", scores.mean());
@@ -205,14 +211,36 @@ fn features_without_information_answer_the_first_way() {
     let same = Array2::from_elem((100, 4), 7.0);
     let huge = planted(&labels, 4, 9.0) * 1e30;
     for classifier in ALL {
-        let mean = column_mean(same.view()).unwrap();
-        let scores = few_shot.evaluate(same.view(), &mean, classifier).unwrap();
+        let base = Standardiser::of(same.view()).unwrap();
+        let scores = few_shot.evaluate(same.view(), &base, classifier).unwrap();
         assert_eq!(scores.accuracies, [0.2; 20], "{classifier}");
         // The scale of the features changes nothing, even where their squares overflow.
-        let mean = column_mean(huge.view()).unwrap();
-        let scores = few_shot.evaluate(huge.view(), &mean, classifier).unwrap();
+        let base = Standardiser::of(huge.view()).unwrap();
+        let scores = few_shot.evaluate(huge.view(), &base, classifier).unwrap();
         assert!(scores.mean() > 0.5, "{classifier}: {}", scores.mean());
     }
+}
+
+#[test]
+fn columns_of_large_units_decide_only_where_columns_are_centred_alone() {
+    let labels = labels(10, 20);
+    let few_shot = FewShot::new(&labels, config(5, 1, 15, 0), 100).unwrap();
+    let mut features = planted(&labels, 12, 9.0);
+    // A layer of noise in units a thousand times as large, and a column that base rows do not vary in.
+    let loud = noise(200, 2, 5) * 1e4;
+    features = ndarray::concatenate![Axis(1), features, loud];
+    let base = features.clone();
+    let constant = Array2::zeros((200, 1));
+    let base = ndarray::concatenate![Axis(1), base, constant];
+    let features = ndarray::concatenate![Axis(1), features, noise(200, 1, 6)];
+    let score = |base: Standardiser| {
+        few_shot.evaluate(features.view(), &base, Classifier::Cl2n).unwrap().mean()
+    };
+    let (scaled, centred) = (
+        score(Standardiser::of(base.view()).unwrap()),
+        score(Standardiser::centring(base.view()).unwrap()),
+    );
+    assert!(scaled > 0.9 && centred < 0.4, "{scaled} {centred}");
 }
 
 #[test]
@@ -227,7 +255,7 @@ fn published_runs_are_scored_by_their_truth() {
     // Queries 4..8 look like rows 0..4, in order.
     let run = |truth: &[usize]| Episode::one_shot(vec![0, 1, 2, 3], vec![4, 5, 6, 7], truth);
     let episodes = [run(&[0, 1, 2, 3]).unwrap(), run(&[0, 1, 3, 2]).unwrap()];
-    let zero = Array1::zeros(4);
+    let zero = plain(4);
     for classifier in ALL {
         let scores = score_episodes(features.view(), &zero, &episodes, classifier).unwrap();
         assert_eq!(scores.accuracies, [1.0, 0.5], "{classifier}");
@@ -335,9 +363,9 @@ fn what_cannot_be_scored_is_one_line() {
     let labels = labels(6, 10);
     let few_shot = FewShot::new(&labels, config(5, 1, 9, 0), 3).unwrap();
     let mut features = noise(60, 4, 1);
-    let zero = Array1::zeros(4);
-    let error = |features: &Array2<f32>, mean: &Array1<f64>, classifier| {
-        few_shot.evaluate(features.view(), mean, classifier).unwrap_err().to_string()
+    let zero = plain(4);
+    let error = |features: &Array2<f32>, base: &Standardiser, classifier| {
+        few_shot.evaluate(features.view(), base, classifier).unwrap_err().to_string()
     };
     let knn = Classifier::Knn { neighbours: 0 };
     assert_eq!(error(&features, &zero, knn), "neighbours: expected at least 1, found 0");
@@ -345,17 +373,18 @@ fn what_cannot_be_scored_is_one_line() {
     assert_eq!(strength, "strength: expected a finite number above 0, found 0");
     let other = error(&noise(59, 4, 1), &zero, Classifier::Cl2n);
     assert_eq!(other, "feature rows: expected 60, found 59");
-    let mean = error(&features, &Array1::zeros(3), Classifier::Cl2n);
-    assert_eq!(mean, "columns of the base mean: expected 4, found 3");
+    let base = error(&features, &plain(3), Classifier::Cl2n);
+    assert_eq!(base, "columns of the base rows: expected 4, found 3");
     features[[7, 2]] = f32::NAN;
     let nan = error(&features, &zero, Classifier::Cl2n);
     assert_eq!(nan, "features: expected finite numbers, found NaN in row 7");
-    let mean = column_mean(features.view()).unwrap_err().to_string();
-    assert_eq!(mean, "base mean: expected finite numbers, found NaN in column 2");
-    assert!(column_mean(Array2::zeros((0, 4)).view()).is_err());
+    let base = Standardiser::of(features.view()).unwrap();
+    let nan = error(&noise(60, 4, 1), &base, Classifier::Cl2n);
+    assert_eq!(nan, "base mean: expected finite numbers, found NaN in column 2");
+    assert!(Standardiser::centring(Array2::zeros((0, 4)).view()).is_err());
     let run = |support: &[usize], query: &[usize], truth: &[usize]| {
         let episode = Episode::one_shot(support.into(), query.into(), truth)?;
-        score_episodes(noise(60, 4, 1).view(), &Array1::zeros(4), &[episode], Classifier::Cl2n)
+        score_episodes(noise(60, 4, 1).view(), &plain(4), &[episode], Classifier::Cl2n)
     };
     for (support, query, truth, expected) in [
         (

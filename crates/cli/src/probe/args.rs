@@ -107,7 +107,7 @@ pub(super) struct SelectionArgs {
 pub(super) struct ProbingArgs {
     /// Probes to run: logistic, ridge, knn (10 or 20 neighbours by cosine), centroid. Without it:
     /// logistic, or ridge where targets are real numbers. For few labels: cl2n (nearest centroid
-    /// after centring and normalising, the default), centroid, knn (5 neighbours), logistic. For
+    /// of standardised rows of unit length, the default), centroid, knn (5 neighbours), logistic. For
     /// faces: cosine, euclidean, whitened, lda; without it cosine and lda
     /// [example: --probe logistic,knn]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -141,6 +141,10 @@ pub(super) struct EpisodeArgs {
     /// Few labels: episodes to draw [default: 600] [example: --episodes 2000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(super) episodes: Option<u32>,
+    /// Few labels: take the mean off columns and leave their units, as CL2N was published; without it
+    /// columns are divided by their deviations, too [example: --centre-only]
+    #[arg(long)]
+    pub(super) centre_only: bool,
     /// Few labels: pictures of each class to classify in an episode [default: 15]
     /// [example: --queries 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -92,7 +92,7 @@ pub(super) fn refused(error: Error) -> anyhow::Error {
 /// Fails for flags that the task has no use for.
 fn check_flags(args: &Args) -> Result<()> {
     let Args { task: TaskName { kind, dataset, .. }, selection, probing, .. } = args;
-    let EpisodeArgs { episodes, queries, folds, pairs } = args.episodes;
+    let EpisodeArgs { episodes, centre_only, queries, folds, pairs } = args.episodes;
     let wants = |source| selection.controls.contains(&Some(source));
     let targets = [
         ("--solver", probing.solver != Solver::Batched),
@@ -107,7 +107,8 @@ fn check_flags(args: &Args) -> Result<()> {
         ("--controls pca", wants(Source::Pca)),
         ("--match-columns", selection.match_columns.is_some()),
     ];
-    let few_shot = [("--episodes", episodes.is_some()), ("--queries", queries.is_some())];
+    let sampled_only = [("--episodes", episodes.is_some()), ("--queries", queries.is_some())];
+    let few_labels = [("--centre-only", centre_only)];
     let verification = [("--folds", folds.is_some()), ("--pairs", pairs.is_some())];
     let allowed = |flags: &[(&str, bool)], kinds: &str, fits: bool| {
         let wrong = flags.iter().find(|(_, given)| *given && !fits);
@@ -118,7 +119,9 @@ fn check_flags(args: &Args) -> Result<()> {
     allowed(&targets, "that predicts labels", *kind == TaskKind::Targets)?;
     allowed(&fitted, "with a training split", *kind != TaskKind::PublishedPairs)?;
     let sampled = matches!(kind, TaskKind::FewShot { .. });
-    allowed(&few_shot, "of sampled episodes, such as omniglot-5way-1shot", sampled)?;
+    allowed(&sampled_only, "of sampled episodes, such as omniglot-5way-1shot", sampled)?;
+    let episodes = sampled || *kind == TaskKind::PublishedRuns;
+    allowed(&few_labels, "of few labels, such as omniglot-5way-1shot", episodes)?;
     let pairs = *kind == TaskKind::Verification;
     allowed(&verification, "of sampled pairs, such as celeba-verification", pairs)?;
     check_pairings(args)?;

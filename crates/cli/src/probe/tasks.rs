@@ -26,12 +26,15 @@ pub(super) fn task(args: &Args, seed: u64) -> Result<(Box<dyn Task>, Box<dyn Dat
                 *config = EpisodeConfig { queries, seed, ..*config };
                 *count = sizes.episodes.map_or(*count, u64::from);
             }
-            Box::new(FewShotTask { name, classifiers: classifiers(probing)?, ..task })
+            let classifiers = classifiers(probing)?;
+            let centre_only = sizes.centre_only;
+            Box::new(FewShotTask { name, classifiers, centre_only, ..task })
         }
         TaskKind::PublishedRuns => {
             let runs = OneShotRuns::open(&args.data.locate(dataset)?)?;
             let classifiers = classifiers(probing)?;
-            Box::new(FewShotTask { name, classifiers, ..FewShotTask::published(runs) })
+            let centre_only = sizes.centre_only;
+            Box::new(FewShotTask { name, classifiers, centre_only, ..FewShotTask::published(runs) })
         }
         TaskKind::Verification => {
             let mut task = verification(VerificationTask::default(), probing, seed)?;

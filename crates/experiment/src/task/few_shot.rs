@@ -4,7 +4,7 @@ use vdvae_datasets::{Dataset, OneShotRun, OneShotRuns, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
     Classifier, Comparison, Episode, EpisodeConfig, EpisodeSampler, EvaluatedEpisodes, ProbeResult,
-    class_of_rows, column_mean, compare_episodes, few_shot, score_episodes,
+    Standardiser, class_of_rows, compare_episodes, few_shot, score_episodes,
 };
 
 use super::{Scores, Task};
@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 pub struct FewShotTask {
     /// What reports call the task.
     pub name: String,
-    /// Split whose mean the features are centred on: pictures of other classes. The page shows
-    /// neighbours, and columns are matched, where it is the training split.
+    /// Split whose statistics the features are standardised by: pictures of other classes. The page
+    /// shows neighbours, and columns are matched, where it is the training split.
     pub base: Split,
+    /// Whether columns are centred and keep their units, as CL2N was published.
+    pub centre_only: bool,
     /// What learns from an episode's labelled pictures; each is scored on the same episodes.
     pub classifiers: Vec<Classifier>,
     /// Where episodes come from.
@@ -45,6 +47,7 @@ impl FewShotTask {
         Self {
             name: format!("{ways}way-{shots}shot"),
             base: Split::Train,
+            centre_only: false,
             classifiers: vec![Classifier::default()],
             episodes: Episodes::Sampled { config, count: 600 },
         }
@@ -55,6 +58,7 @@ impl FewShotTask {
         Self {
             name: "omniglot-runs".to_owned(),
             base: Split::Train,
+            centre_only: false,
             classifiers: vec![Classifier::default()],
             episodes: Episodes::Published(Box::new(runs)),
         }
@@ -127,6 +131,9 @@ impl Scores for FewShotScores<'_> {
             Split::Valid => valid,
             Split::Test => test,
         };
+        let statistics =
+            if self.task.centre_only { Standardiser::centring } else { Standardiser::of };
+        let base = &statistics(base.view())?;
         for &classifier in &self.task.classifiers {
             let evaluated = match &self.task.episodes {
                 &Episodes::Sampled { config, count } => {
@@ -154,7 +161,7 @@ impl Scores for FewShotScores<'_> {
 fn published(
     task: &str,
     runs: &OneShotRuns,
-    base: &FeatureTable,
+    base: &Standardiser,
     test: &FeatureTable,
     classifier: Classifier,
 ) -> Result<EvaluatedEpisodes> {
@@ -167,8 +174,7 @@ fn published(
             .map_err(|source| Error::Episode { episode: run.name.clone(), source: source.into() })
     };
     let episodes = runs.runs().iter().map(episode).collect::<Result<Vec<_>>>()?;
-    let base_mean = column_mean(base.features.view())?;
-    let scores = score_episodes(test.features.view(), &base_mean, &episodes, classifier)?;
+    let scores = score_episodes(test.features.view(), base, &episodes, classifier)?;
     let ways = episodes[0].support.len();
     let queries = episodes[0].query.len() / ways;
     Ok(EvaluatedEpisodes::published([ways, queries], classifier, scores))

@@ -142,7 +142,7 @@ impl<'a> Experiment<'a> {
             return Err(Error::Setting { setting: "random networks", problem });
         }
         for selection in &self.selections {
-            let layers = selection.layers(self.model.config());
+            let layers = self.spec.layers(self.model.config(), *selection);
             layers.map_err(|error| Error::Layers(Box::new(error)))?;
             if self.spec.statistic == Statistic::Activation
                 && matches!(selection, LayerSelection::Layer(_))

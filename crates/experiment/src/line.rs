@@ -7,7 +7,6 @@ use vdvae_probes::{FeatureInfo, Origin, Source, shuffle_targets};
 use crate::candidate::{Candidate, Splits};
 use crate::error::Result;
 use crate::experiment::Experiment;
-use crate::selections::selected;
 use crate::tables::reduce;
 
 /// One source and selection.
@@ -29,7 +28,8 @@ pub(crate) fn lines<'a>(
 ) -> Vec<Line<'a>> {
     let of_layers = |source, network_seed, tables| {
         experiment.selections.iter().map(move |&selection| {
-            let layers = selected(experiment.model.config(), selection);
+            let layers = experiment.spec.layers(experiment.model.config(), selection);
+            let layers = layers.expect("the experiment was checked");
             Line { source, selection: Some(selection), network_seed, layers, tables }
         })
     };
@@ -105,7 +105,9 @@ impl Line<'_> {
     }
 
     fn keeps(&self, column: &FeatureColumn) -> bool {
-        self.selection == Some(LayerSelection::All)
+        // Activations of resolutions that the decoder skips belong to all layers, too.
+        let all = self.selection == Some(LayerSelection::All);
+        all && column.layer.is_none()
             || self.layers.iter().any(|layer| match column.layer {
                 Some(index) => layer.index == index,
                 None => column.resolution == Some(layer.resolution),

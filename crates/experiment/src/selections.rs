@@ -1,7 +1,7 @@
 //! Which layers are read together.
 
 use vdvae_features::LayerSelection;
-use vdvae_model::{LayerShape, VdvaeConfig};
+use vdvae_model::VdvaeConfig;
 
 /// Every resolution of a network that has latents, smallest first.
 pub fn each_resolution(config: &VdvaeConfig) -> Vec<LayerSelection> {
@@ -23,11 +23,6 @@ pub fn cumulative(config: &VdvaeConfig) -> Vec<LayerSelection> {
     let ends = layers.windows(2).filter(|pair| pair[0].resolution != pair[1].resolution);
     let ends = ends.map(|pair| pair[1].index).chain([layers.len()]);
     ends.map(LayerSelection::First).collect()
-}
-
-/// The layers of a selection.
-pub(crate) fn selected(config: &VdvaeConfig, selection: LayerSelection) -> Vec<LayerShape> {
-    config.latent_layers().into_iter().filter(|layer| selection.contains(layer)).collect()
 }
 
 #[cfg(test)]

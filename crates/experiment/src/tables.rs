@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::experiment::Experiment;
 use crate::leaks::{Pictures, leaks};
-use crate::selections::selected;
 
 /// The tables of every source.
 pub(crate) type Tables = Vec<(Source, Splits)>;
@@ -54,12 +53,18 @@ fn random_network(experiment: &Experiment<'_>, seed: u64) -> Result<Vdvae> {
 
 /// The smallest selection that holds every column a line needs.
 fn union(experiment: &Experiment<'_>) -> LayerSelection {
+    let Experiment { model, spec, .. } = experiment;
+    let selections = experiment.selections.iter().copied();
+    let is_whole = |s| matches!(s, LayerSelection::All | LayerSelection::Resolution(_));
     match experiment.selections[..] {
         [only] => only,
-        _ if experiment.spec.statistic == Statistic::Activation => LayerSelection::All,
+        _ if spec.statistic == Statistic::Activation => LayerSelection::All,
+        // A few of the states, where only those that end a resolution are asked for.
+        _ if spec.statistic == Statistic::State && selections.clone().all(is_whole) => {
+            LayerSelection::All
+        }
         _ => {
-            let config = experiment.model.config();
-            let layers = experiment.selections.iter().flat_map(|&s| selected(config, s));
+            let layers = selections.filter_map(|s| spec.layers(model.config(), s).ok()).flatten();
             let last = layers.map(|layer| layer.index).max();
             LayerSelection::First(last.map_or(0, |last| last + 1))
         }

@@ -135,7 +135,7 @@ fn parts(
     spec: &FeatureSpec,
     selection: LayerSelection,
 ) -> Result<Vec<(Option<usize>, usize, usize)>> {
-    let layers = selection.layers(config)?;
+    let layers = spec.layers(config, selection)?;
     Ok(match spec.statistic {
         Statistic::Activation => {
             let mut resolutions: Vec<_> = layers.iter().map(|l| l.resolution).collect();

@@ -22,7 +22,8 @@ pub enum Statistic {
     PriorMean,
     /// Logarithm of the posterior standard deviation.
     LogStd,
-    /// The decoder's state after the layer's block.
+    /// The decoder's state after the layer's block; of a resolution, and of all layers, that after the
+    /// last block of each resolution, which the others are on the way to.
     State,
     /// The encoder's last activation at each resolution; layers play no part.
     Activation,
@@ -143,6 +144,26 @@ impl Default for FeatureSpec {
 }
 
 impl FeatureSpec {
+    /// The layers of a network that are read for a selection.
+    ///
+    /// # Errors
+    /// As [`LayerSelection::layers`].
+    pub fn layers(
+        &self,
+        config: &VdvaeConfig,
+        selection: LayerSelection,
+    ) -> Result<Vec<LayerShape>> {
+        let mut layers = selection.layers(config)?;
+        let whole = matches!(selection, LayerSelection::All | LayerSelection::Resolution(_));
+        if whole && self.statistic == Statistic::State {
+            let next: Vec<_> =
+                layers.iter().skip(1).map(|l| Some(l.resolution)).chain([None]).collect();
+            let mut next = next.into_iter();
+            layers.retain(|layer| next.next() != Some(Some(layer.resolution)));
+        }
+        Ok(layers)
+    }
+
     /// Fails where there is nothing to average.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ fn walk(
     selection: LayerSelection,
     mode: LatentMode,
 ) -> Result<Vec<LayerFeatures>> {
-    let selected = selection.layers(model.config())?;
+    let selected = spec.layers(model.config(), selection)?;
     let last = selected.last().map_or(0, |l| l.index);
     let (mut pending, mut failure) = (Pending::default(), None);
     model.visit_layers(activations, mode, |layer| {

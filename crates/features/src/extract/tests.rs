@@ -76,6 +76,14 @@ fn grids(model: &Vdvae, spec: &FeatureSpec) -> Vec<Vec<Vec<Vec<Vec<f32>>>>> {
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
+    if spec.statistic == Statistic::State {
+        // Of each resolution the last.
+        let r = |grids: &[Vec<Vec<Vec<f32>>>]| grids[0].len();
+        let sizes: Vec<usize> = grids.iter().map(|grids: &Vec<_>| r(grids)).collect();
+        let is_end = |index: usize| sizes.get(index + 1) != Some(&sizes[index]);
+        let mut index = 0..;
+        grids.retain(|_| is_end(index.next().unwrap()));
+    }
     grids
 }
 

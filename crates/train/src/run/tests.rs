@@ -257,6 +257,9 @@ fn resuming_starts_fresh_where_there_is_nothing_and_refuses_another_run() {
     let text = error.to_string();
     assert!(error.is_usage() && text.contains("step-2.safetensors: learning_rate"), "{text}");
     assert!(text.contains("expected 0.001") && text.contains("found 0.5"), "{text}");
+    let other = TrainConfig { shift: 0, ..config(4) };
+    let text = train_in(out, &other, true, |_| {}).unwrap_err().to_string();
+    assert!(text.ends_with("shift: expected 1 as the run was started, found 0"), "{text}");
     // How often it saves is not part of what a run is.
     let other = TrainConfig { save_every: 1, eval_every: 0, ..config(3) };
     assert_eq!(train_in(out, &other, true, |_| {}).unwrap().resumed_from, 2);

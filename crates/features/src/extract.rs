@@ -27,7 +27,8 @@ pub enum FeatureSource<'a> {
         /// What is read from it.
         spec: FeatureSpec,
         /// Layers kept; [`Statistic::Activation`] keeps the activations of the layers' resolutions,
-        /// and of every resolution with [`LayerSelection::All`].
+        /// and of every resolution with [`LayerSelection::All`]; [`Statistic::State`] the states that
+        /// [`FeatureSpec::layers`] names.
         layers: LayerSelection,
     },
     /// The pixels the network would see, in 0 to 1, rows then columns then colours.

@@ -85,7 +85,8 @@ pub(super) struct SelectionArgs {
     /// projection [example: --match-columns 256,projection]
     #[arg(long, value_name = "N[,pca|projection]")]
     pub(super) match_columns: Option<Matching>,
-    /// What is read from each layer [example: --statistic log-std]
+    /// What is read from each layer; the decoder's state of a resolution, and of all, where the resolution
+    /// ends [example: --statistic log-std]
     #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
     pub(super) statistic: Statistic,
     /// How a layer's grid becomes columns [example: --pool mean]

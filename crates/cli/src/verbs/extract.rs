@@ -28,7 +28,8 @@ pub(crate) struct Args {
     /// [example: --layers 32x32]
     #[arg(long, alias = "layer", default_value = "all", value_name = "all|RxR|N|first:N")]
     layers: LayerSelection,
-    /// What is read from each layer [example: --statistic log-std]
+    /// What is read from each layer; the decoder's state of a resolution, and of all, where the resolution
+    /// ends [example: --statistic log-std]
     #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
     statistic: Statistic,
     #[command(flatten)]

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `--data-root` is a folder that holds data sets by name, as they are published; tasks whose data is
-//! not there, or too small for it, are left out, and named. Each task has its folder below `--out`, with what `vdvae-probe`
-//! writes; beside them stand `transfer.md`, the table, and `transfer.svg`, scores over resolution.
+//! not there, or too small for it, are left out, and named. Each network, statistic and task has its
+//! folder below `--out`, with what `vdvae-probe` writes; beside them stand `transfer.md`, the table, and `transfer.svg`, scores over resolution.
 //! Features are kept in the cache that `vdvae-probe` uses, so that a run that is stopped reads no
 //! picture twice.
 

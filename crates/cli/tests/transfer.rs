@@ -69,6 +69,20 @@ fn people_are_classes_of_episodes() {
 }
 
 #[test]
+fn episodes_of_columns_that_are_only_centred_have_a_name_of_their_own() {
+    let folder = folder();
+    let accuracies = |flags: &str, name: &str| {
+        let base = "--task celeba-5way-1shot --data-root celeba --queries 1 --episodes 50 --json";
+        let flags = format!("{base} --layer all --controls none {flags} {MODEL}");
+        let report: Value = serde_json::from_str(&probe(folder.path(), &flags).ok()).unwrap();
+        let result = &report["results"][0];
+        assert_eq!(result["probe"], name);
+        number(&result["value"])
+    };
+    assert_ne!(accuracies("", "cl2n"), accuracies("--centre-only", "cl2n-centred"));
+}
+
+#[test]
 fn episodes_do_not_depend_on_threads_or_on_the_other_lines() {
     let folder = folder();
     let accuracy = |flags: &str| {
@@ -229,6 +243,7 @@ fn mistakes_are_found_before_any_work() {
         ("--task celeba-verification", "pairs"),
         ("--task celeba-verification --folds 2 --pairs 7", "even"),
         ("--task celeba-attrs --episodes 10", "--episodes: expected a task of sampled episodes"),
+        ("--task celeba-attrs --centre-only", "--centre-only: expected a task of few labels"),
         ("--task celeba-5way-1shot --pairs 10", "--pairs: expected a task of sampled pairs"),
         ("--task celeba-5way-1shot --train-fraction 0.5", "--train-fraction: expected a task that"),
         ("--task celeba-5way-1shot --replicates 9", "--replicates"),

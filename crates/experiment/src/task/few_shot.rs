@@ -143,7 +143,12 @@ impl Scores for FewShotScores<'_> {
                     published(&self.task.name, runs, base, test, classifier)?
                 }
             };
-            self.evaluated.push(evaluated.with_origin(*origin));
+            let mut evaluated = evaluated.with_origin(*origin);
+            if self.task.centre_only {
+                // Another number: no table or file may show it under the same name.
+                evaluated.result.probe += "-centred";
+            }
+            self.evaluated.push(evaluated);
         }
         Ok(())
     }

@@ -41,8 +41,9 @@ impl Table {
         let (header, records, lines) = (Vec::new(), Vec::new(), Vec::new());
         let mut table = Self { file, sha256, delimiter: b',', header, records, lines };
         let text = table.text(&bytes)?;
-        table.delimiter = delimiter(text, names_pictures);
-        table.parse(text)?;
+        let (delimiter, reader) = reader(text, names_pictures);
+        table.delimiter = delimiter;
+        table.parse(text, reader)?;
         table.check_header()?;
         match table.rows() {
             0 => Err(table.error(2, "a row for each picture", "the end of the file")),
@@ -66,8 +67,7 @@ impl Table {
         Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
     }
 
-    fn parse(&mut self, text: &str) -> Result<()> {
-        let mut reader = reader(text, self.delimiter);
+    fn parse(&mut self, text: &str, mut reader: Reader<&[u8]>) -> Result<()> {
         let header = reader.headers().map_err(|error| self.csv_error(text, &error))?;
         self.header = header.iter().map(str::to_owned).collect();
         for record in reader.into_records() {
@@ -168,19 +168,23 @@ impl Table {
     }
 }
 
-fn reader(text: &str, delimiter: u8) -> Reader<&[u8]> {
-    ReaderBuilder::new().delimiter(delimiter).trim(Trim::All).from_reader(text.as_bytes())
-}
-
-/// What parts the cells of a text, by its header.
-fn delimiter(text: &str, names_pictures: impl Fn(&str) -> bool) -> u8 {
-    let score = |delimiter: &u8| {
-        let mut reader = reader(text, *delimiter);
+/// A parser of the text, and what parts the cells, by its header.
+fn reader(text: &str, names_pictures: impl Fn(&str) -> bool) -> (u8, Reader<&[u8]>) {
+    let parser = |delimiter: u8| {
+        let mut parser = ReaderBuilder::new();
+        parser.delimiter(delimiter).trim(Trim::All).from_reader(text.as_bytes())
+    };
+    let score = |reader: &mut Reader<&[u8]>| {
         let header = reader.headers().cloned().unwrap_or_default();
         (header.iter().any(&names_pictures), header.len())
     };
+    // What the text lacks parts nothing.
+    let found = DELIMITERS.into_iter().filter(|delimiter| text.as_bytes().contains(delimiter));
+    let mut readers: Vec<_> = found.map(|delimiter| (delimiter, parser(delimiter))).collect();
+    let scores: Vec<_> = readers.iter_mut().map(|(_, reader)| score(reader)).collect();
     // `max_by_key` takes the last of equals.
-    DELIMITERS.into_iter().rev().max_by_key(score).unwrap_or(b',')
+    let best = (0..readers.len()).rev().max_by_key(|&at| scores[at]);
+    best.map_or_else(|| (b',', parser(b',')), |best| readers.swap_remove(best))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {

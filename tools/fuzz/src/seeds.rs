@@ -236,7 +236,13 @@ pub(crate) fn parquet() -> Vec<Vec<u8>> {
             Column::Long((0..5).map(|i| Some(i % 2)).collect()),
         ];
         let metadata = Some(features.to_owned());
-        let layout = Layout { compression, group: 3, metadata, small_pages: i % 2 == 1 };
+        let layout = Layout {
+            compression,
+            group: 3,
+            metadata,
+            small_pages: i % 2 == 1,
+            ..Layout::default()
+        };
         parquet_files::write(&path, &format!("{PICTURE} optional int64 label;"), &columns, &layout);
         std::fs::read(path).expect("just written")
     };

@@ -158,6 +158,9 @@ fn splits_in_classes<'a>(files: &[&'a str], root: usize) -> Result<Layout<'a>, M
     for file in files {
         classes.entry(top(file, root)).or_default().push(*file);
     }
+    if classes.contains_key("") {
+        return Err(misfit());
+    }
     for (class, files) in classes {
         let inside = root + class.len() + 1;
         let tops = tops(&files, inside);
@@ -165,7 +168,7 @@ fn splits_in_classes<'a>(files: &[&'a str], root: usize) -> Result<Layout<'a>, M
         let splits = splits_among(&names);
         let distinct = splits.iter().flatten().copied().collect::<BTreeSet<_>>();
         let same = *all.get_or_insert_with(|| distinct.clone()) == distinct;
-        if class.is_empty() || splits.contains(&None) || distinct.len() < names.len() || !same {
+        if splits.contains(&None) || distinct.len() < names.len() || !same {
             return Err(misfit());
         }
         for file in &files {

@@ -156,6 +156,20 @@ fn what_looks_like_splits_and_does_not_fit_is_refused_with_its_tree() {
 }
 
 #[test]
+fn pictures_beside_classes_of_splits_are_refused() {
+    // Of a name whose first letter has several bytes, too.
+    for loose in ["x.png", "ö.png", "├.png"] {
+        let folder =
+            folder(&["a/train/1.png", "a/test/2.png", "b/train/3.png", "b/test/4.png", loose]);
+        let text = Folder::open(folder.path(), 0).unwrap_err().to_string();
+        assert!(
+            text.contains("expected folders of splits at the top, or in every class"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn classes_with_words_of_splits_stay_classes() {
     let folder = open(&["train_station", "airport", "Val_Kilmer"]);
     assert_eq!(folder.pictures.classes.as_ref().unwrap().len(), 3);

@@ -1,7 +1,8 @@
 //! A Parquet file as the crate `parquet` reads it, with a limit on what a page may claim.
 //!
 //! A page says how large it is once decompressed, and that much memory is filled before anything
-//! else is looked at: a file of a hundred bytes could ask for 2 GiB.
+//! else is looked at: a file of a hundred bytes could ask for 2 GiB. Headers and metadata say how many
+//! elements lists have ([`Walk`]).
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -11,14 +12,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
-
 use vdvae_io::read_exact_at;
+
+use super::format::{FILE_METADATA, PAGE_HEADER};
+use super::thrift::Walk;
 
 /// Largest page, in bytes: a page ends with the value that fills it, and a picture of 64 MiB is
 /// the largest that is decoded.
 const MAX_PAGE_BYTES: u64 = 128 << 20;
 /// Largest piece read at once: a page, or the metadata at the end of the file.
 const MAX_PIECE_BYTES: usize = 256 << 20;
+
+/// Headers of pages have some tens of bytes.
+const HEADER_BYTES: usize = 512;
+/// What ends a file: the length of its metadata, and these four bytes.
+const FOOTER: (usize, &[u8]) = (8, b"PAR1");
 
 /// An open file.
 #[derive(Debug, Clone)]
@@ -34,6 +42,21 @@ impl Guard {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         Ok(Self { file: Arc::new(file), length, pages: false })
+    }
+
+    /// Fails where the metadata at the end of the file claims more than it has. What is no Parquet file
+    /// is for `parquet` to refuse.
+    pub(super) fn check_metadata(&self) -> Result<()> {
+        let Some(before) = self.length.checked_sub(FOOTER.0 as u64) else { return Ok(()) };
+        let footer = self.get_bytes(before, FOOTER.0)?;
+        let Some((length, magic)) = footer.split_first_chunk() else { return Ok(()) };
+        let length = u32::from_le_bytes(*length);
+        let Some(start) = before.checked_sub(length.into()) else { return Ok(()) };
+        if magic != FOOTER.1 {
+            return Ok(());
+        }
+        let metadata = self.get_bytes(start, length as usize)?;
+        Ok(Walk::new(&metadata[..], length.into(), true).structure(FILE_METADATA)?)
     }
 
     /// For reading pages.
@@ -54,8 +77,7 @@ impl ChunkReader for Guard {
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let unchecked = self.pages;
         let from = From { file: Arc::clone(&self.file), at: start, end: self.length, unchecked };
-        // Headers have some tens of bytes.
-        Ok(BufReader::with_capacity(512, from))
+        Ok(BufReader::with_capacity(HEADER_BYTES, from))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -88,6 +110,9 @@ impl Read for From {
         read_exact_at(&self.file, &mut buffer[..count], self.at)?;
         if std::mem::take(&mut self.unchecked) {
             check_page(&buffer[..count])?;
+            let header = Self { file: Arc::clone(&self.file), unchecked: false, ..*self };
+            let header = BufReader::with_capacity(HEADER_BYTES, header);
+            Walk::new(header, self.end.saturating_sub(self.at), false).structure(PAGE_HEADER)?;
         }
         self.at += count as u64;
         Ok(count)
@@ -116,7 +141,7 @@ fn uncompressed_size(header: &[u8]) -> Option<u64> {
     (field == NEXT_I32 && next == NEXT_I32).then_some(size.div_ceil(2))
 }
 
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (i, &byte) in bytes.iter().take(9).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);

@@ -1,12 +1,15 @@
 //! One Parquet file: labels are read when it is opened, pictures when they are asked for.
 
 mod candidates;
+mod claims;
 mod columns;
+mod format;
 mod guard;
 mod labels;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod thrift;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -113,7 +116,10 @@ pub fn has_targets(path: &Path, columns: &Columns) -> Result<bool> {
 
 fn metadata(path: &Path) -> Result<ParquetMetaData> {
     let guard = Guard::open(path).map_err(Error::io(path))?;
-    careful(path, || ParquetMetaDataReader::new().parse_and_finish(&guard))
+    careful(path, || {
+        guard.check_metadata()?;
+        ParquetMetaDataReader::new().parse_and_finish(&guard)
+    })
 }
 
 /// Runs `parquet`, whose errors may have several lines, and which must not take the program down.

@@ -1,7 +1,7 @@
 //! Pages of one column, checked before they are decoded.
 //!
 //! The decoder of `parquet` panics where a page refers to a dictionary that the column does not
-//! have.
+//! have, and makes room for as many values as it claims.
 
 use std::sync::Arc;
 
@@ -10,24 +10,30 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::ColumnDescPtr;
 
+use super::claims::check_claims;
 use super::guard::Guard;
 
 pub(super) struct Pages {
     inner: SerializedPageReader<Guard>,
+    column: ColumnDescPtr,
     dictionary: bool,
 }
 
 impl Pages {
     pub(super) fn new(guard: Guard, chunk: &ColumnChunkMetaData, rows: usize) -> Result<Self> {
         let inner = SerializedPageReader::new(Arc::new(guard), chunk, rows, None)?;
-        Ok(Self { inner, dictionary: false })
+        Ok(Self { inner, column: chunk.column_descr_ptr(), dictionary: false })
     }
 }
 
 impl PageReader for Pages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.inner.get_next_page()?;
+        if let Some(page) = &page {
+            check_claims(page, &self.column)?;
+        }
         match &page {
             Some(Page::DictionaryPage { .. }) => self.dictionary = true,
             Some(data) if !self.dictionary => {

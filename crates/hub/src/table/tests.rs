@@ -3,6 +3,7 @@ mod meaning;
 use std::fs;
 use std::path::Path;
 
+use parquet::basic::Encoding;
 use parquet::data_type::BoolType;
 
 use super::*;
@@ -41,7 +42,7 @@ fn attributes_groups_and_pictures_of_every_layout() {
     let compressions = [Packing::None, Packing::Snappy, Packing::Zstd, Packing::Gzip];
     for compression in compressions {
         for (group, small_pages) in [(0, false), (7, false), (0, true), (13, true)] {
-            faces(&path, &Layout { compression, group, small_pages, metadata: None });
+            faces(&path, &Layout { compression, group, small_pages, ..Layout::default() });
             let columns = columns(&path).unwrap();
             assert_eq!(columns.picture, "image.bytes");
             assert_eq!(columns.group.as_deref(), Some("celeb_id"));
@@ -248,6 +249,40 @@ fn a_row_without_a_picture_is_named() {
     let block = table.block(table.place(0)).unwrap();
     assert!(block.get(0).unwrap().is_err() && block.get(1).unwrap().is_ok());
     assert!(block.get(2).is_none());
+}
+
+/// As writers of version 2 pack words and pictures, in both versions of pages, with a row that has none.
+#[test]
+fn lists_of_lengths_are_read_and_what_they_claim_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let mut pictures = numbered(300);
+    pictures[200] = None;
+    let data = [Column::Bytes(pictures.clone()), Column::Text(vec!["x"; 300])];
+    for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+        for small_pages in [false, true] {
+            let layout = Layout { encoding: Some(encoding), small_pages, ..Layout::default() };
+            write(&path, PICTURE, &data, &layout);
+            let columns = columns(&path).unwrap();
+            let (table, _) = Table::open(&path, &columns).unwrap();
+            for row in [0, 1, 150, 200, 299] {
+                let block = table.single(row).unwrap();
+                let found = block.get(row).unwrap().ok();
+                assert_eq!(found, pictures[row].as_deref(), "{encoding} {small_pages} {row}");
+            }
+        }
+        // 299 lengths in blocks of 128, of which one has another number: as many bytes, and no match.
+        write(&path, PICTURE, &data, &Layout { encoding: Some(encoding), ..Layout::default() });
+        let mut bytes = fs::read(&path).unwrap();
+        let list = [0x80, 1, 4, 0xab, 2];
+        let at = bytes.windows(list.len()).position(|window| window == list).unwrap();
+        bytes[at + 4] = 0x7f;
+        fs::write(&path, bytes).unwrap();
+        let (table, _) = Table::open(&path, &columns(&path).unwrap()).unwrap();
+        let text = table.single(0).unwrap_err().to_string();
+        let expected = "expected a list of lengths of at most 300 values, found 16299";
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 /// Many bytes of a small file, changed, and many places where it could be cut: an error of one line

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Encoding};
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, FloatType, Int32Type, Int64Type,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Layout {
     pub(crate) metadata: Option<String>,
     /// Bytes of a page, and version 2 of pages.
     pub(crate) small_pages: bool,
+    /// Of all values, without dictionaries; the usual ones without it.
+    pub(crate) encoding: Option<Encoding>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -76,6 +78,9 @@ pub(crate) fn write(path: &Path, schema: &str, columns: &[Column], layout: &Layo
             .set_write_batch_size(1)
             .set_dictionary_enabled(false)
             .set_writer_version(parquet::file::properties::WriterVersion::PARQUET_2_0);
+    }
+    if let Some(encoding) = layout.encoding {
+        properties = properties.set_dictionary_enabled(false).set_encoding(encoding);
     }
     if let Some(json) = &layout.metadata {
         let entry = KeyValue { key: "huggingface".into(), value: Some(json.clone()) };

@@ -1,0 +1,278 @@
+//! Structures of Thrift's compact protocol, walked before `parquet` reads them.
+//!
+//! `parquet` passes over what it does not know one element after the other, also where a list claims
+//! two thousand million elements that are not there, or that take no bytes: a file of a thousand bytes
+//! could keep it busy for hours. Once a structure was walked, each of its elements has bytes of its own.
+//! Fields that it knows it reads as what they should be, whatever kind they say they are: both have to
+//! agree, or what was walked is not what is read.
+
+use std::io::{self, Read};
+
+/// How deep structures may lie in each other; those of Parquet lie ten deep.
+const MAX_DEPTH: u8 = 32;
+
+/// Fields that are known by their number.
+pub(super) type Fields = &'static [(i64, Kind)];
+
+/// What a field or an element is.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Boolean,
+    Byte,
+    /// A whole number of 16 to 64 bits, or a name for one.
+    Number,
+    Double,
+    Binary,
+    List(&'static Self),
+    Structure(Fields),
+}
+
+/// How the protocol numbers them.
+mod kinds {
+    pub(super) const STOP: u8 = 0;
+    pub(super) const TRUE: u8 = 1;
+    pub(super) const FALSE: u8 = 2;
+    pub(super) const BYTE: u8 = 3;
+    pub(super) const I16: u8 = 4;
+    pub(super) const I64: u8 = 6;
+    pub(super) const DOUBLE: u8 = 7;
+    pub(super) const BINARY: u8 = 8;
+    pub(super) const LIST: u8 = 9;
+    pub(super) const SET: u8 = 10;
+    pub(super) const MAP: u8 = 11;
+    pub(super) const STRUCTURE: u8 = 12;
+    pub(super) const UUID: u8 = 13;
+}
+
+impl Kind {
+    fn fits(self, kind: u8) -> bool {
+        match self {
+            Self::Boolean => is_boolean(kind),
+            Self::Byte => kind == kinds::BYTE,
+            Self::Number => (kinds::I16..=kinds::I64).contains(&kind),
+            Self::Double => kind == kinds::DOUBLE,
+            Self::Binary => kind == kinds::BINARY,
+            Self::List(_) => kind == kinds::LIST,
+            Self::Structure(_) => kind == kinds::STRUCTURE,
+        }
+    }
+}
+
+fn is_boolean(kind: u8) -> bool {
+    kind == kinds::TRUE || kind == kinds::FALSE
+}
+
+/// Walks one structure.
+pub(super) struct Walk<R> {
+    from: R,
+    /// Bytes there are.
+    left: u64,
+    /// Whether lists may occur.
+    lists: bool,
+}
+
+impl<R: Read> Walk<R> {
+    /// Of a structure that ends within `left` bytes.
+    pub(super) fn new(from: R, left: u64, lists: bool) -> Self {
+        Self { from, left, lists }
+    }
+
+    /// Fails where the structure is not whole, or has what cannot be.
+    pub(super) fn structure(mut self, known: Fields) -> io::Result<()> {
+        self.fields(known, MAX_DEPTH)
+    }
+
+    fn fields(&mut self, known: Fields, depth: u8) -> io::Result<()> {
+        if depth == 0 {
+            return Err(io::Error::other("structures too deep in each other"));
+        }
+        let mut number: i64 = 0;
+        loop {
+            // Kind, and by how much the number of the field is above the last; 0 if it is written out.
+            let head = self.byte()?;
+            let kind = head & 15;
+            number = match head >> 4 {
+                _ if kind == kinds::STOP => return Ok(()),
+                0 => unzigzag(self.varint()?),
+                step => number + i64::from(step),
+            };
+            let known = known.iter().find(|(of, _)| *of == number).map(|(_, known)| *known);
+            if known.is_some_and(|known| !known.fits(kind)) {
+                return Err(io::Error::other(format!("field {number} of the kind {kind}")));
+            }
+            self.value(kind, known, depth)?;
+        }
+    }
+
+    /// `known` fits the kind, where it is known.
+    fn value(&mut self, kind: u8, known: Option<Kind>, depth: u8) -> io::Result<()> {
+        match kind {
+            // The kind is the value.
+            kinds::TRUE | kinds::FALSE => Ok(()),
+            kinds::BYTE => self.skip(1),
+            kinds::I16..=kinds::I64 => self.varint().map(drop),
+            kinds::DOUBLE => self.skip(8),
+            kinds::BINARY => {
+                let length = self.varint()?;
+                self.skip(length)
+            }
+            kinds::LIST | kinds::SET if self.lists => {
+                let head = self.byte()?;
+                let size = if head >> 4 == 15 { self.varint()? } else { (head >> 4).into() };
+                let known = match known {
+                    Some(Kind::List(element)) => Some(*element),
+                    _ => None,
+                };
+                self.elements(size, &[head & 15], known, depth)
+            }
+            kinds::MAP if self.lists => match self.varint()? {
+                0 => Ok(()),
+                size => {
+                    let kinds = self.byte()?;
+                    self.elements(size, &[kinds >> 4, kinds & 15], None, depth)
+                }
+            },
+            kinds::STRUCTURE => {
+                let known = match known {
+                    Some(Kind::Structure(known)) => known,
+                    _ => &[],
+                };
+                self.fields(known, depth - 1)
+            }
+            kinds::UUID => self.skip(16),
+            _ => {
+                Err(io::Error::other(format!("a field of the kind {kind}, which Parquet has not")))
+            }
+        }
+    }
+
+    fn elements(
+        &mut self,
+        size: u64,
+        kinds: &[u8],
+        known: Option<Kind>,
+        depth: u8,
+    ) -> io::Result<()> {
+        if size > self.left {
+            return Err(io::Error::other(format!("{size} elements in {} bytes", self.left)));
+        }
+        // Writers and readers do not agree on whether a boolean takes a byte, and Parquet has no such
+        // list where this is asked.
+        let wrong =
+            |kind: &&u8| is_boolean(**kind) || known.is_some_and(|known| !known.fits(**kind));
+        if let Some(kind) = kinds.iter().find(wrong).filter(|_| size > 0) {
+            return Err(io::Error::other(format!("a list of the kind {kind}")));
+        }
+        if depth == 1 {
+            return Err(io::Error::other("lists too deep in each other"));
+        }
+        for _ in 0..size {
+            kinds.iter().try_for_each(|kind| self.value(*kind, known, depth - 1))?;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        let mut byte = [0];
+        self.from.read_exact(&mut byte)?;
+        self.left = self.left.saturating_sub(1);
+        Ok(byte[0])
+    }
+
+    fn varint(&mut self) -> io::Result<u64> {
+        let mut value = 0;
+        for place in 0..9 {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        // The tenth byte of the most negative numbers.
+        match self.byte()? {
+            0 | 1 => Ok(value),
+            _ => Err(io::Error::other("a number of more than 64 bits")),
+        }
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes > self.left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let skipped = io::copy(&mut self.from.by_ref().take(bytes), &mut io::sink())?;
+        self.left -= skipped;
+        if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+/// 0, -1, 1, -2, … as they are written: 0, 1, 2, 3.
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(bytes: &[u8], lists: bool) -> Result<(), String> {
+        let walk = Walk::new(bytes, bytes.len() as u64, lists);
+        walk.structure(&[]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn structures_are_walked_to_their_end() {
+        // Field 1: i32; 2: true; 3: binary of 2 bytes; 20: structure of one byte; 21: double.
+        let flat = [&[0x15, 0x80, 1, 0x11, 0x18, 2, 7, 7, 0x0c, 40, 0x13, 9, 0, 0x17][..], &[0; 8]];
+        let whole = [&flat.concat()[..], &[0]].concat();
+        assert_eq!(walk(&whole, false), Ok(()));
+        for cut in 0..whole.len() {
+            assert!(walk(&whole[..cut], false).is_err(), "{cut}");
+        }
+        // Two numbers; fifteen and more are written out; a map of one number to one structure.
+        let lists = [0x19, 0x25, 1, 2, 0x19, 0xf8, 15];
+        let lists = [&lists[..], &[0; 15], &[0x1b, 1, 0x5c, 1, 0, 0]].concat();
+        assert_eq!(walk(&lists, true), Ok(()));
+        assert!(walk(&lists, false).unwrap_err().contains("kind 9"));
+    }
+
+    /// Each would keep `parquet` busy.
+    #[test]
+    fn elements_have_bytes_of_their_own() {
+        let huge = [0xff, 0xff, 0xff, 0xff, 7];
+        let doubles = [&[0x19, 0xf7][..], &huge, &[0; 99]].concat();
+        assert_eq!(walk(&doubles, true), Err("2147483647 elements in 99 bytes".into()));
+        let map = [&[0x1b][..], &huge, &[0x77], &[0; 99]].concat();
+        assert_eq!(walk(&map, true), Err("2147483647 elements in 99 bytes".into()));
+        let booleans = [&[0x19, 0x21][..], &[0; 9]].concat();
+        assert!(walk(&booleans, true).unwrap_err().contains("a list of the kind 1"));
+        assert!(walk(&[0x1c; 100], true).unwrap_err().contains("too deep"));
+        assert!(walk(&[0x19, 0x19].repeat(100), true).unwrap_err().contains("too deep"));
+    }
+
+    #[test]
+    fn known_fields_are_of_their_kind() {
+        const INNER: Fields = &[(2, Kind::Boolean)];
+        const KNOWN: Fields = &[(1, Kind::Number), (3, Kind::Structure(INNER))];
+        let walk = |bytes: &[u8]| {
+            let walk = Walk::new(bytes, bytes.len() as u64, false);
+            walk.structure(KNOWN).map_err(|error| error.to_string())
+        };
+        // Numbers of 16, 32 and 64 bits; a structure of the field 2, which is false; then others.
+        for number in [0x14, 0x15, 0x16] {
+            assert_eq!(walk(&[number, 9, 0x2c, 0x22, 0, 0x18, 1, 7, 0]), Ok(()));
+        }
+        // A number in words, and the number of a field written out: 3 is 6 there.
+        assert_eq!(walk(&[0x18, 1, 7, 0]), Err("field 1 of the kind 8".into()));
+        assert_eq!(walk(&[0x08, 6, 1, 7, 0]), Err("field 3 of the kind 8".into()));
+        assert_eq!(walk(&[0x3c, 0x25, 9, 0, 0]), Err("field 2 of the kind 5".into()));
+        const LISTS: Fields = &[(1, Kind::List(&Kind::Structure(INNER)))];
+        let walk = |bytes: &[u8]| {
+            let walk = Walk::new(bytes, bytes.len() as u64, true);
+            walk.structure(LISTS).map_err(|error| error.to_string())
+        };
+        assert_eq!(walk(&[0x19, 0x2c, 0x21, 0, 0x22, 0, 0]), Ok(()));
+        assert_eq!(walk(&[0x19, 0x1c, 0x28, 0, 0, 0]), Err("field 2 of the kind 8".into()));
+        assert_eq!(walk(&[0x19, 0x15, 7, 0]), Err("a list of the kind 5".into()));
+        assert_eq!(walk(&[0x19, 0x05, 0]), Ok(()), "an empty one may be of any");
+    }
+}

@@ -76,7 +76,7 @@ struct Args {
     /// [example: --train-fraction 0.01,0.1,1]
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "LIST")]
     train_fraction: Vec<f64>,
-    /// Networks with random weights that are the control of tasks with targets, as its mean
+    /// Networks with random weights whose mean is the control
     /// [example: --random-seeds 3]
     #[arg(long, default_value_t = 1, value_name = "N")]
     random_seeds: u32,
@@ -120,7 +120,7 @@ fn main() -> Outcome<()> {
                 model_sha256: Some(network.sha256.clone()),
                 controls: vec![Source::Pixels, Source::Hog, Source::RandomInit],
                 spec: FeatureSpec { statistic, samples, pooling: args.pool, seed: 0 },
-                random_networks: if name.kind == TaskKind::Targets { args.random_seeds } else { 1 },
+                random_networks: args.random_seeds,
                 cache: cache.clone(),
                 keep: Some(folder.clone()),
                 ..Experiment::new(&network.model, &*data, &*task)

@@ -56,6 +56,7 @@ mod fewshot;
 mod linear;
 pub mod logistic;
 mod matrix;
+mod means;
 pub mod metrics;
 mod moments;
 mod named;
@@ -90,7 +91,7 @@ pub use fewshot::{
 pub use linear::LinearProbe;
 pub use logistic::Solver;
 pub use neighbours::{KnnProbe, nearest_rows};
-pub use networks::average_networks;
+pub use networks::{OfNetwork, average_networks};
 pub use probe::{Choice, Fitted, Probe};
 pub use reduce::{Reduction, ReductionKind};
 pub use result::{

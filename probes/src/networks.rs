@@ -4,15 +4,28 @@ use crate::bootstrap::Replicated;
 use crate::evaluate::Evaluated;
 use crate::result::{ProbeResult, TargetResult};
 
+/// What a task keeps of one line of its table, which may be one of several networks.
+pub trait OfNetwork: Clone {
+    /// The entry of `results.json`.
+    fn result(&self) -> &ProbeResult;
+
+    /// One in the place of several that differ in the seed of their random weights alone.
+    #[must_use]
+    fn average(networks: &[&Self]) -> Self;
+}
+
 /// Replaces results that differ in the seed of their random weights alone
 /// ([`Origin::network_seed`](crate::Origin::network_seed)) by one in the place of the first: means of
-/// all numbers, with the interval of [`Replicated::over_networks`]. It has neither test scores nor a
-/// strength, which each network has for itself.
-pub fn average_networks(evaluated: &[Evaluated]) -> Vec<Evaluated> {
-    let mut groups: Vec<Vec<&Evaluated>> = Vec::new();
+/// all numbers, with an interval for other such networks, too. What belongs to a network alone, such as
+/// the strength of a penalty, a threshold or a curve, a mean does not have.
+///
+/// Intervals of labels are those of [`Replicated::over_networks`]; those of episodes and of folds add
+/// the variance of the mean over networks to that over units (Welch).
+pub fn average_networks<T: OfNetwork>(evaluated: &[T]) -> Vec<T> {
+    let mut groups: Vec<Vec<&T>> = Vec::new();
     for one in evaluated {
-        let of_same = |group: &&mut Vec<&Evaluated>| {
-            let (a, b) = (&group[0].result, &one.result);
+        let of_same = |group: &&mut Vec<&T>| {
+            let (a, b) = (group[0].result(), one.result());
             let several = !a.networks.is_empty() && !b.networks.is_empty();
             several && a.side() == b.side() && a.label_seed == b.label_seed
         };
@@ -21,25 +34,46 @@ pub fn average_networks(evaluated: &[Evaluated]) -> Vec<Evaluated> {
             None => groups.push(vec![one]),
         }
     }
-    groups.iter().map(|group| average(group)).collect()
+    let average = |group: &Vec<&T>| match group[..] {
+        [one] => one.clone(),
+        _ => T::average(group),
+    };
+    groups.iter().map(average).collect()
 }
 
-fn average(networks: &[&Evaluated]) -> Evaluated {
-    let [first, _, ..] = networks else { return networks[0].clone() };
-    let replicated: Vec<&Replicated> = networks.iter().map(|one| &one.replicated).collect();
-    let replicated = Replicated::over_networks(&replicated);
-    let results: Vec<&ProbeResult> = networks.iter().map(|one| &one.result).collect();
-    let targets = (0..first.result.per_target.len())
-        .map(|at| target(&results.iter().map(|result| &result.per_target[at]).collect::<Vec<_>>()));
-    let result = ProbeResult {
-        value: replicated.value,
-        ci95: replicated.interval(),
-        converged: results.iter().all(|result| result.converged),
-        networks: results.iter().flat_map(|result| &result.networks).copied().collect(),
-        per_target: targets.collect(),
-        ..first.result.clone()
-    };
-    Evaluated { result, replicated, scores: Default::default(), truth: first.truth.clone() }
+impl OfNetwork for Evaluated {
+    fn result(&self) -> &ProbeResult {
+        &self.result
+    }
+
+    /// Without test scores.
+    fn average(networks: &[&Self]) -> Self {
+        let replicated: Vec<&Replicated> = networks.iter().map(|one| &one.replicated).collect();
+        let replicated = Replicated::over_networks(&replicated);
+        let result = ProbeResult {
+            value: replicated.value,
+            ci95: replicated.interval(),
+            ..ProbeResult::of_networks(networks.iter().map(|one| &one.result))
+        };
+        let truth = networks[0].truth.clone();
+        Self { result, replicated, scores: Default::default(), truth }
+    }
+}
+
+impl ProbeResult {
+    /// What results of several networks have in common whatever they measure; headline and interval
+    /// are those of the first.
+    pub(crate) fn of_networks<'a>(of: impl Iterator<Item = &'a Self>) -> Self {
+        let of: Vec<&Self> = of.collect();
+        let targets = (0..of[0].per_target.len())
+            .map(|at| target(&of.iter().map(|one| &one.per_target[at]).collect::<Vec<_>>()));
+        Self {
+            converged: of.iter().all(|one| one.converged),
+            networks: of.iter().flat_map(|one| &one.networks).copied().collect(),
+            per_target: targets.collect(),
+            ..of[0].clone()
+        }
+    }
 }
 
 /// Means over networks of what one target measures; of what no network defines, `None`.

@@ -123,6 +123,47 @@ fn faces_of_celeba_are_verified() {
     assert!(page.contains("same person"), "no ROC curve");
 }
 
+#[test]
+fn random_weights_of_several_seeds_are_one_line() {
+    let folder = folder();
+    for task in
+        ["celeba-5way-1shot --queries 1 --episodes 60", "celeba-verification --folds 2 --pairs 8"]
+    {
+        let run = |flags: &str| {
+            let base = "--data-root celeba --controls random-init --layer all --out out";
+            let table = probe(folder.path(), &format!("--task {task} {base} {flags} {MODEL}")).ok();
+            (table, report(folder.path()))
+        };
+        let (_, alone) = run("");
+        let (table, report) = run("--random-seeds 3");
+        assert!(table.contains("\nrandom-init is the mean over 3 networks; "), "{table}");
+        let of = |source: &str| {
+            let results = report["results"].as_array().unwrap().iter();
+            results.filter(|result| result["source"] == source).cloned().collect::<Vec<_>>()
+        };
+        let (latents, random) = (of("latents"), of("random-init"));
+        // A line a classifier or score, as with one network.
+        assert_eq!(random.len(), latents.len());
+        assert_eq!(alone["results"].as_array().unwrap().len(), 2 * random.len());
+        for (random, latents) in random.iter().zip(&latents) {
+            let networks = random["networks"].as_array().unwrap();
+            assert_eq!(networks.len(), 3);
+            let mean = networks.iter().map(|network| number(&network["value"])).sum::<f64>() / 3.0;
+            assert!((number(&random["value"]) - mean).abs() < 1e-12, "{random}");
+            let [low, high] = [0, 1].map(|end| number(&random["ci95"][end]));
+            assert!(low <= mean && mean <= high, "{random}");
+            let difference = number(&latents["value"]) - mean;
+            let compared = report["comparisons"].as_array().unwrap().iter();
+            let mut of_probe = compared.filter(|one| one["a"]["probe"] == random["probe"]);
+            let found = number(&of_probe.next().unwrap()["difference"]);
+            assert!((found - difference).abs() < 1e-12, "{found} is not {difference}");
+        }
+        // The first of them is the one there is without the flag.
+        let first = &alone["results"].as_array().unwrap()[latents.len()];
+        assert_eq!(first["value"], random[0]["networks"][0]["value"]);
+    }
+}
+
 /// Six people of three pictures each, and two folds of pairs without a person in common.
 fn lfw(folder: &Path) {
     let faces = ToyFaces::new(0);
@@ -247,7 +288,6 @@ fn mistakes_are_found_before_any_work() {
         ("--task celeba-5way-1shot --pairs 10", "--pairs: expected a task of sampled pairs"),
         ("--task celeba-5way-1shot --train-fraction 0.5", "--train-fraction: expected a task that"),
         ("--task celeba-5way-1shot --replicates 9", "--replicates"),
-        ("--task celeba-5way-1shot --random-seeds 3", "--random-seeds: expected a task that"),
         ("--task celeba-5way-1shot --queries 1 --probe ridge", "cl2n, centroid, knn, logistic"),
         ("--task celeba-5way-1shot --queries 1 --strengths 1", "of --probe logistic"),
         ("--task celeba-verification --probe cl2n", "cosine, euclidean, whitened, lda"),

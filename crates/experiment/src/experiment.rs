@@ -47,8 +47,8 @@ pub struct Experiment<'a> {
     pub allow_leaks: bool,
     /// Pictures that pass through the network at once, on each thread.
     pub batch_size: usize,
-    /// Networks that the control [`Source::RandomInit`] draws, from [`Self::seed`] up, at least one.
-    /// Tasks that predict labels average them; others have a result for each.
+    /// Networks that the control [`Source::RandomInit`] draws, from [`Self::seed`] up, at least one;
+    /// results are means over them.
     pub random_networks: u32,
     /// Components of the control [`Source::Pca`].
     pub pca_columns: usize,

@@ -7,6 +7,8 @@ use super::episode::EpisodeConfig;
 use super::evaluate::FewShot;
 use super::scores::EpisodeScores;
 use crate::compare::{Entry, compare_entries};
+use crate::means::{Means, unit_means};
+use crate::networks::OfNetwork;
 use crate::result::{Comparison, EpisodeInfo, Metric, Origin, ProbeResult};
 use crate::standardise::Standardiser;
 use crate::who::class_of_rows;
@@ -101,15 +103,37 @@ pub fn few_shot(
     Ok(EvaluatedEpisodes::sampled(&few_shot, classifier, scores))
 }
 
+impl OfNetwork for EvaluatedEpisodes {
+    fn result(&self) -> &ProbeResult {
+        &self.result
+    }
+
+    fn average(networks: &[&Self]) -> Self {
+        let accuracies = unit_means(networks.iter().map(|one| &one.scores.accuracies[..]));
+        let result = ProbeResult::of_networks(networks.iter().map(|one| &one.result));
+        let means = Means::normal(&accuracies).over(&result.networks);
+        let (mean, half) = (means.mean(), means.half_width());
+        let ci95 = half.map(|half| [mean - half, mean + half]);
+        let scores = EpisodeScores { accuracies, ..networks[0].scores.clone() };
+        let converged = scores.converged.map(|_| result.converged);
+        Self {
+            result: ProbeResult { value: Some(mean), ci95, ..result },
+            scores: EpisodeScores { converged, ..scores },
+        }
+    }
+}
+
 /// Paired differences between results of one task on the same episodes, within one classifier and
-/// number of matched columns; the pairs are those of [`compare`](crate::compare).
+/// number of matched columns; the pairs are those of [`compare`](crate::compare). Those with random
+/// weights of several seeds ([`average_networks`](crate::average_networks)) hold for other networks,
+/// too.
 ///
 /// # Panics
 /// When two results have other numbers of episodes.
 pub fn compare_episodes(evaluated: &[EvaluatedEpisodes]) -> Vec<Comparison> {
     let entry = |one: &EvaluatedEpisodes| {
         let EvaluatedEpisodes { result, scores } = one;
-        Entry::new(result, scores.clone())
+        Entry::new(result, Means::normal(&scores.accuracies).over(&result.networks))
     };
     compare_entries(&evaluated.iter().map(entry).collect::<Vec<_>>())
 }

@@ -73,8 +73,8 @@ pub(super) struct SelectionArgs {
     #[arg(long, value_delimiter = ',', default_value = "pixels,random-init", value_name = "LIST",
           value_parser = control)]
     pub(super) controls: Vec<Option<Source>>,
-    /// Networks that control random-init draws, from --seed up, for tasks that predict labels: its lines
-    /// are means over them, with intervals for other networks of random weights too [default: 1]
+    /// Networks that control random-init draws, from --seed up: its lines are means over them, with
+    /// intervals for other networks of random weights too [default: 1]
     /// [example: --random-seeds 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) random_seeds: Option<u32>,

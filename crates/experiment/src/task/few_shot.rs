@@ -4,7 +4,7 @@ use vdvae_datasets::{Dataset, OneShotRun, OneShotRuns, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
     Classifier, Comparison, Episode, EpisodeConfig, EpisodeSampler, EvaluatedEpisodes, ProbeResult,
-    Standardiser, class_of_rows, compare_episodes, few_shot, score_episodes,
+    Standardiser, average_networks, class_of_rows, compare_episodes, few_shot, score_episodes,
 };
 
 use super::{Scores, Task};
@@ -154,11 +154,11 @@ impl Scores for FewShotScores<'_> {
     }
 
     fn results(&self) -> Vec<ProbeResult> {
-        self.evaluated.iter().map(|one| one.result.clone()).collect()
+        average_networks(&self.evaluated).into_iter().map(|one| one.result).collect()
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        compare_episodes(&self.evaluated)
+        compare_episodes(&average_networks(&self.evaluated))
     }
 }
 

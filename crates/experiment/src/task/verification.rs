@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use vdvae_datasets::{Dataset, Lfw, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
-    Comparison, Pair, ProbeResult, Projection, Source, VerificationScore, compare_verification,
-    identity_of_rows, sample_pairs, verify_table,
+    Comparison, Pair, ProbeResult, Projection, Source, VerificationScore, average_networks,
+    compare_verification, identity_of_rows, sample_pairs, verify_table,
 };
 use vdvae_report::RocCurve;
 
@@ -138,16 +138,19 @@ impl Scores for VerificationScores<'_> {
     }
 
     fn results(&self) -> Vec<ProbeResult> {
-        self.results.clone()
+        average_networks(&self.results)
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
-        compare_verification(&self.results)
+        compare_verification(&self.results())
     }
 
-    /// Those of the best score of latents, and of its controls.
+    /// Those of the best score of latents, and of its controls; a mean of several networks has none.
     fn roc(&self) -> Vec<RocCurve> {
-        let raw = || self.results.iter().filter(|r| r.matched_columns.is_none());
+        let results = self.results();
+        let has_curve =
+            |r: &ProbeResult| r.verification.as_ref().is_some_and(|v| !v.roc.is_empty());
+        let raw = || results.iter().filter(|r| r.matched_columns.is_none() && has_curve(r));
         let latents = raw().filter(|r| r.source == Source::Latents);
         let value = |r: &&ProbeResult| r.value.unwrap_or(f64::NEG_INFINITY);
         let Some(best) = latents.max_by(|a, b| value(a).total_cmp(&value(b))) else {

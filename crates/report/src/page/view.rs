@@ -131,21 +131,21 @@ impl<'a> View<'a> {
 
     /// What the intervals are, for a sentence.
     pub(super) fn intervals(&self) -> String {
-        let first = self.page.report.results.first();
-        match first.map(|first| (&first.few_shot, &first.verification)) {
-            Some((Some(info), _)) => format!(
-                "95% intervals over {} episodes, which are the same for all",
-                count(info.episodes)
-            ),
+        let results = &self.page.report.results;
+        let first = results.first();
+        let of = match first.map(|first| (&first.few_shot, &first.verification)) {
+            Some((Some(info), _)) => {
+                let episodes = count(info.episodes);
+                format!("95% intervals over {episodes} episodes, which are the same for all")
+            }
             Some((_, Some(info))) => {
                 format!("95% intervals over {} folds", info.fold_accuracies.len())
             }
-            _ => {
-                let several = self.page.report.results.iter().any(|one| one.networks.len() > 1);
-                let networks = ", those of random weights over other such networks, too";
-                let networks = if several { networks } else { "" };
-                format!("95% bootstrap intervals on the test split{networks}")
-            }
+            _ => "95% bootstrap intervals on the test split".to_owned(),
+        };
+        match results.iter().any(|one| one.networks.len() > 1) {
+            true => of + ", those of random weights over other such networks, too",
+            false => of,
         }
     }
 
@@ -200,6 +200,20 @@ mod tests {
         let network = |seed| vdvae_probes::NetworkScore { seed, value: None };
         report.results[1].networks = vec![network(0), network(1)];
         assert!(said(&report).ends_with("over other such networks, too"));
+        let (ways, shots, queries, episodes) = (5, 1, 15, 600);
+        let (seed, neighbours, strength) = (None, None, None);
+        report.results[0].few_shot = Some(vdvae_probes::EpisodeInfo {
+            ways,
+            shots,
+            queries,
+            episodes,
+            seed,
+            neighbours,
+            strength,
+        });
+        let expected = "95% intervals over 600 episodes, which are the same for all, those of random \
+                        weights over other such networks, too";
+        assert_eq!(said(&report), expected);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 const MAX_DEPTH: u8 = 32;
 
 /// Fields that are known by their number.
-pub(super) type Fields = &'static [(i64, Kind)];
+pub(super) type Fields = &'static [(i16, Kind)];
 
 /// What a field or an element is.
 #[derive(Clone, Copy)]
@@ -86,16 +86,18 @@ impl<R: Read> Walk<R> {
         if depth == 0 {
             return Err(io::Error::other("structures too deep in each other"));
         }
-        let mut number: i64 = 0;
+        let mut number: i16 = 0;
         loop {
             // Kind, and by how much the number of the field is above the last; 0 if it is written out.
             let head = self.byte()?;
             let kind = head & 15;
-            number = match head >> 4 {
+            // `parquet` cuts a number that is too large down to 16 bits: it would be another field.
+            let next = match head >> 4 {
                 _ if kind == kinds::STOP => return Ok(()),
-                0 => unzigzag(self.varint()?),
-                step => number + i64::from(step),
+                0 => i16::try_from(unzigzag(self.varint()?)).ok(),
+                step => number.checked_add(step.into()),
             };
+            number = next.ok_or_else(|| io::Error::other("a field of no number"))?;
             let known = known.iter().find(|(of, _)| *of == number).map(|(_, known)| *known);
             if known.is_some_and(|known| !known.fits(kind)) {
                 return Err(io::Error::other(format!("field {number} of the kind {kind}")));
@@ -265,6 +267,10 @@ mod tests {
         assert_eq!(walk(&[0x18, 1, 7, 0]), Err("field 1 of the kind 8".into()));
         assert_eq!(walk(&[0x08, 6, 1, 7, 0]), Err("field 3 of the kind 8".into()));
         assert_eq!(walk(&[0x3c, 0x25, 9, 0, 0]), Err("field 2 of the kind 5".into()));
+        // 65,537, of which 16 bits are 1; and one more than 32,767.
+        for number in [&[0x08, 0x82, 0x80, 8, 1, 7, 0][..], &[0x05, 0xfe, 0xff, 3, 9, 0x15, 9, 0]] {
+            assert_eq!(walk(number), Err("a field of no number".into()));
+        }
         const LISTS: Fields = &[(1, Kind::List(&Kind::Structure(INNER)))];
         let walk = |bytes: &[u8]| {
             let walk = Walk::new(bytes, bytes.len() as u64, true);

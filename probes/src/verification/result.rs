@@ -68,8 +68,9 @@ impl OfNetwork for ProbeResult {
         let fold_accuracies = unit_means(infos.iter().map(|info| &info.fold_accuracies[..]));
         let result = Self::of_networks(networks.iter().copied());
         let means = Means::student(&fold_accuracies).over(&result.networks);
-        let mean = means.mean();
-        let ci95 = means.half_width().map(|half| interval(mean, half));
+        let value = (!fold_accuracies.is_empty()).then(|| means.mean());
+        let half = means.half_width();
+        let ci95 = value.zip(half).map(|(value, half)| interval(value, half));
         let tar = |at: usize| {
             let tars = infos.iter().map(|info| info.tar_at_far[at].1);
             let tars: Option<Vec<f64>> = tars.collect();
@@ -89,7 +90,7 @@ impl OfNetwork for ProbeResult {
             thresholds: Vec::new(),
             roc: Vec::new(),
         });
-        Self { value: Some(mean), ci95, verification, ..result }
+        Self { value, ci95, verification, ..result }
     }
 }
 

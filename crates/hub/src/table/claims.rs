@@ -1,14 +1,14 @@
 //! What a page claims to hold, checked before it is decoded.
 //!
 //! The decoder of `parquet` makes room for as many values as a dictionary claims, and for as many as
-//! the list of their lengths does, before it reads one: a file of a thousand bytes could ask for 64 GB.
+//! the list of their lengths does, before it reads one: a file of a thousand bytes could ask for 62 GB.
 
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::guard::varint;
+use super::thrift::varint;
 
 /// Most values of a dictionary, which writers end at a megabyte, and of a page with a list of lengths:
 /// those that are all the same take next to no bytes.
@@ -103,11 +103,9 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (block, rest) = varint(bytes)?;
-        let (parts, rest) = varint(rest)?;
-        let (length, rest) = varint(rest)?;
-        let (_first, rest) = varint(rest)?;
-        Some(Self { block, parts, length, rest })
+        let mut rest = bytes;
+        let [block, parts, length, _first] = [(); 4].map(|()| varint(&mut rest).ok());
+        Some(Self { block: block?, parts: parts?, length: length?, rest })
     }
 
     /// What follows the numbers: each block is its smallest difference, the width of each part in bits,
@@ -117,8 +115,8 @@ impl<'a> List<'a> {
         let mut left = self.length.saturating_sub(1);
         let mut rest = self.rest;
         while left > 0 {
-            let (_smallest, widths) = varint(rest)?;
-            let (widths, mut parts) = widths.split_at_checked(usize::try_from(self.parts).ok()?)?;
+            let _smallest = varint(&mut rest).ok()?;
+            let (widths, mut parts) = rest.split_at_checked(usize::try_from(self.parts).ok()?)?;
             for width in widths {
                 if left > 0 {
                     let bytes = u64::from(*width).checked_mul(of_part)? / 8;

@@ -7,7 +7,7 @@ use Kind::{Binary, Boolean, Byte, Double, List, Number, Structure};
 /// `PageHeader`.
 pub(super) const PAGE_HEADER: Fields = &[
     (1, Number),
-    (2, Number),
+    (UNCOMPRESSED_SIZE, Number),
     (3, Number),
     (4, Number),
     (5, Structure(DATA_PAGE_HEADER)),
@@ -15,6 +15,9 @@ pub(super) const PAGE_HEADER: Fields = &[
     (7, Structure(&[(1, Number), (2, Number), (3, Boolean)])),
     (8, Structure(DATA_PAGE_HEADER_V2)),
 ];
+
+/// Bytes of the page once decompressed (`uncompressed_page_size`).
+pub(super) const UNCOMPRESSED_SIZE: i16 = 2;
 
 /// `FileMetaData`, which ends a file.
 pub(super) const FILE_METADATA: Fields = &[

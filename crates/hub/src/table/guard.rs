@@ -14,12 +14,12 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 use vdvae_io::read_exact_at;
 
-use super::format::{FILE_METADATA, PAGE_HEADER};
+use super::format::{FILE_METADATA, PAGE_HEADER, UNCOMPRESSED_SIZE};
 use super::thrift::Walk;
 
 /// Largest page, in bytes: a page ends with the value that fills it, and a picture of 64 MiB is
 /// the largest that is decoded.
-const MAX_PAGE_BYTES: u64 = 128 << 20;
+const MAX_PAGE_BYTES: i64 = 128 << 20;
 /// Largest piece read at once: a page, or the metadata at the end of the file.
 const MAX_PIECE_BYTES: usize = 256 << 20;
 
@@ -56,7 +56,8 @@ impl Guard {
             return Ok(());
         }
         let metadata = self.get_bytes(start, length as usize)?;
-        Ok(Walk::new(&metadata[..], length.into(), true).structure(FILE_METADATA)?)
+        let walk = Walk::new(&metadata[..], length.into(), true);
+        Ok(walk.structure(FILE_METADATA, &mut |_, _| ())?)
     }
 
     /// For reading pages.
@@ -109,47 +110,30 @@ impl Read for From {
         let count = left.min(buffer.len());
         read_exact_at(&self.file, &mut buffer[..count], self.at)?;
         if std::mem::take(&mut self.unchecked) {
-            check_page(&buffer[..count])?;
             let header = Self { file: Arc::clone(&self.file), unchecked: false, ..*self };
             let header = BufReader::with_capacity(HEADER_BYTES, header);
-            Walk::new(header, self.end.saturating_sub(self.at), false).structure(PAGE_HEADER)?;
+            check_page(header, self.end.saturating_sub(self.at))?;
         }
         self.at += count as u64;
         Ok(count)
     }
 }
 
-/// Refuses a page header that claims too much. What is no header is for `parquet` to refuse.
-fn check_page(header: &[u8]) -> io::Result<()> {
-    match uncompressed_size(header) {
-        Some(size) if size > MAX_PAGE_BYTES => Err(io::Error::other(format!(
-            "expected a page of at most {MAX_PAGE_BYTES} bytes, found one of {size}"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// The second field of a page header, `uncompressed_page_size`: in Thrift's compact protocol, two
-/// 32-bit integers (type 5) one field apart, each a zigzag varint.
-fn uncompressed_size(header: &[u8]) -> Option<u64> {
-    const NEXT_I32: u8 = 0x15;
-    let (&field, rest) = header.split_first()?;
-    let (_, rest) = varint(rest)?;
-    let (&next, rest) = rest.split_first()?;
-    let (size, _) = varint(rest)?;
-    // Half of a zigzag number, rounded up, is its distance from zero.
-    (field == NEXT_I32 && next == NEXT_I32).then_some(size.div_ceil(2))
-}
-
-pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (i, &byte) in bytes.iter().take(9).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[i + 1..]));
+/// Refuses a page header of at most so many bytes that claims too much, or is none.
+fn check_page(header: impl Read, most: u64) -> io::Result<()> {
+    let mut largest = 0;
+    Walk::new(header, most, false).structure(PAGE_HEADER, &mut |field, value| {
+        if field == UNCOMPRESSED_SIZE {
+            // `parquet` cuts numbers down to 32 bits.
+            largest = largest.max(i64::from(value as i32));
         }
+    })?;
+    match largest > MAX_PAGE_BYTES {
+        true => Err(io::Error::other(format!(
+            "expected a page of at most {MAX_PAGE_BYTES} bytes, found one of {largest}"
+        ))),
+        false => Ok(()),
     }
-    None
 }
 
 #[cfg(test)]
@@ -158,15 +142,23 @@ mod tests {
 
     #[test]
     fn pages_that_claim_too_much_are_refused() {
-        // type 0 (data), 300 bytes (zigzag 600: 0xd8 0x04), then the compressed size.
-        assert_eq!(uncompressed_size(&[0x15, 0, 0x15, 0xd8, 0x04, 0x15, 2]), Some(300));
-        // The largest 32-bit number.
-        let huge = [0x15, 4, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f];
-        assert_eq!(uncompressed_size(&huge), Some((1 << 31) - 1));
-        assert!(check_page(&huge).unwrap_err().to_string().contains("2147483647"));
-        for other in [&b""[..], &[0x15], &[0x15, 0x80], b"PNG is no header"] {
-            assert!(check_page(other).is_ok());
-        }
+        let check = |fields: &[&[u8]]| {
+            let header = [&fields.concat()[..], &[0]].concat();
+            check_page(&header[..], header.len() as u64).map_err(|error| error.to_string())
+        };
+        // Fields 1 to 3: a data page, its size decompressed and as it is; 128 MiB, and one more.
+        let (kind, compressed) = (&[0x15, 0][..], &[0x15, 2][..]);
+        let (most, more) =
+            (&[0x15, 0x80, 0x80, 0x80, 0x80, 1][..], [0x15, 0x82, 0x80, 0x80, 0x80, 1]);
+        let refused = "expected a page of at most 134217728 bytes, found one of 134217729";
+        assert_eq!(check(&[kind, most, compressed]), Ok(()));
+        assert_eq!(check(&[kind, &more, compressed]), Err(refused.into()));
+        // Before the others, and a second time: the number of a field can be written out.
+        let first = [&[0x05, 4][..], &more[1..]].concat();
+        let kind_again = [0x05, 2, 0];
+        assert_eq!(check(&[&first, &kind_again]), Err(refused.into()));
+        assert_eq!(check(&[kind, most, compressed, &first]), Err(refused.into()));
+        assert_eq!(check(&[kind, &more, &[0x05, 4, 2]]), Err(refused.into()));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! `parquet` passes over what it does not know one element after the other, also where a list claims
 //! two thousand million elements that are not there, or that take no bytes: a file of a thousand bytes
-//! could keep it busy for hours. Once a structure was walked, each of its elements has bytes of its own.
+//! could keep it busy for many seconds. Once a structure was walked, each of its elements has bytes of its own.
 //! Fields that it knows it reads as what they should be, whatever kind they say they are: both have to
 //! agree, or what was walked is not what is read.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Take};
 
 /// How deep structures may lie in each other; those of Parquet lie ten deep.
 const MAX_DEPTH: u8 = 32;
@@ -64,9 +64,7 @@ fn is_boolean(kind: u8) -> bool {
 
 /// Walks one structure.
 pub(super) struct Walk<R> {
-    from: R,
-    /// Bytes there are.
-    left: u64,
+    from: Take<R>,
     /// Whether lists may occur.
     lists: bool,
 }
@@ -74,15 +72,25 @@ pub(super) struct Walk<R> {
 impl<R: Read> Walk<R> {
     /// Of a structure that ends within `left` bytes.
     pub(super) fn new(from: R, left: u64, lists: bool) -> Self {
-        Self { from, left, lists }
+        Self { from: from.take(left), lists }
     }
 
-    /// Fails where the structure is not whole, or has what cannot be.
-    pub(super) fn structure(mut self, known: Fields) -> io::Result<()> {
-        self.fields(known, MAX_DEPTH)
+    /// Tells whole numbers among the fields of the structure itself, with the number of their field. Fails
+    /// where the structure is not whole, or has what cannot be.
+    pub(super) fn structure(
+        mut self,
+        known: Fields,
+        tell: &mut dyn FnMut(i16, i64),
+    ) -> io::Result<()> {
+        self.fields(known, MAX_DEPTH, tell)
     }
 
-    fn fields(&mut self, known: Fields, depth: u8) -> io::Result<()> {
+    fn fields(
+        &mut self,
+        known: Fields,
+        depth: u8,
+        tell: &mut dyn FnMut(i16, i64),
+    ) -> io::Result<()> {
         if depth == 0 {
             return Err(io::Error::other("structures too deep in each other"));
         }
@@ -94,7 +102,7 @@ impl<R: Read> Walk<R> {
             // `parquet` cuts a number that is too large down to 16 bits: it would be another field.
             let next = match head >> 4 {
                 _ if kind == kinds::STOP => return Ok(()),
-                0 => i16::try_from(unzigzag(self.varint()?)).ok(),
+                0 => i16::try_from(unzigzag(varint(&mut self.from)?)).ok(),
                 step => number.checked_add(step.into()),
             };
             number = next.ok_or_else(|| io::Error::other("a field of no number"))?;
@@ -102,7 +110,10 @@ impl<R: Read> Walk<R> {
             if known.is_some_and(|known| !known.fits(kind)) {
                 return Err(io::Error::other(format!("field {number} of the kind {kind}")));
             }
-            self.value(kind, known, depth)?;
+            match kind {
+                kinds::I16..=kinds::I64 => tell(number, unzigzag(varint(&mut self.from)?)),
+                _ => self.value(kind, known, depth)?,
+            }
         }
     }
 
@@ -112,22 +123,23 @@ impl<R: Read> Walk<R> {
             // The kind is the value.
             kinds::TRUE | kinds::FALSE => Ok(()),
             kinds::BYTE => self.skip(1),
-            kinds::I16..=kinds::I64 => self.varint().map(drop),
+            kinds::I16..=kinds::I64 => varint(&mut self.from).map(drop),
             kinds::DOUBLE => self.skip(8),
             kinds::BINARY => {
-                let length = self.varint()?;
+                let length = varint(&mut self.from)?;
                 self.skip(length)
             }
             kinds::LIST | kinds::SET if self.lists => {
                 let head = self.byte()?;
-                let size = if head >> 4 == 15 { self.varint()? } else { (head >> 4).into() };
+                let size =
+                    if head >> 4 == 15 { varint(&mut self.from)? } else { (head >> 4).into() };
                 let known = match known {
                     Some(Kind::List(element)) => Some(*element),
                     _ => None,
                 };
                 self.elements(size, &[head & 15], known, depth)
             }
-            kinds::MAP if self.lists => match self.varint()? {
+            kinds::MAP if self.lists => match varint(&mut self.from)? {
                 0 => Ok(()),
                 size => {
                     let kinds = self.byte()?;
@@ -139,7 +151,7 @@ impl<R: Read> Walk<R> {
                     Some(Kind::Structure(known)) => known,
                     _ => &[],
                 };
-                self.fields(known, depth - 1)
+                self.fields(known, depth - 1, &mut |_, _| ())
             }
             kinds::UUID => self.skip(16),
             _ => {
@@ -155,8 +167,9 @@ impl<R: Read> Walk<R> {
         known: Option<Kind>,
         depth: u8,
     ) -> io::Result<()> {
-        if size > self.left {
-            return Err(io::Error::other(format!("{size} elements in {} bytes", self.left)));
+        let left = self.from.limit();
+        if size > left {
+            return Err(io::Error::other(format!("{size} elements in {left} bytes")));
         }
         // Writers and readers do not agree on whether a boolean takes a byte, and Parquet has no such
         // list where this is asked.
@@ -175,35 +188,37 @@ impl<R: Read> Walk<R> {
     }
 
     fn byte(&mut self) -> io::Result<u8> {
-        let mut byte = [0];
-        self.from.read_exact(&mut byte)?;
-        self.left = self.left.saturating_sub(1);
-        Ok(byte[0])
-    }
-
-    fn varint(&mut self) -> io::Result<u64> {
-        let mut value = 0;
-        for place in 0..9 {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << (7 * place);
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        // The tenth byte of the most negative numbers.
-        match self.byte()? {
-            0 | 1 => Ok(value),
-            _ => Err(io::Error::other("a number of more than 64 bits")),
-        }
+        byte(&mut self.from)
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        if bytes > self.left {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        match io::copy(&mut self.from.by_ref().take(bytes), &mut io::sink())? {
+            skipped if skipped == bytes => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        let skipped = io::copy(&mut self.from.by_ref().take(bytes), &mut io::sink())?;
-        self.left -= skipped;
-        if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+fn byte(from: &mut impl Read) -> io::Result<u8> {
+    let mut byte = [0];
+    from.read_exact(&mut byte)?;
+    Ok(byte[0])
+}
+
+/// A whole number of up to 64 bits, seven of them a byte, the lowest first.
+pub(super) fn varint(from: &mut impl Read) -> io::Result<u64> {
+    let mut value = 0;
+    for place in 0..9 {
+        let byte = byte(from)?;
+        value |= u64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    // The tenth byte of the most negative numbers.
+    match byte(from)? {
+        0 | 1 => Ok(value),
+        _ => Err(io::Error::other("a number of more than 64 bits")),
     }
 }
 
@@ -218,7 +233,7 @@ mod tests {
 
     fn walk(bytes: &[u8], lists: bool) -> Result<(), String> {
         let walk = Walk::new(bytes, bytes.len() as u64, lists);
-        walk.structure(&[]).map_err(|error| error.to_string())
+        walk.structure(&[], &mut |_, _| ()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -235,6 +250,16 @@ mod tests {
         let lists = [&lists[..], &[0; 15], &[0x1b, 1, 0x5c, 1, 0, 0]].concat();
         assert_eq!(walk(&lists, true), Ok(()));
         assert!(walk(&lists, false).unwrap_err().contains("kind 9"));
+    }
+
+    #[test]
+    fn numbers_are_told() {
+        // Field 1: 64 bits, 100; 2: a structure with a number of its own; 5, by 3 more: -1; 2 again: 3.
+        let bytes = [0x16, 0xc8, 1, 0x1c, 0x15, 8, 0, 0x35, 1, 0x05, 4, 6, 0];
+        let mut told = Vec::new();
+        let walk = Walk::new(&bytes[..], bytes.len() as u64, false);
+        walk.structure(&[], &mut |field, value| told.push((field, value))).unwrap();
+        assert_eq!(told, [(1, 100), (5, -1), (2, 3)]);
     }
 
     /// Each would keep `parquet` busy.
@@ -257,7 +282,7 @@ mod tests {
         const KNOWN: Fields = &[(1, Kind::Number), (3, Kind::Structure(INNER))];
         let walk = |bytes: &[u8]| {
             let walk = Walk::new(bytes, bytes.len() as u64, false);
-            walk.structure(KNOWN).map_err(|error| error.to_string())
+            walk.structure(KNOWN, &mut |_, _| ()).map_err(|error| error.to_string())
         };
         // Numbers of 16, 32 and 64 bits; a structure of the field 2, which is false; then others.
         for number in [0x14, 0x15, 0x16] {
@@ -274,7 +299,7 @@ mod tests {
         const LISTS: Fields = &[(1, Kind::List(&Kind::Structure(INNER)))];
         let walk = |bytes: &[u8]| {
             let walk = Walk::new(bytes, bytes.len() as u64, true);
-            walk.structure(LISTS).map_err(|error| error.to_string())
+            walk.structure(LISTS, &mut |_, _| ()).map_err(|error| error.to_string())
         };
         assert_eq!(walk(&[0x19, 0x2c, 0x21, 0, 0x22, 0, 0]), Ok(()));
         assert_eq!(walk(&[0x19, 0x1c, 0x28, 0, 0, 0]), Err("field 2 of the kind 8".into()));

@@ -36,7 +36,7 @@ pub use instruction_set::{
 pub use npy::{NpyHeader, NpyNumber, npy_header};
 pub use picture::{
     Crop, Exif, FORMATS, Grid, MAX_PICTURE_BYTES, MAX_SIZE, Preparation, Resize, decode_picture,
-    describe, read_picture, recognise, to_rgb, write_png,
+    describe, psnr, read_picture, recognise, ssim, to_rgb, write_png,
 };
 pub use quote::{printable, quote};
 pub use read_at::read_exact_at;

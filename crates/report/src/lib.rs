@@ -15,8 +15,8 @@ pub use csv::{results_csv, write_csv};
 pub use error::{Error, Result};
 pub use json::{results_json, write_json};
 pub use page::{
-    Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve, render_page, resolution_figure,
-    write_page,
+    Answer, Chart, ChartAxis, ChartLine, ChartPoint, Example, LayerKl, Neighbour, ReportPage,
+    RocCurve, render_page, resolution_figure, write_page,
 };
 pub use predictions::{predictions_csv, predictions_table};
 pub use table::{comparisons_table, report_table, results_table, targets_table};

@@ -5,6 +5,7 @@
 //! bytes. Text is escaped where it is put in (maud does that), so a target may have any name.
 
 mod bars;
+mod chart;
 mod curves;
 mod draw;
 mod figure;
@@ -28,6 +29,7 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub use chart::{Chart, ChartAxis, ChartLine, ChartPoint};
 pub use figure::resolution_figure;
 pub use input::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 

@@ -177,9 +177,10 @@ fn plot(panel: &Panel, axis: Axis) -> Option<LinePlot> {
 
 /// Puts what reads all layers into the slot beside the axis.
 fn add_all(panel: &Panel, plot: &mut LinePlot) {
-    for series in &mut plot.series {
-        series.aside =
-            panel.find(series.source, Some(LayerSelection::All)).and_then(|row| point(row, 0.0));
+    for &source in &LAYERED {
+        let all = panel.find(source, Some(LayerSelection::All)).and_then(|row| point(row, 0.0));
+        let of_source = plot.series.iter_mut().find(|series| series.look == source.into());
+        of_source.into_iter().for_each(|series| series.aside = all.clone());
     }
     plot.aside = plot.series.iter().any(|series| series.aside.is_some()).then_some("all");
 }
@@ -194,7 +195,7 @@ fn series(panel: &Panel, source: Source, axis: Axis) -> Option<Series> {
         .collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points.dedup_by(|b, a| a.x == b.x);
-    (!points.is_empty()).then_some(Series { source, points, aside: None })
+    (!points.is_empty()).then(|| Series { look: source.into(), points, aside: None })
 }
 
 fn point(row: &Row, x: f64) -> Option<Point> {
@@ -203,7 +204,7 @@ fn point(row: &Row, x: f64) -> Option<Point> {
 
 fn band(panel: &Panel, source: Source) -> Option<Band> {
     let row = panel.find(source, None)?;
-    Some(Band { source, y: row.value?, ci: row.ci, title: title(row) })
+    Some(Band { look: source.into(), y: row.value?, ci: row.ci, title: title(row) })
 }
 
 /// What hovering over a score says.
@@ -224,7 +225,7 @@ fn title(row: &Row) -> String {
 fn description(series: &[Series]) -> String {
     let lines = series.iter().map(|series| {
         let scores: Vec<String> = series.points.iter().map(|p| score(Some(p.y))).collect();
-        format!("{} {}", words(series.source), scores.join(", "))
+        format!("{} {}", series.look.words, scores.join(", "))
     });
     lines.collect::<Vec<_>>().join("; ")
 }

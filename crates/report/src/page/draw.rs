@@ -2,9 +2,8 @@
 //! and series along it.
 
 use maud::{Markup, html};
-use vdvae_probes::Source;
 
-use super::look::{self, class};
+use super::look::{self, Look};
 use super::number::px;
 use super::scale::{Linear, spread};
 
@@ -27,10 +26,10 @@ pub(super) struct Point {
     pub(super) title: String,
 }
 
-/// The points of one source, rising in `x`.
+/// The points of one line, rising in `x`.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
-    pub(super) source: Source,
+    pub(super) look: Look,
     pub(super) points: Vec<Point>,
     /// The point in the slot beside the axis; its `x` is not read.
     pub(super) aside: Option<Point>,
@@ -39,7 +38,7 @@ pub(super) struct Series {
 /// A score that holds along the whole axis.
 #[derive(Debug, Clone)]
 pub(super) struct Band {
-    pub(super) source: Source,
+    pub(super) look: Look,
     pub(super) y: f64,
     pub(super) ci: Option<[f64; 2]>,
     pub(super) title: String,
@@ -119,7 +118,7 @@ pub(super) fn draw_band(band: &Band, axes: &Axes) -> Markup {
     let [left, right, _, _] = axes.area;
     let y = axes.y.at(band.y);
     html! {
-        g class=(class(band.source)) {
+        g class=(band.look.class) {
             title { (band.title) }
             @if let Some([low, high]) = band.ci {
                 @let (top, bottom) = (axes.y.at(high), axes.y.at(low));
@@ -130,7 +129,7 @@ pub(super) fn draw_band(band: &Band, axes: &Axes) -> Markup {
     }
 }
 
-/// The points of one source, its whiskers or ribbon, and the line through it.
+/// The points of one line, its whiskers or ribbon, and the line through it.
 pub(super) fn draw_series(series: &Series, axes: &Axes, dodge: f64) -> Markup {
     let points = &series.points;
     let x = |point: &Point| axes.x.at(point.x) + dodge;
@@ -139,9 +138,9 @@ pub(super) fn draw_series(series: &Series, axes: &Axes, dodge: f64) -> Markup {
         points.iter().map(|p| format!("{} {}", px(x(p)), px(axes.y.at(p.y)))).collect();
     let gap = (axes.aside - axes.area[0]) / points.len().max(1) as f64;
     let small = (gap * 0.25).clamp(0.8, 2.4);
-    let mark = look::mark(series.source);
+    let mark = series.look.mark;
     html! {
-        g class=(class(series.source)) {
+        g class=(series.look.class) {
             @if dense { path.ribbon d=(ribbon(points, axes, x)) {} }
             @if line.len() > 1 { path.line d=(format!("M{}", line.join("L"))) {} }
             @for point in points {

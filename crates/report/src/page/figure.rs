@@ -16,7 +16,7 @@ use super::view::View;
 const COLUMNS: usize = 2;
 const GAP: f64 = 32.0;
 /// Room of a figure's title, and of the key over all of them.
-const TITLE: f64 = 24.0;
+pub(super) const TITLE: f64 = 24.0;
 const KEY: f64 = 40.0;
 /// Width of a name in the key.
 const NAME: f64 = 165.0;
@@ -51,22 +51,35 @@ pub fn resolution_figure(reports: &[ProbeReport]) -> Option<String> {
         let x = GAP / 2.0 + column * (SIDE.width + GAP);
         format!("translate({} {})", px(x), px(KEY + row * (TITLE + SIDE.height + GAP)))
     };
+    let figures = html! {
+        (key(&plots))
+        @for (index, (title, plot)) in plots.iter().enumerate() {
+            g transform=(place(index)) { (titled(title, plot.draw(SIDE))) }
+        }
+    };
+    (!plots.is_empty()).then(|| file("Score over resolution", [width, height], &figures))
+}
+
+/// A figure under its title.
+pub(super) fn titled(title: &str, figure: Markup) -> Markup {
+    html! {
+        text x="0" y="14" font-weight="600" style="fill: var(--ink)" { (title) }
+        g transform=(format!("translate(0 {})", px(TITLE))) { (figure) }
+    }
+}
+
+/// An SVG file that needs nothing beside it.
+pub(super) fn file(title: &str, [width, height]: [f64; 2], content: &Markup) -> String {
     let picture = html! {
         svg xmlns="http://www.w3.org/2000/svg" role="img" font-family="system-ui, sans-serif"
             viewBox=(format!("0 0 {} {}", px(width), px(height))) {
-            title { "Score over resolution" }
+            title { (title) }
             style { (PreEscaped(STYLE)) }
             rect width="100%" height="100%" fill="var(--paper)" {}
-            (key(&plots))
-            @for (index, (title, plot)) in plots.iter().enumerate() {
-                g transform=(place(index)) {
-                    text x="0" y="14" font-weight="600" style="fill: var(--ink)" { (title) }
-                    g transform=(format!("translate(0 {})", px(TITLE))) { (plot.draw(SIDE)) }
-                }
-            }
+            (content)
         }
     };
-    (!plots.is_empty()).then(|| picture.into_string())
+    picture.into_string()
 }
 
 /// A title that does not reach the figure beside it: its end, which tells figures apart, is kept.
@@ -81,8 +94,9 @@ fn shortened(title: &str) -> String {
 fn key(plots: &[(String, LinePlot)]) -> Markup {
     let shows = |source: Source| {
         plots.iter().any(|(_, plot)| {
-            plot.series.iter().any(|series| series.source == source)
-                || plot.bands.iter().any(|band| band.source == source)
+            let look = source.into();
+            plot.series.iter().any(|series| series.look == look)
+                || plot.bands.iter().any(|band| band.look == look)
         })
     };
     // What is drawn last, on top, comes first.

@@ -1,5 +1,7 @@
 //! How each source of features looks, the same in every figure.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 use vdvae_probes::Source;
 
@@ -20,6 +22,36 @@ pub(super) enum Mark {
     Cross,
     /// Upright cross.
     Plus,
+}
+
+/// How a line looks, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    /// In the style sheet, which gives it its colour and dashes.
+    pub(super) class: &'static str,
+    pub(super) mark: Mark,
+    pub(super) words: Cow<'static, str>,
+}
+
+impl From<Source> for Look {
+    fn from(source: Source) -> Self {
+        Self { class: class(source), mark: mark(source), words: words(source).into() }
+    }
+}
+
+impl Look {
+    /// That of a line with a name of its own, one of several; more than six look like the first ones.
+    pub(super) fn named(name: &str, place: usize) -> Self {
+        const LOOKS: [Source; 6] = [
+            Source::Latents,
+            Source::RandomInit,
+            Source::Pixels,
+            Source::Pca,
+            Source::Hog,
+            Source::ShuffledLabels,
+        ];
+        Self { words: name.to_owned().into(), ..LOOKS[place % LOOKS.len()].into() }
+    }
 }
 
 /// Class of a source in the style sheet, which gives it its colour and dashes.
@@ -117,22 +149,26 @@ fn hover(text: &str) -> Markup {
     html! { @if !text.is_empty() { title { (text) } } }
 }
 
-/// A key to the sources of a figure: colour, mark and words.
-pub(super) fn legend(sources: &[Source], chance: bool, band: impl Fn(Source) -> bool) -> Markup {
+/// A key to the lines of a figure: colour, mark and words; the last ones are bands.
+pub(super) fn legend(lines: &[&Look], bands: &[&Look], chance: bool) -> Markup {
     html! {
         ul.legend {
-            @for &source in sources {
-                li class=(class(source)) {
+            @for look in lines {
+                li class=(look.class) {
                     svg.swatch viewBox="0 0 28 12" aria-hidden="true" {
-                        @if band(source) {
-                            rect.band x="0" y="2" width="28" height="8" {}
-                            path.level d="M0 6H28" {}
-                        } @else {
-                            path.line d="M0 6H28" {}
-                            (draw(mark(source), 14.0, 6.0, 3.5, ""))
-                        }
+                        path.line d="M0 6H28" {}
+                        (draw(look.mark, 14.0, 6.0, 3.5, ""))
                     }
-                    (words(source))
+                    (look.words)
+                }
+            }
+            @for look in bands {
+                li class=(look.class) {
+                    svg.swatch viewBox="0 0 28 12" aria-hidden="true" {
+                        rect.band x="0" y="2" width="28" height="8" {}
+                        path.level d="M0 6H28" {}
+                    }
+                    (look.words)
                 }
             }
             @if chance {

@@ -28,7 +28,7 @@ pub(super) fn section(view: &View) -> Option<Section> {
             let rows = rows.filter(|row| row.source == source && row.layers == layers);
             let (points, most) = by_rows(rows.copied().collect());
             seeds = most.max(seeds);
-            (points.len() > 1).then_some(Series { source, points, aside: None })
+            (points.len() > 1).then(|| Series { look: source.into(), points, aside: None })
         })
         .collect();
     let mut sizes: Vec<f64> =

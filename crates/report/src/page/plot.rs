@@ -5,13 +5,12 @@
 //! twice, wide and narrow, and the style sheet shows one.
 
 use maud::{Markup, html};
-use vdvae_probes::Source;
 
 use super::draw::{
     Axes, Band, MOST_WHISKERS, Point, Series, Stretch, draw_band, draw_series, draw_stretches,
     draw_ticks,
 };
-use super::look::{self, class, words};
+use super::look::{self, Look};
 use super::number::{fixed, px};
 use super::scale::{Linear, spread, ticks};
 
@@ -30,6 +29,8 @@ pub(super) struct LinePlot {
     pub(super) bands: Vec<Band>,
     /// Ends of the vertical axis.
     pub(super) y_domain: [f64; 2],
+    /// What stands at it, where that is not round numbers.
+    pub(super) y_ticks: Option<Vec<(f64, String)>>,
     /// Score of guessing, where it is known.
     pub(super) chance: Option<f64>,
 }
@@ -73,18 +74,13 @@ impl LinePlot {
         }
     }
 
-    /// The key to the sources; `class` says on which pages it is shown.
+    /// The key to the lines; `class` says on which pages it is shown.
     pub(super) fn legend(&self, class: &str) -> Markup {
-        let bands: Vec<Source> = self.bands.iter().map(|band| band.source).collect();
         // What is drawn last, on top, comes first.
-        let series = self.series.iter().rev().map(|series| series.source);
-        let sources: Vec<Source> = series.chain(bands.iter().copied()).collect();
+        let lines: Vec<&Look> = self.series.iter().rev().map(|series| &series.look).collect();
+        let bands: Vec<&Look> = self.bands.iter().map(|band| &band.look).collect();
         let chance = self.visible_chance().is_some();
-        html! {
-            div class=(class) {
-                (look::legend(&sources, chance, |source| bands.contains(&source)))
-            }
-        }
+        html! { div class=(class) { (look::legend(&lines, &bands, chance)) } }
     }
 
     /// One drawing of the figure, in a given size.
@@ -144,9 +140,12 @@ impl LinePlot {
     /// How far a series is moved sideways, so that whiskers at one place stand side by side.
     fn dodge(&self, place: usize, axes: &Axes) -> f64 {
         let most = self.series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+        let mut places: Vec<f64> = self.points().map(|point| point.x).collect();
+        places.sort_by(f64::total_cmp);
+        let shared = places.windows(2).any(|pair| pair[0] == pair[1]);
         let room = (axes.aside - axes.area[0]) / (most.max(1) * (self.series.len() + 1)) as f64;
         let middle = (self.series.len().saturating_sub(1)) as f64 / 2.0;
-        (place as f64 - middle) * if most > MOST_WHISKERS { 0.0 } else { room.min(7.0) }
+        (place as f64 - middle) * if shared && most <= MOST_WHISKERS { room.min(7.0) } else { 0.0 }
     }
 
     fn draw_stretches(&self, axes: &Axes) -> Markup {
@@ -156,13 +155,17 @@ impl LinePlot {
 
     fn draw_axes(&self, axes: &Axes) -> Markup {
         let [left, right, top, bottom] = axes.area;
-        let levels = ticks(self.y_domain, ((bottom - top) / 48.0) as usize);
+        let round = || {
+            let round = ticks(self.y_domain, ((bottom - top) / 48.0) as usize);
+            round.values.iter().map(|&level| (level, fixed(level, round.decimals))).collect()
+        };
+        let levels = self.y_ticks.clone().unwrap_or_else(round);
         html! {
             text.axis x="0" y="12" { (self.y_label) }
-            @for &level in &levels.values {
-                @let y = axes.y.at(level);
+            @for (level, label) in &levels {
+                @let y = axes.y.at(*level);
                 path.grid d=(format!("M{} {}H{}", px(left), px(y), px(right))) {}
-                text.tick.end x=(px(left - 8.0)) y=(px(y + 4.0)) { (fixed(level, levels.decimals)) }
+                text.tick.end x=(px(left - 8.0)) y=(px(y + 4.0)) { (label) }
             }
             @if let Some(chance) = self.visible_chance() {
                 @let y = axes.y.at(chance);
@@ -180,20 +183,20 @@ impl LinePlot {
         }
     }
 
-    /// Names of the sources at the right, as near to their last mark as they go without touching.
+    /// Names of the lines at the right, as near to their last mark as they go without touching.
     fn draw_names(&self, axes: &Axes) -> Markup {
         let [_, right, _, bottom] = axes.area;
         let ends = self.series.iter().filter_map(|series| {
             let last = series.aside.as_ref().or(series.points.last())?;
             let x = if series.aside.is_some() { axes.aside } else { axes.x.at(last.x) };
-            Some((class(series.source), words(series.source), x + 12.0, axes.y.at(last.y)))
+            Some((&series.look, x + 12.0, axes.y.at(last.y)))
         });
-        let levels = self
-            .bands
-            .iter()
-            .map(|band| (class(band.source), words(band.source), right, axes.y.at(band.y)));
-        let chance = self.visible_chance().map(|y| ("guess", "chance", right, axes.y.at(y)));
-        let mut names: Vec<(&str, &str, f64, f64)> = ends.chain(levels).chain(chance).collect();
+        let named = |(look, x, y): (&'_ Look, f64, f64)| (look.class, look.words.to_string(), x, y);
+        let levels = self.bands.iter().map(|band| (&band.look, right, axes.y.at(band.y)));
+        let chance =
+            self.visible_chance().map(|y| ("guess", "chance".to_owned(), right, axes.y.at(y)));
+        let mut names: Vec<(&str, String, f64, f64)> =
+            ends.chain(levels).map(named).chain(chance).collect();
         names.sort_by(|a, b| a.3.total_cmp(&b.3));
         let boxes: Vec<(f64, f64)> = names.iter().map(|name| (name.3, LINE)).collect();
         let heights = spread(&boxes, [0.0, bottom + LINE]);

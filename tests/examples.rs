@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The examples with a test below.
-const TESTED: [&str; 8] = [
+const TESTED: [&str; 10] = [
+    "autoregressive_limit",
     "extract_latents",
     "few_shot_omniglot",
     "few_shot_tiny_imagenet",
     "few_shot_toy_faces",
+    "information_per_layer",
     "layer_sweep",
     "linear_probe",
     "train_small",
@@ -229,6 +231,78 @@ fn train_small_learns_and_writes_samples() {
     assert!(losses[6] < losses[0] - 0.7, "{losses:?}");
     let samples = image::open(out.join("samples.png")).unwrap();
     assert_eq!((samples.width(), samples.height()), (64, 64));
+}
+
+/// What an experiment on a claim writes: its table, which it prints too, and every number.
+fn claim(name: &str, flags: &[&str]) -> (String, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new/claim");
+    let flags = flags.iter().map(Path::new).chain([Path::new("--out"), &out]);
+    let output = run(name, &flags.collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |file: &str| std::fs::read_to_string(out.join(file)).unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), read("table.md"));
+    assert!(read("figure.svg").starts_with("<svg"));
+    (read("table.md"), serde_json::from_str(&read("results.json")).unwrap())
+}
+
+#[test]
+fn autoregressive_limit_is_reached() {
+    let (table, results) = claim("autoregressive_limit", &["--models", "2"]);
+    assert_eq!(table.matches("8 layers, 2 models").count(), 2, "{table}");
+    // (at, mean over models, largest) of a part.
+    let gaps = |part: &str| -> Vec<[f64; 3]> {
+        let of = |gap: &serde_json::Value| {
+            let mean: Vec<f64> = serde_json::from_value(gap["mean"].clone()).unwrap();
+            assert_eq!(mean.len(), 2);
+            let mean = mean.iter().sum::<f64>() / 2.0;
+            [gap["at"].as_f64().unwrap(), mean, gap["largest"].as_f64().unwrap()]
+        };
+        results[part].as_array().unwrap().iter().map(of).collect()
+    };
+    let (bits, gaussians) = (gaps("bits"), gaps("gaussians"));
+    for part in [&bits, &gaussians] {
+        assert!(part.windows(2).all(|pair| pair[0][1] > pair[1][1]), "{part:?}");
+    }
+    let [exact, nearly] = [bits[bits.len() - 1], bits[bits.len() - 2]];
+    assert_eq!(exact[0], 0.0);
+    assert!(exact[2] < 1e-12 && nearly[1] > 1e-5, "{bits:?}");
+    // As the square of the width.
+    let at = |width| gaussians.iter().find(|gap| gap[0] == width).unwrap()[1];
+    assert!((at(1e-3) / at(1e-4) - 100.0).abs() < 0.1, "{gaussians:?}");
+    assert!(at(1e-4) > 0.0 && at(1e-4) < 1e-6);
+    // A bin of 2/255 around the mean of a logistic of scale e^-7; the outermost are open.
+    let half = (7f64).exp() / 255.0;
+    let (inner, outer) = ((half / 2.0).tanh(), 1.0 / (1.0 + (-half).exp()));
+    let expected = -(254.0 * inner.log2() + 2.0 * outer.log2()) / 256.0;
+    let copying = results["copying"][0]["bits_per_dim"].as_f64().unwrap();
+    assert!((copying - expected).abs() < 1e-5, "{copying} {expected}");
+    assert!(results["copying"][1]["bits_per_dim"].as_f64().unwrap() < 1e-6);
+}
+
+#[test]
+fn information_per_layer_adds_up() {
+    let (table, results) = claim("information_per_layer", &["--num", "5"]);
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let layers = builtin_layers();
+    let depths = results["depths"].as_array().unwrap();
+    assert_eq!((depths.len(), number(&results["pictures"])), (layers.len() + 1, 5.0));
+    for (depth, (index, resolution, _)) in depths[1..].iter().zip(&layers) {
+        assert_eq!(depth["layers"], index + 1);
+        assert_eq!(depth["resolution"], *resolution);
+    }
+    let nats: f64 = depths.iter().map(|depth| number(&depth["kl_nats"])).sum();
+    let bits = nats / 3072.0 / std::f64::consts::LN_2;
+    assert!((bits - number(&results["rate_bits_per_dim"])).abs() < 1e-5, "{bits}");
+    assert!((number(&depths[layers.len()]["given_nats"]) - nats).abs() < 1e-9);
+    // Every picture says more with all of its latents than without any.
+    let ssim = |of: &serde_json::Value| number(&of["likeness"]["ssim"]["value"]);
+    assert!(ssim(&depths[layers.len()]) > ssim(&depths[0]) + 0.3, "{table}");
+    let reduced = results["reduced"].as_array().unwrap();
+    assert!((ssim(reduced.last().unwrap()) - 1.0).abs() < 1e-9, "of all its pixels it is itself");
+    assert!(reduced.windows(2).all(|pair| ssim(&pair[0]) < ssim(&pair[1])), "{table}");
+    // A head, its rule, nothing, and each resolution.
+    assert_eq!(table.lines().filter(|line| line.starts_with('|')).count(), 3 + reduced.len());
 }
 
 /// (index, resolution, channels) of the built-in model's layers.

@@ -15,6 +15,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use vdvae::datasets::{self, Dataset, Lfw, OneShotRuns, OpenOptions, locate};
@@ -76,6 +77,9 @@ struct Args {
     /// [example: --train-fraction 0.01,0.1,1]
     #[arg(long, value_delimiter = ',', default_value = "1", value_name = "LIST")]
     train_fraction: Vec<f64>,
+    /// Targets inside each value of which the others are scored, too [example: --within Male]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    within: Vec<String>,
     /// Networks with random weights whose mean is the control
     /// [example: --random-seeds 3]
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -92,8 +96,17 @@ struct Network {
     sha256: String,
 }
 
-fn main() -> Outcome<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Outcome<()> {
     let options = OpenOptions {
         collection: args.data_root.clone(),
         partition: args.partition.clone(),
@@ -108,7 +121,7 @@ fn main() -> Outcome<()> {
     let networks = networks(&args.checkpoint)?;
     let mut reports: Vec<ProbeReport> = Vec::new();
     for name in &asked {
-        let Some((task, data)) = open(name, &args, &options)? else { continue };
+        let Some((task, data)) = open(name, args, &options)? else { continue };
         let read = |network| args.statistic.iter().map(move |statistic| (network, *statistic));
         for (network, statistic) in networks.iter().flat_map(read) {
             eprintln!("{name}, {}, {statistic}", network.name);
@@ -190,6 +203,7 @@ fn open(name: &TaskName, args: &Args, options: &OpenOptions) -> Outcome<Option<O
             },
             train_fractions: args.train_fraction.clone(),
             label_seeds: (0..5).collect(),
+            within: args.within.clone(),
             ..TargetsTask::default()
         }),
         TaskKind::FewShot { ways, shots } => {

@@ -127,7 +127,8 @@ pub struct ProbeResult {
     pub probe: String,
     /// Name of its solver, such as `batched`.
     pub solver: String,
-    /// Which labels it is about, where there are several kinds: `binary`, `real` or `NAME:class`.
+    /// Which labels it is about, where there are several kinds: `binary`, `real` or `NAME:class`; and
+    /// which test pictures, where only some were scored: `where NAME is VALUE`, of another target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
     /// What `value` is.

@@ -107,6 +107,8 @@ fn bad_usage_of_the_probe() {
         ("--replicates 0", "1..=1000000"),
         ("--solver newton", "batched, linfa"),
         ("--label-seeds 5", "expected a --train-fraction below 1 with it"),
+        ("--within Nobody", "Smiling"),
+        ("--task toy-faces-5way-1shot --within Smiling", "expected a task that predicts labels"),
         ("--pca-columns 16", "expected --controls pca with it"),
         ("--controls pixels --random-seeds 3", "expected --controls random-init with it"),
         ("--random-seeds 0", "1..=100"),

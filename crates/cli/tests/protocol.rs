@@ -134,6 +134,26 @@ fn fewer_labels_in_nested_subsets() {
 }
 
 #[test]
+fn targets_inside_the_values_of_another() {
+    let folder = folder();
+    let flags = "--layer 4x4 --controls pixels --within Hat";
+    let report = report(&folder, flags);
+    let expected = ["latents -", "latents where Hat is 0", "latents where Hat is 1"];
+    let pixels = expected.map(|line| line.replace("latents", "pixels"));
+    assert_eq!(
+        lines(&report, &["source", "labels"]),
+        [&expected.map(str::to_owned)[..], &pixels].concat()
+    );
+    // There is nothing to tell apart where all have a hat, or none.
+    for result in &report["results"].as_array().unwrap()[1..3] {
+        assert_eq!(result["per_target"][0]["target"], "Hat");
+        assert!(result["per_target"][0]["auroc"].is_null() && result["value"].is_f64(), "{result}");
+    }
+    let table = probe(folder.path(), &format!("{RUN} {flags}")).ok();
+    assert!(table.contains("\ntargets where Hat is 1\nsource"), "{table}");
+}
+
+#[test]
 fn a_probe_is_kept_and_predicts_what_it_scored() {
     let folder = folder();
     let flags = "--layer first:6 --controls none --save-probe p.safetensors --out out";

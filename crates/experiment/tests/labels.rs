@@ -145,6 +145,56 @@ fn labels_of_several_kinds_are_scored_each_by_its_kind() {
 }
 
 #[test]
+fn targets_are_scored_inside_the_values_of_others() {
+    let within = vec!["kind".to_owned(), "bright".to_owned()];
+    let greys = Greys { leaks: false, kinds: 3 };
+    let report = run(&greys, &TargetsTask { within, ..task() }, false).unwrap();
+    let pixels = report.results.results.iter().filter(|result| result.source == Source::Pixels);
+    let found: Vec<_> = pixels.map(|r| (r.labels.as_deref().unwrap(), r.value.is_some())).collect();
+    // No dark picture is bright, and every light one: there is nothing to tell apart.
+    let expected = [
+        ("binary", true),
+        ("binary where kind is dark", false),
+        ("binary where kind is grey", true),
+        ("binary where kind is light", false),
+        ("binary where bright is 0", false),
+        ("binary where bright is 1", false),
+        ("kind:class", true),
+        ("kind:class where kind is dark", true),
+        ("kind:class where kind is grey", true),
+        ("kind:class where kind is light", true),
+        ("kind:class where bright is 0", true),
+        ("kind:class where bright is 1", true),
+        ("real", true),
+        ("real where kind is dark", true),
+        ("real where kind is grey", true),
+        ("real where kind is light", true),
+        ("real where bright is 0", true),
+        ("real where bright is 1", true),
+    ];
+    assert_eq!(found, expected);
+    // Of the pictures of both values as many are right as of all; each has its share.
+    let right = |labels: &str| {
+        let of = |r: &&vdvae_probes::ProbeResult| r.labels.as_deref() == Some(labels);
+        let mut all = report.results.results.iter().filter(of);
+        all.find(|r| r.source == Source::Pixels).unwrap().value.unwrap()
+    };
+    let kept: Vec<u8> =
+        (0..20).filter(|i| i % 5 != 3).map(|i| greys.shade(Split::Test, i)).collect();
+    let bright = kept.iter().filter(|shade| **shade > 127).count() as f64;
+    let count = kept.len() as f64;
+    let parts = bright * right("kind:class where bright is 1")
+        + (count - bright) * right("kind:class where bright is 0");
+    assert!((parts - count * right("kind:class")).abs() < 1e-9, "{parts}");
+    let sides = |c: &vdvae_probes::Comparison| (c.a.labels.clone(), c.b.labels.clone());
+    assert!(report.results.comparisons.iter().map(sides).all(|(a, b)| a == b));
+    // Curves are those of all pictures, once.
+    let whole = run(&greys, &task(), false).unwrap();
+    assert_eq!(report.roc.len(), whole.roc.len());
+    assert!(report_table(&report.results).contains("\ntargets binary where kind is grey\nsource"));
+}
+
+#[test]
 fn what_splits_share_is_said_unless_it_is_allowed() {
     let greys = Greys { leaks: true, kinds: 3 };
     let report = run(&greys, &task(), false).unwrap();
@@ -182,6 +232,9 @@ fn what_cannot_be_scored_is_refused_before_any_work() {
     let error = refused(3, &saving);
     assert!(matches!(error, Error::Setting { setting: "save probe", .. }), "{error}");
     assert!(error.to_string().ends_with("of one kind, found binary, kind:class, real"), "{error}");
+    let within = TargetsTask { within: vec!["bright".into(), "shade".into()], ..task() };
+    let error = refused(3, &within);
+    assert_eq!(error.to_string(), "within: expected bright, kind; found shade");
     let logistic = TargetsTask { probes: vec![Box::new(LinearProbe::default())], ..task() };
     let error = refused(3, &logistic);
     assert!(matches!(error, Error::Setting { setting: "probe", .. }), "{error}");

@@ -131,6 +131,10 @@ pub(super) struct ProbingArgs {
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) label_seeds: u32,
+    /// Score all targets inside each value of these, too: among the test pictures that have it, by
+    /// the same probes [example: --within Male]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) within: Vec<String>,
     /// Bootstrap replicates of the 95% intervals [default: 1000] [example: --replicates 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) replicates: Option<u32>,

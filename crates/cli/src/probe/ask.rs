@@ -98,6 +98,7 @@ fn check_flags(args: &Args) -> Result<()> {
         ("--solver", probing.solver != Solver::Batched),
         ("--train-fraction", probing.train_fraction[..] != [1.0]),
         ("--label-seeds", probing.label_seeds != 1),
+        ("--within", !probing.within.is_empty()),
         ("--replicates", probing.replicates.is_some()),
         ("--save-probe", args.save_probe.is_some()),
         ("--controls shuffled-labels", wants(Source::ShuffledLabels)),

@@ -68,6 +68,7 @@ fn targets(args: &Args, seed: u64) -> Result<(Box<dyn Task>, Box<dyn Dataset>)> 
         usual: (logistic(probing, strengths.clone()), RidgeProbe { strengths }),
         train_fractions: probing.train_fraction.clone(),
         label_seeds: seeds.collect(),
+        within: probing.within.clone(),
         bootstrap: Bootstrap {
             replicates: probing.replicates.map_or(bootstrap.replicates, |n| n as usize),
             seed,

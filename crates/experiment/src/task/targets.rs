@@ -2,6 +2,7 @@
 
 mod illustrate;
 mod known;
+mod within;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use vdvae_probes::{
 use vdvae_report::{Answer, RocCurve};
 
 use known::check_known;
+use within::{Stratum, check_within, strata};
 
 use super::{Scores, Task};
 use crate::candidate::Candidate;
@@ -33,6 +35,9 @@ pub struct TargetsTask {
     pub train_fractions: Vec<f64>,
     /// Seeds that draw subsets; each fraction below 1 is scored once with every seed.
     pub label_seeds: Vec<u64>,
+    /// Targets inside each value of which the others are scored, too: among the test pictures that
+    /// have it, by probes that were fitted to all.
+    pub within: Vec<String>,
     /// What the intervals are over.
     pub bootstrap: Bootstrap,
     /// Where the fitted probe is written, for other pictures: for an experiment of one selection and
@@ -49,6 +54,7 @@ impl Default for TargetsTask {
             usual: Default::default(),
             train_fractions: vec![1.0],
             label_seeds: vec![0],
+            within: Vec::new(),
             bootstrap: Bootstrap::default(),
             save_probe: None,
         }
@@ -105,6 +111,7 @@ impl TargetsTask {
             self.check_classes(data, part)?;
             self.check_numbers(part)?;
         }
+        check_within(&self.within, data)?;
         check_known(data)
     }
 
@@ -182,48 +189,60 @@ struct TargetScores<'a> {
     known: BTreeMap<String, Vec<usize>>,
 }
 
+/// What is scored of the same features.
+struct Asked<'a> {
+    /// Which labels, where there are several kinds.
+    labels: Option<&'a str>,
+    /// Parts of the test rows that are scored beside all of them.
+    strata: Vec<Stratum>,
+}
+
 impl TargetScores<'_> {
     /// All subsets of the rows.
-    fn fractions(&mut self, labels: Option<&str>, candidate: &Candidate) -> Result<()> {
+    fn fractions(&mut self, asked: &Asked, candidate: &Candidate) -> Result<()> {
         for fraction in self.fractions.clone() {
             if fraction == 1.0 {
-                self.probe(labels, candidate)?;
+                self.probe(asked, candidate)?;
                 continue;
             }
             for &seed in &self.task.label_seeds {
-                self.probe(labels, &candidate.subset(fraction, seed))?;
+                self.probe(asked, &candidate.subset(fraction, seed))?;
             }
         }
         Ok(())
     }
 
     /// Every probe on the same features.
-    fn probe(&mut self, labels: Option<&str>, candidate: &Candidate) -> Result<()> {
+    fn probe(&mut self, asked: &Asked, candidate: &Candidate) -> Result<()> {
         let TargetsTask { probes, usual: (of_labels, of_numbers), .. } = self.task;
         if !probes.is_empty() {
-            return probes.iter().try_for_each(|probe| self.score(&**probe, labels, candidate));
+            return probes.iter().try_for_each(|probe| self.score(&**probe, asked, candidate));
         }
         match candidate.tables[0].targets {
-            Targets::Real { .. } => self.score(of_numbers, labels, candidate),
-            _ => self.score(of_labels, labels, candidate),
+            Targets::Real { .. } => self.score(of_numbers, asked, candidate),
+            _ => self.score(of_labels, asked, candidate),
         }
     }
 
-    fn score(
-        &mut self,
-        probe: &dyn Probe,
-        labels: Option<&str>,
-        candidate: &Candidate,
-    ) -> Result<()> {
+    fn score(&mut self, probe: &dyn Probe, asked: &Asked, candidate: &Candidate) -> Result<()> {
         let Candidate { origin, tables: [train, valid, test], features } = candidate;
         let fitted = probe.fit(train, valid)?;
         let evaluated = fitted.evaluate(test, self.task.bootstrap)?;
         let mut evaluated = evaluated.with_origin(*origin);
-        evaluated.result.labels = labels.map(str::to_owned);
+        evaluated.result.labels = asked.labels.map(str::to_owned);
         if origin.train_fraction < 1.0 {
             evaluated.scores = Default::default();
         }
         self.evaluated.push(evaluated);
+        for Stratum { words, rows } in &asked.strata {
+            let evaluated = fitted.evaluate(&test.select_rows(rows), self.task.bootstrap)?;
+            let mut evaluated = evaluated.with_origin(*origin);
+            let labels = asked.labels.into_iter().chain([&words[..]]);
+            evaluated.result.labels = Some(labels.collect::<Vec<_>>().join(" "));
+            // Curves and answers are those of all pictures.
+            evaluated.scores = Default::default();
+            self.evaluated.push(evaluated);
+        }
         if let Some(path) = &self.task.save_probe
             && let Some(features) = features
         {
@@ -248,19 +267,22 @@ impl TargetScores<'_> {
 
 impl Scores for TargetScores<'_> {
     fn add(&mut self, candidate: &Candidate) -> Result<()> {
+        let test = &candidate.tables[2];
+        let strata = strata(&self.task.within, &test.targets);
         let Targets::Several(parts) = &candidate.tables[0].targets else {
-            return self.fractions(None, candidate);
+            return self.fractions(&Asked { labels: None, strata }, candidate);
         };
         for (place, (name, _)) in parts.iter().enumerate() {
-            let test = &candidate.tables[2];
-            if let Some((_, part)) = test.targets.parts().get(place) {
-                // The latents come first; shuffled labels are of other rows.
-                let known = self.known.entry(name.clone());
-                known.or_insert_with(|| part.known_rows(test.rows()));
-            }
+            let Some((_, part)) = test.targets.parts().get(place) else { continue };
+            let rows = part.known_rows(test.rows());
+            let strata = strata.iter().map(|stratum| stratum.among(&rows));
+            let strata = strata.filter(|stratum| !stratum.rows.is_empty()).collect();
+            // The latents come first; shuffled labels are of other rows.
+            self.known.entry(name.clone()).or_insert(rows);
             let tables = candidate.tables.each_ref().map(|table| table.part(place));
             let (origin, features) = (candidate.origin, candidate.features.clone());
-            self.fractions(Some(name), &Candidate { origin, tables, features })?;
+            let candidate = Candidate { origin, tables, features };
+            self.fractions(&Asked { labels: Some(name), strata }, &candidate)?;
         }
         Ok(())
     }

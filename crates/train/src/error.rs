@@ -80,6 +80,18 @@ pub enum Error {
         found: String,
     },
 
+    /// The loss or its gradient is not a number any more, whatever the pictures: no update follows.
+    #[error(
+        "step {step}: expected a finite loss and gradient, found none in {steps} steps; weights of an \
+         earlier checkpoint (--init) with a lower learning rate may go on"
+    )]
+    Diverged {
+        /// The last step, counted from 1.
+        step: u64,
+        /// Steps in a row without an update.
+        steps: u64,
+    },
+
     /// None of the pictures of a batch could be read.
     #[error("step {step}: expected at least one readable picture, found none of {asked}")]
     NoPictures {

@@ -108,6 +108,7 @@ fn median(norms: &[f64]) -> f64 {
 #[derive(Debug, Default)]
 pub(crate) struct SkipWatch {
     consecutive: u64,
+    not_finite: u64,
     recent: VecDeque<bool>,
 }
 
@@ -116,6 +117,13 @@ impl SkipWatch {
     const ROW: u64 = 100;
     /// Steps of which no more than half may be skipped.
     const RECENT: usize = 1000;
+
+    /// Takes note of a gradient norm; so many steps in a row without a finite one are too many: every
+    /// batch was another, and weights did not change.
+    pub(crate) fn diverged(&mut self, norm: f64) -> Option<u64> {
+        self.not_finite = if norm.is_finite() { 0 } else { self.not_finite + 1 };
+        Some(self.not_finite).filter(|steps| *steps >= Self::ROW)
+    }
 
     /// Takes note of a step; (skipped, of steps) where a warning is due.
     pub(crate) fn note(&mut self, skipped: bool) -> Option<(u64, u64)> {
@@ -181,6 +189,15 @@ mod tests {
         let mut watch = SkipWatch::default();
         let due: Vec<u64> = (1..=250).filter(|_| watch.note(true).is_some()).collect();
         assert_eq!(due, [100, 200]);
+    }
+
+    #[test]
+    fn a_run_without_a_finite_gradient_is_noticed() {
+        let mut watch = SkipWatch::default();
+        assert!((0..99).all(|_| watch.diverged(f64::NAN).is_none()));
+        assert_eq!(watch.diverged(1.0), None);
+        assert!((0..99).all(|_| watch.diverged(f64::INFINITY).is_none()));
+        assert_eq!(watch.diverged(f64::NAN), Some(100));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::metrics::{Metrics, MetricsFile};
 use crate::samples::sample_grid;
 use crate::skip::SkipWatch;
 use crate::upload::Upload;
-use crate::{Result, StepStats, Trainer};
+use crate::{Error, Result, StepStats, Trainer};
 
 /// A run that has started.
 pub(super) struct Session<'a, 'b, 'c> {
@@ -161,6 +161,9 @@ impl Observer for Session<'_, '_, '_> {
                 self.tell(&Event::Stuck { skipped, of, grad_norm, threshold });
             }
             self.last = Some(self.record(trainer, stats, images_per_second)?);
+            if let Some(steps) = self.watch.diverged(stats.grad_norm) {
+                return Err(Error::Diverged { step: stats.step, steps });
+            }
         }
         self.began = Instant::now();
         Ok(())

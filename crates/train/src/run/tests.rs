@@ -114,6 +114,26 @@ fn a_run_writes_what_it_says() {
     assert_eq!(told, 6);
 }
 
+/// Weights as large as such steps make them have no finite likelihood.
+#[test]
+fn a_run_that_diverged_ends_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig {
+        learning_rate: 1e9,
+        skip: Skip::None,
+        save_every: 1,
+        keep_checkpoints: 500,
+        eval_every: 0,
+        sample_every: 0,
+        batch_size: 1,
+        ..config(500)
+    };
+    let error = train_in(folder.path(), &config, false, |_| {}).unwrap_err();
+    let Error::Diverged { step, steps: 100 } = error else { panic!("{error}") };
+    assert!(step < 400 && lines(folder.path()).len() as u64 == step, "{step}");
+    assert_eq!(names(&folder.path().join("checkpoints")).len() as u64, step);
+}
+
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@
 //! the layers below take the means of their priors, and the picture is drawn from the output
 //! distribution. For every number of layers: what they cost (KL from posterior to prior, nats a
 //! picture) and how near the picture comes (PSNR, SSIM). Beside each resolution stands the picture itself
-//! reduced to as many pixels, enlarged as the network does it, each pixel to a square.
+//! reduced to as many pixels and enlarged again.
 //!
 //! Prints a line a resolution, and writes it with a figure and every layer's numbers to `--out`.
 
@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use candle_core::Tensor;
 use clap::Parser;
+use image::RgbImage;
+use image::imageops::{FilterType, resize};
 use serde::Serialize;
 use vdvae::datasets::{self, Batches, OpenOptions, Preparation, Split};
 use vdvae::model::checkpoint_file;
@@ -207,21 +209,13 @@ fn likeness(of: &[[f64; 2]]) -> Likeness {
     Likeness { psnr: mean(0), ssim: mean(1) }
 }
 
-/// The mean of each of so many squares a side, in place of its pixels.
+/// Reduced to so many pixels a side and enlarged again, both by Lanczos' filter, which loses least of
+/// those that are usual.
 fn reduce(picture: &[u8], size: usize, resolution: usize) -> Vec<u8> {
-    let square = |at: usize| at * resolution / size;
-    let place = |at: usize| {
-        let (y, x, colour) = (at / (3 * size), at / 3 % size, at % 3);
-        (square(y) * resolution + square(x)) * 3 + colour
-    };
-    let mut sums = vec![(0u32, 0u32); resolution * resolution * 3];
-    for (at, &value) in picture.iter().enumerate() {
-        let (sum, count) = &mut sums[place(at)];
-        *sum += u32::from(value);
-        *count += 1;
-    }
-    let mean = |(sum, count): (u32, u32)| ((2 * sum + count) / (2 * count)) as u8;
-    (0..picture.len()).map(|at| mean(sums[place(at)])).collect()
+    let [size, resolution] = [size, resolution].map(|side| side as u32);
+    let picture = RgbImage::from_raw(size, size, picture.to_vec()).expect("a whole picture");
+    let reduced = resize(&picture, resolution, resolution, FilterType::Lanczos3);
+    resize(&reduced, size, size, FilterType::Lanczos3).into_raw()
 }
 
 fn table(results: &Results) -> String {

@@ -82,8 +82,8 @@ pub enum Error {
 
     /// The loss or its gradient is not a number any more, whatever the pictures: no update follows.
     #[error(
-        "step {step}: expected a finite loss and gradient, found none in {steps} steps; weights of an \
-         earlier checkpoint (--init) with a lower learning rate may go on"
+        "step {step}: expected a finite loss and gradient, found none in {steps} steps; training may go \
+         on from the weights of an earlier checkpoint, at a lower learning rate"
     )]
     Diverged {
         /// The last step, counted from 1.

@@ -273,8 +273,10 @@ impl Scores for TargetScores<'_> {
             return self.fractions(&Asked { labels: None, strata }, candidate);
         };
         for (place, (name, _)) in parts.iter().enumerate() {
-            let Some((_, part)) = test.targets.parts().get(place) else { continue };
-            let rows = part.known_rows(test.rows());
+            let rows = match test.targets.parts().get(place) {
+                Some((_, part)) => part.known_rows(test.rows()),
+                None => Vec::new(), // which the probe refuses
+            };
             let strata = strata.iter().map(|stratum| stratum.among(&rows));
             let strata = strata.filter(|stratum| !stratum.rows.is_empty()).collect();
             // The latents come first; shuffled labels are of other rows.

@@ -104,8 +104,9 @@ struct List<'a> {
 impl<'a> List<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut rest = bytes;
-        let [block, parts, length, _first] = [(); 4].map(|()| varint(&mut rest).ok());
-        Some(Self { block: block?, parts: parts?, length: length?, rest })
+        let mut next = || varint(&mut rest).ok();
+        let (block, parts, length, _first) = (next()?, next()?, next()?, next()?);
+        Some(Self { block, parts, length, rest })
     }
 
     /// What follows the numbers: each block is its smallest difference, the width of each part in bits,

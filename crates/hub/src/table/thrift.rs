@@ -2,9 +2,9 @@
 //!
 //! `parquet` passes over what it does not know one element after the other, also where a list claims
 //! two thousand million elements that are not there, or that take no bytes: a file of a thousand bytes
-//! could keep it busy for many seconds. Once a structure was walked, each of its elements has bytes of its own.
-//! Fields that it knows it reads as what they should be, whatever kind they say they are: both have to
-//! agree, or what was walked is not what is read.
+//! could keep it busy for many seconds. Once a structure was walked, each of its elements has bytes of
+//! its own. Fields that it knows it reads as what they should be, whatever kind they say they are: both
+//! have to agree, or what was walked is not what is read.
 
 use std::io::{self, Read, Take};
 

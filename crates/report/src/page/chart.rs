@@ -3,7 +3,7 @@
 use super::draw::{Point, Series};
 use super::figure::{TITLE, file, titled};
 use super::look::Look;
-use super::number::significant;
+use super::number::{fixed, significant};
 use super::plot::{LinePlot, WIDE};
 use super::scale::{round_domain, ticks};
 
@@ -144,7 +144,7 @@ impl ChartAxis {
         }
         if !self.logarithmic {
             let round = ticks([low, high], 8);
-            let label = |&value: &f64| (value, super::number::fixed(value, round.decimals));
+            let label = |&value: &f64| (value, fixed(value, round.decimals));
             return round.values.iter().map(label).collect();
         }
         let powers = low.ceil() as i32..=high.floor() as i32;

@@ -318,6 +318,7 @@ fn figure(results: &Results) -> Option<String> {
         x: axis("probability of a wrong bit, or width of the posterior"),
         y: axis("nats per pixel"),
         lines: vec![line("binary", &results.bits), line("Gaussian", &results.gaussians)],
+        ..Chart::default()
     };
     chart.svg()
 }

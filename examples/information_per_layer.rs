@@ -278,6 +278,7 @@ fn figure(results: &Results) -> Option<String> {
         x: axis("KL of the layers given, nats a picture"),
         y: axis("PSNR, dB"),
         lines: results.reduced.iter().map(|of| line(of.resolution)).collect(),
+        ..Chart::default()
     };
     chart.svg()
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The examples with a test below.
-const TESTED: [&str; 10] = [
+const TESTED: [&str; 11] = [
     "autoregressive_limit",
+    "brain_decoding",
     "extract_latents",
     "few_shot_omniglot",
     "few_shot_tiny_imagenet",
@@ -303,6 +304,32 @@ fn information_per_layer_adds_up() {
     assert!(reduced.windows(2).all(|pair| ssim(&pair[0]) < ssim(&pair[1])), "{table}");
     // A head, its rule, nothing, and each resolution.
     assert_eq!(table.lines().filter(|line| line.starts_with('|')).count(), 3 + reduced.len());
+}
+
+#[test]
+fn brain_decoding_tells_pictures_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["--num=120,20", "--voxels=40", "--prefixes=2,6", "--out"].map(Path::new);
+    let output = run("brain_decoding", &[&args[..], &[folder.path()]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = std::fs::read_to_string(folder.path().join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap();
+    let prefixes = results["prefixes"].as_array().unwrap();
+    assert_eq!((prefixes.len(), &results["test"]), (2, &serde_json::Value::from(20)));
+    for prefix in prefixes {
+        let number = |what: &str| prefix[what]["value"].as_f64().unwrap();
+        // Chance is 0.5, known to about 0.07 of 20 pictures.
+        assert!(number("identification") > 0.7, "{prefix}");
+        assert!(number("ssim_of_true_latents") > 0.0, "{prefix}");
+    }
+    // The picture, and one decoded from each prefix.
+    let size = image::image_dimensions(folder.path().join("pictures.png")).unwrap();
+    assert_eq!(size, (3 * (3 * 33 + 1), 3 * (8 * 33 + 1)));
+    let table = std::fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert_eq!(table.lines().filter(|line| line.starts_with("| ")).count(), 3, "{table}");
+    let refused = run("brain_decoding", &[Path::new("--num=5")]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("TRAIN,TEST"), "{refused:?}");
 }
 
 /// (index, resolution, channels) of the built-in model's layers.

@@ -1,12 +1,13 @@
 //! A linear probe as a file: what it predicts, what it reads, and its weights.
 //!
 //! The file is safetensors. Its tensors, all float64: `weights` (outputs, D), `intercept`
-//! (outputs), and `mean` and `deviation` (D), by which columns are standardised. Its one metadata
-//! entry, `vdvae-probe`, is [`ProbeInfo`] as JSON with a version and a hash over everything.
+//! (outputs), `mean` and `deviation` (D), by which columns are standardised, and `pattern` (outputs,
+//! D), how columns change with the scores. Its one metadata entry, `vdvae-probe`, is [`ProbeInfo`] as JSON with a version and a hash over everything.
 
 mod file;
+mod pattern;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 use vdvae_features::{FeatureSpec, LayerSelection, Pooling, Statistic, Targets};
 
@@ -77,6 +78,8 @@ pub struct SavedProbe {
     /// What it predicts and from what.
     pub info: ProbeInfo,
     linear: Linear,
+    /// (outputs, D), see [`Self::pattern`].
+    pattern: Array2<f64>,
 }
 
 /// What a saved probe says of one target of one row.
@@ -89,11 +92,18 @@ pub struct Prediction {
 }
 
 impl SavedProbe {
-    /// Takes a fitted probe and says where its features came from.
+    /// Takes a fitted probe, says where its features came from, and finds its pattern in the rows that
+    /// it was trained on.
     ///
     /// # Errors
-    /// [`Error::NotSavable`] for probes that are not linear: their bank of rows is a data set.
-    pub fn new(fitted: &Fitted, task: String, features: FeatureInfo) -> Result<Self> {
+    /// [`Error::NotSavable`] for probes that are not linear: their bank of rows is a data set;
+    /// [`Error::Mismatch`] for rows of another number of columns, [`Error::OutOfRange`] for none.
+    pub fn new(
+        fitted: &Fitted,
+        task: String,
+        features: FeatureInfo,
+        rows: ArrayView2<'_, f32>,
+    ) -> Result<Self> {
         let Some(linear) = fitted.model.linear() else {
             return Err(Error::NotSavable { probe: fitted.probe });
         };
@@ -114,7 +124,19 @@ impl SavedProbe {
             strengths: fitted.choices.iter().map(strength).collect(),
             features,
         };
-        Ok(Self { info, linear: linear.clone() })
+        Ok(Self { info, linear: linear.clone(), pattern: pattern::pattern(linear, rows)? })
+    }
+
+    /// By how much every column rises, in its own units, where the score of a target or class rises by
+    /// one standard deviation of the training rows; zeros for a target that could not be fitted. This
+    /// is no multiple of the weights: it is what pictures with higher scores look like (Haufe et al.
+    /// 2014).
+    ///
+    /// # Shapes
+    /// - result: (D), or none where there is no such target
+    pub fn pattern(&self, target: &str) -> Option<ArrayView1<'_, f64>> {
+        let output = self.info.targets.iter().position(|known| known == target)?;
+        Some(self.pattern.row(output))
     }
 
     /// Columns of the features it reads.

@@ -65,6 +65,27 @@ impl Standardiser {
         Ok(scaled)
     }
 
+    /// Undoes [`Self::apply`].
+    ///
+    /// # Shapes
+    /// `scaled`: `(M, D)`. Returns `(M, D)`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`](crate::Error::Mismatch) for another number of columns than the training
+    /// rows had.
+    pub fn restore(&self, scaled: ArrayView2<'_, f64>) -> Result<Array2<f32>> {
+        check_count("feature columns", self.mean.len(), scaled.ncols())?;
+        let mut rows = Array2::zeros(scaled.dim());
+        for (to, from) in rows.rows_mut().into_iter().zip(scaled.rows()) {
+            Zip::from(to)
+                .and(from)
+                .and(&self.mean)
+                .and(&self.deviation)
+                .for_each(|to, &value, mean, deviation| *to = (value * deviation + mean) as f32);
+        }
+        Ok(rows)
+    }
+
     /// Hands scaled rows to `take`, `size` of them at a time so that few stand in memory in
     /// float64, with the number of the first.
     pub(crate) fn for_blocks(
@@ -110,7 +131,10 @@ mod tests {
             // f32 inputs and a floor: float64 rounding only.
             assert!((found / expected - 1.0).abs() < 1e-7, "{found} {expected}");
         }
+        let restored = standardiser.restore(scaled.view()).unwrap();
+        assert_eq!(restored, array![[4.0f32, 6.0, 1e-9]]);
         assert!(standardiser.apply(array![[4.0f32]].view()).is_err());
+        assert!(standardiser.restore(scaled.slice(s![.., ..2])).is_err());
         assert!(Standardiser::of(Array2::zeros((0, 2)).view()).is_err());
     }
 }

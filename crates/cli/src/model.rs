@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use candle_core::Device;
 use vdvae_model::{Checkpoint, Preset, Vdvae, VdvaeConfig};
+use vdvae_probes::SavedProbe;
 
 use crate::common::Common;
 use crate::download::find_checkpoint;
@@ -58,6 +59,23 @@ pub(crate) struct LoadedModel {
     pub(crate) name: String,
     /// SHA-256 of the weights file.
     pub(crate) sha256: String,
+}
+
+impl LoadedModel {
+    /// Fails where a probe was trained on the features of another network.
+    pub(crate) fn check_probe(&self, probe: &SavedProbe, path: &Path) -> Result<()> {
+        let (found, features) = (&self.sha256, &probe.info.features);
+        if *found == features.sha256 {
+            return Ok(());
+        }
+        Err(usage(format!(
+            "{}: expected the network {} with sha256 {}, found {} with {found}; use --checkpoint",
+            path.display(),
+            features.network,
+            features.sha256,
+            self.name
+        )))
+    }
 }
 
 /// A checkpoint that holds the weights of a configuration.

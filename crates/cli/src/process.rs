@@ -34,3 +34,19 @@ pub fn set_up_process() {
 pub(crate) fn default_threads() -> usize {
     THREADS.get().copied().unwrap_or(0)
 }
+
+/// The command line of a program, quoted where a shell needs it.
+pub(crate) fn command(program: &str) -> String {
+    let words = std::env::args().enumerate().map(|(index, word)| {
+        let word = match index {
+            0 => program.to_owned(),
+            _ => word,
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word,
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -122,6 +122,12 @@ impl From<vdvae_model::Error> for Error {
     }
 }
 
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        vdvae_model::Error::from(error).into()
+    }
+}
+
 impl From<vdvae_features::Error> for Error {
     fn from(error: vdvae_features::Error) -> Self {
         Self::Features(Box::new(error))

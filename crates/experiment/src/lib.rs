@@ -31,7 +31,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod analyze;
 mod candidate;
+mod edit;
 mod error;
 mod event;
 mod experiment;
@@ -44,7 +46,9 @@ mod selections;
 mod tables;
 mod task;
 
+pub use analyze::{Analysis, Depth, LayerFindings, LayerReport, LayerScores, Score, layer_scores};
 pub use candidate::{Candidate, Splits};
+pub use edit::{Direction, mixed};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use experiment::{Experiment, Matching};

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod arrays;
 mod cache;
 mod error;
 mod extract;
@@ -16,13 +17,15 @@ mod spec;
 mod table;
 mod writer;
 
+pub use arrays::ArrayFile;
 pub use cache::{CacheContents, CacheEntry, CacheUse, CachedSources, FeatureCache};
 pub use error::{Error, Result};
 pub use extract::{
     Extracted, Extraction, FeatureSource, LayerFeatures, extract_batch, extract_pictures, features,
     selection_parts, source_columns,
 };
+pub use pool::unpooled;
 pub use reader::read_layers;
 pub use spec::{FeatureSpec, LayerSelection, Pooling, Statistic};
 pub use table::{FeatureColumn, FeatureTable, Targets};
-pub use writer::{FeatureWriter, FileFormat, Part};
+pub use writer::{FeatureWriter, FileFormat, Part, join_npz};

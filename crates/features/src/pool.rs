@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::spec::Pooling;
-use crate::{FeatureColumn, Result};
+use crate::{Error, FeatureColumn, Result};
 
 /// Pools (N, r, r, C) to rows of C · side² numbers: channel by channel, cells row-major, as
 /// PyTorch flattens (C, side, side). Returns the rows one after another.
@@ -11,7 +11,7 @@ pub(crate) fn pool(grid: &Tensor, pooling: Pooling) -> Result<Vec<f32>> {
     let (n, r, _, channels) = grid.dims4()?;
     let side = pooling.side(r);
     let data = grid.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let edge = |i: usize| (i * r / side, ((i + 1) * r).div_ceil(side));
+    let edge = |i: usize| edges(i, r, side);
     let mut out = vec![0f32; n * channels * side * side];
     for (image, row) in
         data.chunks_exact(r * r * channels).zip(out.chunks_exact_mut(channels * side * side))
@@ -27,6 +27,37 @@ pub(crate) fn pool(grid: &Tensor, pooling: Pooling) -> Result<Vec<f32>> {
         }
     }
     Ok(out)
+}
+
+/// Where cell `i` of `side` along a side of `r` positions begins and ends. Where they do not divide it,
+/// neighbours share a position.
+fn edges(i: usize, r: usize, side: usize) -> (usize, usize) {
+    (i * r / side, ((i + 1) * r).div_ceil(side))
+}
+
+/// A change of pooled columns as the change of the grid that makes it: every position of a cell moves by
+/// as much as the cell's mean does.
+///
+/// # Shapes
+/// - `columns`: C · side², as [`pool`] orders them
+/// - result: (r, r, C), row-major
+///
+/// # Errors
+/// [`Error::Unknown`] for cells that share positions, whose means cannot be moved one by one.
+pub fn unpooled(columns: &[f64], resolution: usize, pooling: Pooling) -> Result<Vec<f32>> {
+    let (r, side) = (resolution, pooling.side(resolution));
+    if r % side != 0 {
+        let expected = format!("cells that divide {r}x{r}");
+        return Err(Error::Unknown { what: "pooling", expected, found: pooling.to_string() });
+    }
+    let (cells, cell) = (side * side, r / side);
+    let channels = columns.len() / cells;
+    let at = |position: usize| {
+        let (y, x, channel) =
+            (position / channels / r, position / channels % r, position % channels);
+        columns[channel * cells + y / cell * side + x / cell] as f32
+    };
+    Ok((0..r * r * channels).map(at).collect())
 }
 
 /// As [`pool`] without the copy to the host: the means are taken where the grid is, so that only
@@ -100,6 +131,24 @@ mod tests {
     fn no_pooling_is_pytorchs_flattening() {
         let flat = pool(&grid(1, 2, 3), Pooling::None).unwrap();
         assert_eq!(flat, [0., 3., 6., 9., 1., 4., 7., 10., 2., 5., 8., 11.]);
+    }
+
+    #[test]
+    fn a_change_of_columns_is_the_change_of_the_grid_that_makes_it() {
+        let moves: Vec<f64> = (0..3 * 4).map(|i| f64::from(i * i)).collect();
+        for pooling in [Pooling::Grid(2), Pooling::None] {
+            let r = if pooling == Pooling::None { 2 } else { 6 };
+            let before = grid(1, r, 3);
+            let change = unpooled(&moves, r, pooling).unwrap();
+            let change = Tensor::from_vec(change, (1, r, r, 3), &Device::Cpu).unwrap();
+            let after = pool(&(&before + change).unwrap(), pooling).unwrap();
+            for ((after, before), by) in
+                after.iter().zip(pool(&before, pooling).unwrap()).zip(&moves)
+            {
+                assert!((f64::from(after - before) - by).abs() < 1e-4, "{after} {before} {by}");
+            }
+        }
+        assert!(unpooled(&[0.0; 9], 8, Pooling::Grid(3)).is_err());
     }
 
     #[test]

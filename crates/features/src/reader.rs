@@ -1,24 +1,23 @@
 //! Latents back from a file, to decode them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::fs;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde_json::Value;
-use vdvae_io::{NpyHeader, most_inflated};
 use vdvae_model::{LayerShape, VdvaeConfig};
 
-use crate::writer::{FileFormat, manifest_path};
-use crate::{Error, Result};
+use crate::Result;
+use crate::arrays::{ArrayFile, invalid, listed};
+use crate::writer::manifest_path;
 
 /// Reads unpooled latents: the first layers of a network, as floats of 16 to 64 bits.
 ///
 /// An `.npz` (compressed or not) or `.safetensors` file holds `layer.000`, `layer.001`, …, each (N,
-/// Z, r, r). A matrix (N, D), of an `.npy` file or alone in an `.npz` file, has the layers side by
-/// side, each flattened as PyTorch does. A manifest beside the file, where there is one, must say
-/// that it holds latents.
+/// Z, r, r). A matrix (N, D), of an `.npy` file, alone in another or named by `file`, has the layers
+/// side by side, each flattened as PyTorch does. A manifest beside the file, where there is one, must
+/// say that it holds latents.
 ///
 /// # Shapes
 /// - result: (N, r, r, Z) float32 a layer
@@ -26,27 +25,32 @@ use crate::{Error, Result};
 /// # Errors
 /// Where the file is none of these, a layer is missing above one that is given, a shape is not
 /// the network's, or a number is not finite.
-pub fn read_layers(path: &Path, config: &VdvaeConfig) -> Result<Vec<Tensor>> {
+pub fn read_layers(file: &ArrayFile, config: &VdvaeConfig) -> Result<Vec<Tensor>> {
+    let path = &file.path;
     check_manifest(path)?;
-    let mut arrays = match FileFormat::of(path)? {
-        FileFormat::Npz => read_npz(path)?,
-        FileFormat::Safetensors => {
-            candle_core::safetensors::load(path, &Device::Cpu)?.into_iter().collect()
+    let mut arrays = file.read()?;
+    let named_layers = arrays.keys().any(|name| name.starts_with("layer."));
+    let layers = match arrays.len() {
+        1 if file.array.is_some() || !named_layers => {
+            let (name, matrix) = arrays.pop_first().expect("there is one");
+            if matrix.rank() != 2 {
+                let found = format!("shape {:?}", matrix.dims());
+                return Err(invalid(path, &format!("{name}: a matrix (N, columns)"), &found));
+            }
+            side_by_side(path, &matrix, config)?
         }
-        FileFormat::Npy => {
-            let bytes = fs::read(path).map_err(io(path))?;
-            BTreeMap::from([("matrix".to_owned(), read_npy(path, "matrix", &bytes)?)])
-        }
-    };
-    let layers = match arrays.first_entry() {
-        Some(entry) if entry.get().rank() == 2 && !entry.key().starts_with("layer.") => {
-            side_by_side(path, &entry.remove(), config)?
+        2.. if !named_layers => {
+            let expected = "one matrix, or one of several by its name as in `FILE.npz:NAME`";
+            return Err(invalid(path, expected, &listed(&arrays.keys().collect::<Vec<_>>())));
         }
         _ => by_name(path, &mut arrays, config)?,
     };
     if let Some(name) = arrays.keys().next() {
         let (next, all) = (layers.len(), config.latent_layers().len());
         return Err(invalid(path, &format!("layer.{next:03} of the network's {all}"), name));
+    }
+    if layers.is_empty() {
+        return Err(invalid(path, "layer.000, or one matrix", "none"));
     }
     for (index, layer) in layers.iter().enumerate() {
         check_finite(path, index, layer)?;
@@ -133,73 +137,14 @@ fn check_finite(path: &Path, index: usize, layer: &Tensor) -> Result<()> {
     Err(invalid(path, &expected, &format!("{} in row {row}", values[at])))
 }
 
-fn invalid(path: &Path, expected: &str, found: &str) -> Error {
-    let (expected, found) = (expected.to_owned(), found.to_owned());
-    Error::File { path: path.to_path_buf(), expected, found }
-}
-
-fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::Io { path: path.clone(), action: "read", source }
-}
-
-/// Every array of an .npz file.
-fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let file = File::open(path).map_err(io(path))?;
-    let mut zip = zip::ZipArchive::new(BufReader::new(file))
-        .map_err(|e| invalid(path, "a zip archive", &e.to_string()))?;
-    let mut arrays = BTreeMap::new();
-    for i in 0..zip.len() {
-        let mut entry =
-            zip.by_index(i).map_err(|e| invalid(path, "a zip entry", &e.to_string()))?;
-        let name = entry.name().map_err(|e| invalid(path, "a name", &e.to_string()))?;
-        let name = name.trim_end_matches(".npy").to_owned();
-        // Grows with what is there, not with what is promised.
-        let most = most_inflated(entry.compressed_size());
-        let mut bytes = Vec::new();
-        let read = entry.by_ref().take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|e| invalid(path, &name, &e.to_string()))?;
-        if bytes.len() as u64 > most {
-            return Err(invalid(path, &format!("{name}: at most {most} bytes"), "more"));
-        }
-        let array = read_npy(path, &name, &bytes)?;
-        arrays.insert(name, array);
-    }
-    Ok(arrays)
-}
-
-/// One array of floats, as float32.
-fn read_npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Tensor> {
-    let fail = |fault: vdvae_io::Fault| {
-        invalid(path, &format!("{name}: {}", fault.expected), &fault.found)
-    };
-    let header = NpyHeader::parse(bytes).map_err(fail)?;
-    let number = header.number().map_err(fail)?;
-    if !number.is_float() {
-        return Err(invalid(path, &format!("{name}: floats"), &header.descr));
-    }
-    let data = &bytes[header.data..];
-    let size = number.size() as u64;
-    let count = header.shape.iter().try_fold(size, |n, &side| n.checked_mul(side));
-    if count != Some(data.len() as u64) {
-        let expected = format!("{name}: numbers of shape {:?}", header.shape);
-        return Err(invalid(path, &expected, &format!("{} bytes", data.len())));
-    }
-    let numbers: Vec<f32> = number.decode(data).map(|number| number as f32).collect();
-    let mut shape: Vec<usize> = header.shape.iter().map(|&size| size as usize).collect();
-    if !header.fortran {
-        return Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?);
-    }
-    // In C order the array is its own transpose.
-    shape.reverse();
-    let back: Vec<usize> = (0..shape.len()).rev().collect();
-    Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?.permute(back)?.contiguous()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{FeatureWriter, LayerFeatures, Part};
+
+    fn file_of(path: &Path) -> ArrayFile {
+        ArrayFile { path: path.to_owned(), array: None }
+    }
 
     /// Writes the first layers of the tiny network for two images and reads them back.
     fn round_trip(name: &str, count: usize) -> Result<Vec<Tensor>> {
@@ -217,7 +162,7 @@ mod tests {
         let mut writer = FeatureWriter::open(&path, parts, "").unwrap();
         writer.append(2, &[0, 1], &layers).unwrap();
         writer.finish("", |_| serde_json::Value::Null).unwrap();
-        read_layers(&path, &config)
+        read_layers(&file_of(&path), &config)
     }
 
     #[test]
@@ -251,7 +196,7 @@ mod tests {
         if let Some(manifest) = manifest {
             fs::write(manifest_path(&path), manifest).unwrap();
         }
-        read_layers(&path, &vdvae_model::Preset::Tiny.config())
+        read_layers(&file_of(&path), &vdvae_model::Preset::Tiny.config())
     }
 
     /// Layer 0 of the tiny network, (2, 4, 1, 1), in a file of numpy's.

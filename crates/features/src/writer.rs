@@ -241,11 +241,7 @@ impl FeatureWriter {
         for part in &self.parts {
             let header = npy_header("<f4", &self.shape(part));
             let bytes = header.len() + self.progress.rows * part.columns() * 4;
-            let options = zip::write::SimpleFileOptions::default()
-                .compression_method(zip::CompressionMethod::Stored)
-                .last_modified_time(zip::DateTime::default())
-                .large_file(bytes > u32::MAX as usize);
-            zip.start_file(format!("{}.npy", part.name), options)?;
+            zip.start_file(format!("{}.npy", part.name), stored(bytes as u64))?;
             zip.write_all(&header)?;
             io::copy(&mut self.reader(part)?, &mut zip)?;
         }
@@ -289,6 +285,32 @@ impl FeatureWriter {
         }
         Ok(())
     }
+}
+
+/// Puts whole `.npy` files into one `.npz` file, each under the name beside it, and replaces the file
+/// as a whole.
+///
+/// # Errors
+/// [`Error::Io`] where a file cannot be read or written.
+pub fn join_npz(path: &Path, arrays: &[(String, PathBuf)]) -> Result<()> {
+    replace(path, |file| {
+        let mut zip = zip::ZipWriter::new(file);
+        for (name, array) in arrays {
+            let mut array = File::open(array)?;
+            zip.start_file(format!("{name}.npy"), stored(array.metadata()?.len()))?;
+            io::copy(&mut array, &mut zip)?;
+        }
+        zip.finish()?;
+        Ok(())
+    })
+}
+
+/// An uncompressed entry of so many bytes, the same on every day.
+fn stored(bytes: u64) -> zip::write::SimpleFileOptions {
+    zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default())
+        .large_file(bytes > u64::from(u32::MAX))
 }
 
 /// Two processes that append to one file would garble it.

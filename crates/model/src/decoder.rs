@@ -13,6 +13,7 @@ use crate::config::VdvaeConfig;
 use crate::encoder::Activations;
 use crate::noise::Noise;
 use crate::params::Parameters;
+use crate::temperature::Temperature;
 use crate::{Error, Result};
 
 /// `decoder` of the published network, without its output distribution.
@@ -50,7 +51,7 @@ pub(crate) enum LatentSource<'a> {
     Posterior { activations: &'a Activations, noise: Noise },
     /// The first layers as given, (N, r, r, Z) each; the rest from the prior, with noise scaled by
     /// the temperature.
-    Prior { given: &'a [Tensor], noise: Noise, temperature: f64 },
+    Prior { given: &'a [Tensor], noise: Noise, temperature: &'a Temperature },
 }
 
 /// What one decoder block computed. All tensors are (N, r, r, ·).
@@ -219,7 +220,7 @@ impl Decoder {
                         Some(given) => {
                             given_latent(given, index, [n, resolution, resolution, z], &x)?
                         }
-                        None => sample_prior(&prior, z, draw(noise)?, temperature)?,
+                        None => sample_prior(&prior, z, draw(noise)?, temperature.at(resolution))?,
                     };
                     let state = b.state(&prior, &latent)?;
                     (prior, None, latent, state)

@@ -170,6 +170,18 @@ pub enum Error {
         found: usize,
     },
 
+    /// A resolution at which the network has no layer.
+    #[error(
+        "temperature: expected resolutions of {}, found {found}x{found}",
+        expected.iter().map(|r| format!("{r}x{r}")).collect::<Vec<_>>().join(", ")
+    )]
+    NoResolution {
+        /// Those of its layers, top first.
+        expected: Vec<usize>,
+        /// The one asked for.
+        found: usize,
+    },
+
     /// A picture that cannot be prepared.
     #[error(transparent)]
     Preparation(#[from] vdvae_io::Error),

@@ -20,6 +20,7 @@ mod noise;
 mod params;
 mod precision;
 mod published;
+mod temperature;
 mod vdvae;
 
 pub use builtin::builtin_checkpoint;
@@ -41,6 +42,7 @@ pub use noise::Noise;
 pub use params::{Parameters, Slot, Unit, units};
 pub use precision::Precision;
 pub use published::{PUBLISHED, Published, checkpoint_file};
+pub use temperature::Temperature;
 pub use vdvae::{ElboTerms, Vdvae};
 #[cfg(feature = "cuda")]
 pub use vdvae_ops::cuda::device as cuda_device;

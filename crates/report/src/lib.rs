@@ -15,8 +15,9 @@ pub use csv::{results_csv, write_csv};
 pub use error::{Error, Result};
 pub use json::{results_json, write_json};
 pub use page::{
-    Answer, Chart, ChartAxis, ChartLine, ChartPoint, Example, LayerKl, Neighbour, ReportPage,
-    RocCurve, render_page, resolution_figure, write_page,
+    Answer, Chart, ChartAxis, ChartLine, ChartPage, ChartPoint, ChartSection, ChartSpan, Example,
+    LayerKl, Neighbour, ReportPage, RocCurve, render_charts, render_page, resolution_figure,
+    write_charts, write_page,
 };
 pub use predictions::{predictions_csv, predictions_table};
 pub use table::{comparisons_table, report_table, results_table, targets_table};

@@ -6,6 +6,7 @@
 
 mod bars;
 mod chart;
+mod charts;
 mod curves;
 mod draw;
 mod figure;
@@ -29,7 +30,8 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use chart::{Chart, ChartAxis, ChartLine, ChartPoint};
+pub use chart::{Chart, ChartAxis, ChartLine, ChartPoint, ChartSpan};
+pub use charts::{ChartPage, ChartSection, render_charts, write_charts};
 pub use figure::resolution_figure;
 pub use input::{Answer, Example, LayerKl, Neighbour, ReportPage, RocCurve};
 
@@ -63,6 +65,11 @@ pub fn render_page(page: &ReportPage) -> String {
     let sections: Vec<Section> = SECTIONS.iter().filter_map(|section| section(&view)).collect();
     let report = page.report;
     let title = format!("{} · {}", report.task, report.model.name);
+    document(&title, &headline::header(&view), &sections)
+}
+
+/// An HTML document: a header, links to the sections, and these.
+fn document(title: &str, header: &Markup, sections: &[Section]) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -76,10 +83,10 @@ pub fn render_page(page: &ReportPage) -> String {
             body {
                 main {
                     header {
-                        (headline::header(&view))
-                        (contents(&sections))
+                        (header)
+                        (contents(sections))
                     }
-                    @for section in &sections {
+                    @for section in sections {
                         section id=(section.id) {
                             h2 { (section.title) }
                             (section.body)

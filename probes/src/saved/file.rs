@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// The metadata entry.
 const KEY: &str = "vdvae-probe";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest file read: a thousand classes on a hundred thousand columns, and room.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -73,7 +73,7 @@ impl SavedProbe {
         })
     }
 
-    fn tensors(&self) -> [(&'static str, Vec<usize>, Vec<u8>); 4] {
+    fn tensors(&self) -> [(&'static str, Vec<usize>, Vec<u8>); 5] {
         let Linear { standardiser, weights, intercept, .. } = &self.linear;
         let bytes = |values: &mut dyn Iterator<Item = &f64>| {
             values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
@@ -83,6 +83,7 @@ impl SavedProbe {
             ("deviation", columns.clone(), bytes(&mut standardiser.deviation.iter())),
             ("intercept", vec![intercept.len()], bytes(&mut intercept.iter())),
             ("mean", columns, bytes(&mut standardiser.mean.iter())),
+            ("pattern", self.pattern.shape().to_vec(), bytes(&mut self.pattern.iter())),
             ("weights", vec![weights.nrows(), weights.ncols()], bytes(&mut weights.iter())),
         ]
     }
@@ -111,10 +112,11 @@ impl SavedProbe {
         let Some(json) = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY)) else {
             return fault("a saved probe (metadata `vdvae-probe`)", "another safetensors file");
         };
-        let mut header: Header = serde_json::from_str(json)
-            .or_else(|error| fault("a probe of version 1", error.to_string()))?;
+        let version = format!("a probe of version {VERSION}");
+        let mut header: Header =
+            serde_json::from_str(json).or_else(|error| fault(&version, error.to_string()))?;
         if header.version != VERSION {
-            return fault("a probe of version 1", format!("version {}", header.version));
+            return fault(version, format!("version {}", header.version));
         }
         let info = header.info.clone();
         let outputs = info.targets.len();
@@ -124,7 +126,7 @@ impl SavedProbe {
         }
         let mut names = tensors.names();
         names.sort_unstable();
-        let expected = ["deviation", "intercept", "mean", "weights"];
+        let expected = ["deviation", "intercept", "mean", "pattern", "weights"];
         if names != expected {
             return fault(format!("tensors {}", expected.join(", ")), names.join(", "));
         }
@@ -133,6 +135,7 @@ impl SavedProbe {
         let (mean, deviation) = (read("mean", &[columns])?, read("deviation", &[columns])?);
         let (weights, intercept) =
             (read("weights", &[outputs, columns])?, read("intercept", &[outputs])?);
+        let pattern = read("pattern", &[outputs, columns])?;
         let stated = std::mem::take(&mut header.sha256);
         let data = expected.iter().filter_map(|name| tensors.tensor(name).ok());
         let computed = hash(&header, data.map(|tensor| tensor.data()))
@@ -141,17 +144,23 @@ impl SavedProbe {
             return fault(format!("content with hash {computed}"), stated);
         }
         check_numbers(&info, &mean, &deviation, &weights, &intercept)?;
+        if let Some(value) = pattern.iter().find(|value| !value.is_finite()) {
+            return fault("a finite pattern", value.to_string());
+        }
+        let matrix = |name: &str, values| {
+            Array2::from_shape_vec((outputs, columns), values)
+                .or_else(|error| fault(name, error.to_string()))
+        };
         let linear = Linear {
             standardiser: Standardiser {
                 mean: Array1::from_vec(mean),
                 deviation: Array1::from_vec(deviation),
             },
-            weights: Array2::from_shape_vec((outputs, columns), weights)
-                .or_else(|error| fault("weights", error.to_string()))?,
+            weights: matrix("weights", weights)?,
             intercept: Array1::from_vec(intercept),
             softmax: info.kind == TargetKind::Classes && info.probe == "logistic",
         };
-        Ok(Self { info, linear })
+        Ok(Self { info, linear, pattern: matrix("pattern", pattern)? })
     }
 }
 

@@ -18,7 +18,7 @@ fn features() -> FeatureInfo {
 
 fn saved(probe: &dyn Probe, tables: [&vdvae_features::FeatureTable; 2]) -> (Fitted, SavedProbe) {
     let fitted = probe.fit(tables[0], tables[1]).unwrap();
-    let saved = SavedProbe::new(&fitted, "task".into(), features()).unwrap();
+    let saved = SavedProbe::new(&fitted, "task".into(), features(), tables[0].view()).unwrap();
     (fitted, saved)
 }
 
@@ -42,6 +42,10 @@ fn what_is_written_reads_back_and_predicts_the_same() {
         let bytes = fs::read(&path).unwrap();
         let loaded = SavedProbe::load(&path).unwrap();
         assert_eq!(loaded.info, saved.info);
+        for target in &saved.info.targets {
+            assert_eq!(loaded.pattern(target), saved.pattern(target));
+        }
+        assert_eq!(loaded.pattern("none such"), None);
         loaded.save(&path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), bytes);
         let scores = fitted.predict(valid.view()).unwrap();
@@ -111,7 +115,8 @@ fn what_is_no_probe_is_one_line() {
 
 #[test]
 fn a_bank_of_rows_is_not_saved() {
-    let fitted = CentroidProbe.fit(&planted(60, 1), &planted(60, 2)).unwrap();
-    let error = SavedProbe::new(&fitted, "task".into(), features()).unwrap_err();
+    let train = planted(60, 1);
+    let fitted = CentroidProbe.fit(&train, &planted(60, 2)).unwrap();
+    let error = SavedProbe::new(&fitted, "task".into(), features(), train.view()).unwrap_err();
     assert_eq!(error.to_string(), "probe centroid: cannot be saved; use logistic or ridge");
 }

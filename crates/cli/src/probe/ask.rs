@@ -16,6 +16,7 @@ use crate::data::not_found;
 use crate::exit::usage;
 use crate::model::LoadedModel;
 use crate::output::check_writable;
+use crate::process::command;
 
 /// What an experiment borrows: the network, the pictures and the task.
 pub(super) struct Asked {
@@ -62,7 +63,7 @@ impl Asked {
             matching: selection.match_columns,
             seed: common.seed,
             keep: Some(args.out.clone()),
-            command: command(),
+            command: command("vdvae-probe"),
             random_networks: selection.random_seeds.unwrap_or(plain.random_networks),
             pca_columns: selection.pca_columns.map_or(plain.pca_columns, |n| n as usize),
             ..plain
@@ -176,20 +177,4 @@ fn selections(args: &SelectionArgs, config: &VdvaeConfig) -> Vec<LayerSelection>
         selections.extend(cumulative(config));
     }
     each_once(selections)
-}
-
-/// The command line, quoted where a shell needs it.
-fn command() -> String {
-    let words = std::env::args().enumerate().map(|(index, word)| {
-        let word = match index {
-            0 => "vdvae-probe".to_owned(),
-            _ => word,
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word,
-            false => format!("'{}'", word.replace('\'', r"'\''")),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }

@@ -12,7 +12,6 @@ use vdvae_report::{predictions_csv, predictions_table};
 
 use crate::common::Common;
 use crate::data::PictureFiles;
-use crate::exit::usage;
 use crate::model::{LoadedModel, ModelArgs};
 use crate::output::print;
 
@@ -41,16 +40,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
     common.set_up()?;
     let probe = SavedProbe::load(&args.probe)?;
     let loaded = args.model.load(common)?;
-    let (found, features) = (&loaded.sha256, &probe.info.features);
-    if *found != features.sha256 {
-        return Err(usage(format!(
-            "{}: expected the network {} with sha256 {}, found {} with {found}; use --checkpoint",
-            args.probe.display(),
-            features.network,
-            features.sha256,
-            loaded.name
-        )));
-    }
+    loaded.check_probe(&probe, &args.probe)?;
     let predictions = predict(args, &probe, &loaded)?;
     let images: Vec<String> = args.images.iter().map(|path| path.display().to_string()).collect();
     let targets = &probe.info.targets;

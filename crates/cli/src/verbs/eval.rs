@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     })?;
     bar.finish_and_clear();
     if means.images == 0 {
-        return Err(args.pictures.none_read(&*dataset));
+        return Err(args.pictures.none_read(&*dataset, args.pictures.split));
     }
     match common.json {
         true => print(&as_json(&means, &loaded, dataset.name(), &args, common)?),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vdvae_datasets::{Batch, Dataset, Exif, Labels, Split, read_ahead};
+use vdvae_datasets::{Batch, Dataset, Labels, Split, read_ahead};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
@@ -13,6 +13,8 @@ use vdvae_features::{
 use vdvae_probes::DEVIATION_FLOOR;
 
 use super::args::{SplitArgs, ahead};
+use super::arrays::{NamedArray, write_arrays};
+use super::like::Like;
 use crate::common::{Common, SamplesArg};
 use crate::exit::usage;
 use crate::model::{LoadedModel, ModelArgs};
@@ -24,14 +26,14 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     pictures: SplitArgs,
-    /// Layers: all, of one resolution, one, or the first from the top
-    /// [example: --layers 32x32]
-    #[arg(long, alias = "layer", default_value = "all", value_name = "all|RxR|N|first:N")]
-    layers: LayerSelection,
+    /// Layers: all, of one resolution, one, or the first from the top [default: all, or as --like has
+    /// them] [example: --layers 32x32]
+    #[arg(long, alias = "layer", value_name = "all|RxR|N|first:N")]
+    layers: Option<LayerSelection>,
     /// What is read from each layer; the decoder's state of a resolution, and of all, where the resolution
-    /// ends [example: --statistic log-std]
-    #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
-    statistic: Statistic,
+    /// ends [default: mean, or as --like has it] [example: --statistic log-std]
+    #[arg(long, value_name = "mean|z|prior-mean|log-std|state|activation")]
+    statistic: Option<Statistic>,
     #[command(flatten)]
     samples: SamplesArg,
     /// How a layer's grid becomes columns [example: --pool grid:4]
@@ -46,6 +48,31 @@ pub(crate) struct Args {
     /// [example: --shard 0/16]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Several matrices in one .npz, each with the layers side by side: of a split of --data, or of
+    /// another data set, of which --split is read
+    /// [example: --arrays a=train,b=test,c=folder:more]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME=SPLIT|NAME=DATA",
+        conflicts_with = "shard"
+    )]
+    arrays: Vec<NamedArray>,
+    /// Lay the file out as others do. brain-diffuser: --statistic z --layers first:31 --arrays
+    /// train_latents=train,test_latents=test, where these are not given
+    /// [example: --like brain-diffuser]
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "shard")]
+    like: Option<Like>,
+}
+
+impl Args {
+    /// The matrices of one file, if it is to hold several.
+    fn named_arrays(&self) -> Vec<NamedArray> {
+        match self.like {
+            Some(like) if self.arrays.is_empty() => like.arrays(),
+            _ => self.arrays.clone(),
+        }
+    }
 }
 
 /// Part `index` of `count` equal parts.
@@ -69,6 +96,12 @@ impl FromStr for Shard {
 }
 
 impl Shard {
+    /// The pictures of a shard, or all, of so many.
+    fn range(shard: Option<Self>, total: usize) -> std::ops::Range<usize> {
+        let edge = |i: usize, count: usize| total * i / count;
+        shard.map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count))
+    }
+
     fn path(self, out: &Path) -> PathBuf {
         let width = self.count.to_string().len();
         let label = format!("{:0width$}-of-{}", self.index, self.count);
@@ -77,12 +110,12 @@ impl Shard {
     }
 }
 
-/// Everything that was asked for, checked.
-struct Request<'a> {
+/// Everything that was asked for of one split, checked.
+pub(super) struct Request<'a> {
     loaded: &'a LoadedModel,
+    pictures: &'a SplitArgs,
     dataset: &'a dyn Dataset,
     split: Split,
-    exif: Exif,
     spec: FeatureSpec,
     layers: LayerSelection,
     parts: Vec<Part>,
@@ -91,65 +124,90 @@ struct Request<'a> {
 }
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
-    FileFormat::of(&args.out).map_err(usage)?;
+    let format = FileFormat::of(&args.out).map_err(usage)?;
+    let arrays = args.named_arrays();
+    if !arrays.is_empty() && format != FileFormat::Npz {
+        let found = args.out.display();
+        return Err(usage(format!("--arrays: expected --out FILE.npz, found {found}")));
+    }
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;
     let loaded = args.model.load(common)?;
-    let (layers, split) = (args.layers, args.pictures.split);
     let spec = FeatureSpec {
-        statistic: args.statistic,
+        statistic: args.statistic.or(args.like.map(Like::statistic)).unwrap_or_default(),
         pooling: args.pool,
         seed: common.seed,
         samples: args.samples.samples as usize,
     };
     spec.validate().map_err(usage)?;
-    let config = loaded.model.config();
-    let parts = selection_parts(config, &spec, layers).map_err(usage)?;
-    let dataset = args.pictures.open()?;
-    let total = dataset.len(split);
-    let edge = |i: usize, count: usize| total * i / count;
-    let range = args.shard.map_or(0..total, |s| edge(s.index, s.count)..edge(s.index + 1, s.count));
-    let exif = args.pictures.exif();
-    let dataset = dataset.as_ref();
-    let request = Request { loaded: &loaded, dataset, split, exif, spec, layers, parts, range };
-    let identity = request.identity().to_string();
-
-    let mut writer = FeatureWriter::open(&out, request.parts.clone(), &identity)?;
-    let bar = progress(request.range.len() as u64, "extracting");
-    bar.set_position(writer.consumed() as u64);
-    let left = request.range.start + writer.consumed()..request.range.end;
-    let device = loaded.model.device();
-    let batch_size = args.pictures.batch_size();
-    let at_once = if device.is_cpu() { rayon::current_num_threads() } else { 1 };
-    let batches = args.pictures.batches(dataset, config.image_size).range(left);
-    let batches = batches.size(batch_size * at_once);
-    read_ahead(ahead(device), batches, |batches| {
-        for batch in batches {
-            let batch = batch?;
-            report_skipped(&batch.skipped);
-            let Batch { pixels, indices, .. } = &batch;
-            let features =
-                extract_pictures(&loaded.model, pixels, indices, &spec, layers, batch_size)?;
-            writer.append(batch.asked(), indices, &features)?;
-            bar.inc(batch.asked() as u64);
-        }
-        Ok::<_, anyhow::Error>(())
-    })?;
-    bar.finish_and_clear();
-    let rows = writer.rows();
-    // A shard beyond the last picture is empty, and an empty file is what its job is to leave.
-    if rows == 0 && !request.range.is_empty() {
-        writer.discard()?;
-        return Err(args.pictures.none_read(dataset));
+    let layers = args.layers.or(args.like.map(Like::layers)).unwrap_or(LayerSelection::All);
+    let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
+    let request = |dataset, split, shard: Option<Shard>| Request {
+        loaded: &loaded,
+        pictures: &args.pictures,
+        dataset,
+        split,
+        spec,
+        layers,
+        parts: parts.clone(),
+        range: Shard::range(shard, dataset.len(split)),
+    };
+    let columns: usize = parts.iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    if arrays.is_empty() {
+        let (dataset, split) = (args.pictures.open()?, args.pictures.split);
+        let rows = request(&*dataset, split, args.shard).write(&out)?;
+        return print(&format!("{}: {rows} images, {columns} columns", out.display()));
     }
-    writer.finish(&identity, |kept| request.manifest(kept))?;
-    let columns: usize = request.parts.iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    print(&format!("{}: {rows} images, {columns} columns", out.display()))
+    let opened = arrays.iter().map(|array| array.open(&args.pictures));
+    let opened = opened.collect::<Result<Vec<_>>>()?;
+    let sources = arrays.iter().zip(&opened);
+    let sources =
+        sources.map(|(array, (dataset, split))| (&*array.name, request(&**dataset, *split, None)));
+    for (name, rows) in write_arrays(&out, &sources.collect::<Vec<_>>())? {
+        print(&format!("{}: {name}: {rows} images, {columns} columns", out.display()))?;
+    }
+    Ok(())
 }
 
 impl Request<'_> {
+    /// Writes one file, or goes on with it; returns its rows.
+    pub(super) fn write(&self, out: &Path) -> Result<usize> {
+        let identity = self.identity().to_string();
+        let mut writer = FeatureWriter::open(out, self.parts.clone(), &identity)?;
+        let bar = progress(self.range.len() as u64, "extracting");
+        bar.set_position(writer.consumed() as u64);
+        let left = self.range.start + writer.consumed()..self.range.end;
+        let model = &self.loaded.model;
+        let batch_size = self.pictures.batch_size();
+        let at_once = if model.device().is_cpu() { rayon::current_num_threads() } else { 1 };
+        let size = model.config().image_size;
+        let batches = self.pictures.batches_of(self.dataset, self.split, size).range(left);
+        let batches = batches.size(batch_size * at_once);
+        read_ahead(ahead(model.device()), batches, |batches| {
+            for batch in batches {
+                let batch = batch?;
+                report_skipped(&batch.skipped);
+                let Batch { pixels, indices, .. } = &batch;
+                let features =
+                    extract_pictures(model, pixels, indices, &self.spec, self.layers, batch_size)?;
+                writer.append(batch.asked(), indices, &features)?;
+                bar.inc(batch.asked() as u64);
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        bar.finish_and_clear();
+        let rows = writer.rows();
+        // A shard beyond the last picture is empty, and an empty file is what its job is to leave.
+        if rows == 0 && !self.range.is_empty() {
+            writer.discard()?;
+            return Err(self.pictures.none_read(self.dataset, self.split));
+        }
+        writer.finish(&identity, |kept| self.manifest(kept))?;
+        Ok(rows)
+    }
+
     /// What makes two runs write the same file.
-    fn identity(&self) -> Value {
+    pub(super) fn identity(&self) -> Value {
         json!({
             "model": {
                 "name": self.loaded.name,
@@ -162,7 +220,7 @@ impl Request<'_> {
                 "fingerprint": self.dataset.fingerprint(),
                 "first": self.range.start,
                 "end": self.range.end,
-                "exif": self.exif.to_string(),
+                "exif": self.pictures.exif().to_string(),
             },
             "statistic": self.spec.statistic.to_string(),
             "pool": self.spec.pooling.to_string(),

@@ -1,12 +1,17 @@
 //! The verbs of `vdvae`, one file each.
 
+mod analyze;
 mod args;
+mod arrays;
 mod convert;
 mod decode;
+mod edit;
 mod eval;
 mod extract;
 mod fetch;
 mod info;
+mod interpolate;
+mod like;
 mod reconstruct;
 mod sample;
 
@@ -34,6 +39,8 @@ enum Verb {
     Train(train::TrainArgs),
     /// Measure the evidence lower bound: nats and bits per dimension, KL per layer
     Eval(eval::Args),
+    /// Look at what every layer holds: information, reliability, and what labels can be read off it
+    Analyze(analyze::Args),
     /// Write latents of every layer to npz, npy or safetensors
     Extract(extract::Args),
     /// Decode latents from a file; layers it lacks come from the prior
@@ -42,6 +49,10 @@ enum Verb {
     Sample(sample::Args),
     /// Reconstruct pictures from the latents down to each resolution
     Reconstruct(reconstruct::Args),
+    /// Move pictures along what a saved probe has learnt: a row of pictures, weaker to stronger
+    Edit(edit::Args),
+    /// Go from one picture to another through their latents
+    Interpolate(interpolate::Args),
     /// Convert a checkpoint to one .safetensors file that carries its configuration
     Convert(convert::Args),
     /// Download published weights, CelebA, or a data set or model of the Hugging Face hub
@@ -73,10 +84,13 @@ pub fn main() -> ExitCode {
         match verb {
             Verb::Train(args) => train::run(args, &common),
             Verb::Eval(args) => eval::run(args, &common),
+            Verb::Analyze(args) => analyze::run(&args, &common),
             Verb::Extract(args) => extract::run(args, &common),
             Verb::Decode(args) => decode::run(args, &common),
             Verb::Sample(args) => sample::run(args, &common),
             Verb::Reconstruct(args) => reconstruct::run(args, &common),
+            Verb::Edit(args) => edit::run(&args, &common),
+            Verb::Interpolate(args) => interpolate::run(&args, &common),
             Verb::Convert(args) => convert::run(args),
             Verb::Fetch(args) => fetch::run(args, &common),
             Verb::Info(args) => info::run(args, &common),

@@ -7,9 +7,9 @@ use candle_core::Tensor;
 use vdvae_datasets::{Batches, Dataset, Split};
 use vdvae_features::LayerSelection;
 use vdvae_io::Grid;
-use vdvae_model::Vdvae;
+use vdvae_model::{Temperature, Vdvae};
 
-use super::args::{ZoomArg, temperature};
+use super::args::ZoomArg;
 use crate::common::Common;
 use crate::data::{DataArgs, PictureFiles, data_help};
 use crate::exit::usage;
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 8, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     num: u32,
-    /// Factor on the prior's standard deviation in the layers that are not given
-    /// [example: --temperature 0]
-    #[arg(long, default_value_t = 0.0, value_name = "T", value_parser = temperature)]
-    temperature: f64,
+    /// Factor on the prior's standard deviation in the layers that are not given, and others at some
+    /// resolutions [example: --temperature 0.8]
+    #[arg(long, default_value = "0", value_name = "T[,RxR=T]")]
+    temperature: Temperature,
     /// PNG to write: a row a picture; the original, then one column for "latents down to r×r"
     /// [example: --out grid.png]
     #[arg(long, default_value = "reconstructions.png", value_name = "FILE")]
@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     place_column(&mut grid, &pixels, 0, resolutions.len() + 1)?;
     for (column, &r) in resolutions.iter().enumerate() {
         let down_to = latents.layers().iter().filter(|l| l.resolution <= r).count();
-        let decoded = model.decode(n, &means[..down_to], args.temperature, common.seed)?;
+        let decoded = model.decode(n, &means[..down_to], args.temperature.clone(), common.seed)?;
         place_column(&mut grid, &decoded, column + 1, resolutions.len() + 1)?;
     }
     grid.save(&args.out, args.zoom.zoom).with_context(|| cannot_write(&args.out))?;
@@ -71,7 +71,12 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     print(&format!("{}: original, {}", args.out.display(), columns.join(", ")))
 }
 
-fn place_column(grid: &mut Grid, pictures: &Tensor, column: usize, columns: usize) -> Result<()> {
+pub(super) fn place_column(
+    grid: &mut Grid,
+    pictures: &Tensor,
+    column: usize,
+    columns: usize,
+) -> Result<()> {
     for i in 0..pictures.dim(0)? {
         grid.place(i * columns + column, &pictures.get(i)?.flatten_all()?.to_vec1()?);
     }

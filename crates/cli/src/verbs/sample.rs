@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use vdvae_io::Grid;
+use vdvae_model::Temperature;
 
-use super::args::{ZoomArg, temperature};
+use super::args::ZoomArg;
 use crate::common::Common;
 use crate::model::ModelArgs;
 use crate::output::{cannot_write, check_writable, print};
@@ -18,9 +19,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 64, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     num: u32,
-    /// Factor on the prior's standard deviation [example: --temperature 0.8]
-    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = temperature)]
-    temperature: f64,
+    /// Factor on the prior's standard deviation, and others at some resolutions
+    /// [example: --temperature 0.9,1x1=1,32x32=0.5]
+    #[arg(long, default_value = "1", value_name = "T[,RxR=T]")]
+    temperature: Temperature,
     /// PNG to write, pictures in a square grid [example: --out grid.png]
     #[arg(long, default_value = "samples.png", value_name = "FILE")]
     out: PathBuf,

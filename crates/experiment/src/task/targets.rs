@@ -246,7 +246,8 @@ impl TargetScores<'_> {
         if let Some(path) = &self.task.save_probe
             && let Some(features) = features
         {
-            SavedProbe::new(&fitted, self.task.name.clone(), features.clone())?.save(path)?;
+            let (task, features) = (self.task.name.clone(), features.clone());
+            SavedProbe::new(&fitted, task, features, train.view())?.save(path)?;
         }
         Ok(())
     }

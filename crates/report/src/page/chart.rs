@@ -1,6 +1,8 @@
 //! Lines over numbers, as one SVG: what experiments measure beside scores of sources.
 
-use super::draw::{Point, Series};
+use maud::Markup;
+
+use super::draw::{Point, Series, Stretch};
 use super::figure::{TITLE, file, titled};
 use super::look::Look;
 use super::number::{fixed, significant};
@@ -23,10 +25,11 @@ const MOST_POWERS: i32 = 8;
 ///     x: ChartAxis { label: "pictures".into(), logarithmic: true },
 ///     y: ChartAxis { label: "error".into(), logarithmic: true },
 ///     lines: vec![ChartLine { name: "mean".into(), points: points.into() }],
+///     ..Chart::default()
 /// };
 /// assert!(chart.svg().is_some_and(|svg| svg.starts_with("<svg")));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Chart {
     /// Stands above it.
     pub title: String,
@@ -36,10 +39,23 @@ pub struct Chart {
     pub y: ChartAxis,
     /// In the order in which they are drawn; more than six share colours.
     pub lines: Vec<ChartLine>,
+    /// Stretches of the horizontal axis, from left to right, which then is as long as they are.
+    pub spans: Vec<ChartSpan>,
+}
+
+/// A stretch of an axis.
+#[derive(Debug, Clone)]
+pub struct ChartSpan {
+    /// Where it begins.
+    pub from: f64,
+    /// Where it ends.
+    pub to: f64,
+    /// What it is called.
+    pub name: String,
 }
 
 /// An axis of numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ChartAxis {
     /// What they are, with their unit.
     pub label: String,
@@ -72,6 +88,20 @@ impl Chart {
     /// input gives the same bytes. Points that have no place, such as 0 on a logarithmic axis, are left
     /// out; `None` where no point has one.
     pub fn svg(&self) -> Option<String> {
+        let plot = self.plot()?;
+        let size = [WIDE.width + 2.0 * MARGIN, WIDE.height + TITLE + 2.0 * MARGIN];
+        let figure = maud::html! {
+            g transform=(format!("translate({MARGIN} {MARGIN})")) { (titled(&self.title, plot.draw(WIDE))) }
+        };
+        Some(file(&self.title, size, &figure))
+    }
+
+    /// The chart as part of a page, without its title.
+    pub(super) fn figure(&self) -> Option<Markup> {
+        Some(self.plot()?.figure())
+    }
+
+    fn plot(&self) -> Option<LinePlot> {
         let line = |(place, line): (usize, &ChartLine)| Series {
             look: Look::named(&line.name, place),
             points: self.points(line),
@@ -85,7 +115,12 @@ impl Chart {
                 [low.min(value), high.max(value)]
             })
         };
-        let x_domain = self.x.domain(span(&mut points().map(|point| point.x)));
+        let x_domain = match (self.spans.first(), self.spans.last()) {
+            (Some(first), Some(last)) => [first.from, last.to],
+            _ => self.x.domain(span(&mut points().map(|point| point.x))),
+        };
+        let stretch =
+            |span: &ChartSpan| Stretch { from: span.from, to: span.to, label: span.name.clone() };
         let reach =
             points().flat_map(|point| [point.y].into_iter().chain(point.ci.into_iter().flatten()));
         let y_domain = self.y.domain(span(&mut reach.into_iter()));
@@ -96,14 +131,11 @@ impl Chart {
             x_ticks: self.x.ticks(x_domain),
             y_domain,
             y_ticks: Some(self.y.ticks(y_domain)),
+            stretches: self.spans.iter().map(stretch).collect(),
             series,
             ..LinePlot::default()
         };
-        let size = [WIDE.width + 2.0 * MARGIN, WIDE.height + TITLE + 2.0 * MARGIN];
-        let figure = maud::html! {
-            g transform=(format!("translate({MARGIN} {MARGIN})")) { (titled(&self.title, plot.draw(WIDE))) }
-        };
-        (!plot.series.is_empty()).then(|| file(&self.title, size, &figure))
+        (!plot.series.is_empty()).then_some(plot)
     }
 
     /// Those of a line that have a place, rising.
@@ -175,7 +207,7 @@ mod tests {
         let points = points.iter().map(|&(x, y)| ChartPoint { x, y, ci95: Some([y, y + 1.0]) });
         let line = ChartLine { name: "<one>".into(), points: points.collect() };
         let (x, y) = (axis(logarithmic), axis(logarithmic));
-        Chart { title: "A & B".into(), x, y, lines: vec![line] }
+        Chart { title: "A & B".into(), x, y, lines: vec![line], spans: Vec::new() }
     }
 
     #[test]
@@ -203,6 +235,15 @@ mod tests {
         };
         assert_eq!(first(&svg(1.0)), first(&svg(2.0)));
         assert_ne!(first(&svg(1.0)), first(&svg(4.0)));
+    }
+
+    #[test]
+    fn stretches_of_the_axis_are_named_and_are_all_of_it() {
+        let span = |from: f64, name: &str| ChartSpan { from, to: from + 2.0, name: name.into() };
+        let spans = vec![span(-0.5, "1×1"), span(1.5, "4×4")];
+        let svg = Chart { spans, ..chart(false, &[(0.0, 1.0), (3.0, 2.0)]) }.svg().unwrap();
+        assert!(svg.contains(">1×1<") && svg.contains(">4×4<"), "{svg}");
+        assert!(!svg.contains(">4<") && svg.contains(">3<"), "the axis ends at 3.5: {svg}");
     }
 
     #[test]

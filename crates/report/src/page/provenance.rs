@@ -5,26 +5,30 @@ use maud::html;
 use super::section::Section;
 use super::view::View;
 
-/// Names and values, and the command.
+/// Those of a report.
 pub(super) fn section(view: &View) -> Option<Section> {
-    let page = view.page;
-    (!page.provenance.is_empty() || !page.command.is_empty()).then(|| Section {
+    of(&view.page.provenance, &view.page.command)
+}
+
+/// Names and values, and the command.
+pub(super) fn of(provenance: &[(String, String)], command: &str) -> Option<Section> {
+    (!provenance.is_empty() || !command.is_empty()).then(|| Section {
         id: "provenance",
         title: "Where the numbers come from",
         body: html! {
-            @if !page.provenance.is_empty() {
+            @if !provenance.is_empty() {
                 dl.provenance {
-                    @for (name, value) in &page.provenance {
+                    @for (name, value) in provenance {
                         div { dt { (name) } dd { (value) } }
                     }
                 }
             }
-            @if !page.command.is_empty() {
+            @if !command.is_empty() {
                 p.lead { "The command that made this page:" }
                 // A line breaks between words only: a flag that is torn at its hyphens misleads.
                 pre.command tabindex="0" {
                     code {
-                        @for (place, word) in page.command.split(' ').enumerate() {
+                        @for (place, word) in command.split(' ').enumerate() {
                             @if place > 0 { " " }
                             span { (word) }
                         }

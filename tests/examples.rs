@@ -327,7 +327,8 @@ fn brain_decoding_tells_pictures_apart() {
     assert_eq!(size, (3 * (3 * 33 + 1), 3 * (8 * 33 + 1)));
     let table = std::fs::read_to_string(folder.path().join("table.md")).unwrap();
     assert_eq!(table.lines().filter(|line| line.starts_with("| ")).count(), 3, "{table}");
-    let refused = run("brain_decoding", &[Path::new("--num=5")]);
+    let args = [Path::new("--num=5"), Path::new("--out"), folder.path()];
+    let refused = run("brain_decoding", &args);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("TRAIN,TEST"), "{refused:?}");
 }

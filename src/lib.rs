@@ -69,7 +69,7 @@
 //! let experiment = Experiment { selections, ..Experiment::new(&model, &faces, &task) };
 //! let report = experiment.run(&mut |_| ())?;
 //! report.write(&out)?;
-//! # assert_eq!(std::fs::read_dir(&out)?.count(), 3);
+//! # assert_eq!(std::fs::read_dir(&out)?.count(), 4);
 //! # std::fs::remove_dir_all(&out)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

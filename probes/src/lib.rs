@@ -72,6 +72,7 @@ mod simd;
 mod standardise;
 mod strengths;
 mod subset;
+mod units;
 mod verification;
 mod who;
 
@@ -103,6 +104,7 @@ pub use saved::{FeatureInfo, Prediction, ProbeInfo, SavedProbe, TargetKind};
 pub use standardise::{DEVIATION_FLOOR, Standardiser};
 pub use strengths::{STRENGTHS, StrengthEdge};
 pub use subset::nested_order;
+pub use units::Units;
 pub use verification::{
     Pair, Projection, Scorer, Training, Verification, VerificationScore, compare_verification,
     sample_pairs, verify, verify_each, verify_table,

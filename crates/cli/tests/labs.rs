@@ -267,3 +267,60 @@ fn a_network_is_analyzed() {
     refused("--task csv:labels.csv --data toy-faces", "cannot be used with");
     assert!(!folder.join("none").exists());
 }
+
+#[test]
+fn runs_are_merged_and_paired_where_they_scored_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    csv_faces(folder, 48);
+    let run = |flags: &str| {
+        let task = "--task csv:labels.csv --targets Hat --probe ridge --replicates 50";
+        probe(folder, &format!("{task} --layer 4x4 --layer all --controls pixels {flags}")).ok();
+    };
+    run("--out means");
+    run("--out states --statistic state");
+    run("--out others --seed 1");
+    let said = json(&probe(folder, "merge a=means states c=others --json").ok());
+    let written = fs::read_to_string(folder.join("vdvae-probe-merged/merged.json")).unwrap();
+    assert_eq!(json(&written), said);
+    let paired: Vec<bool> =
+        said["runs"].as_array().unwrap().iter().map(|r| r["paired"] == true).collect();
+    assert_eq!(paired, [true, true, false], "another seed draws other replicates");
+    let differences = said["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 4, "two selections of latents in two runs");
+    for difference in differences {
+        let of = |run: &str| -> f64 {
+            let path = folder.join(run).join("results.json");
+            let results = json(&fs::read_to_string(path).unwrap());
+            let results = results["results"].as_array().unwrap().clone();
+            let same =
+                |r: &&Value| r["source"] == "latents" && r["layers"] == difference["of"]["layers"];
+            results.iter().find(same).unwrap()["value"].as_f64().unwrap()
+        };
+        let run = if difference["run"] == "states" { "states" } else { "others" };
+        let expected = of(run) - of("means");
+        assert!((difference["difference"].as_f64().unwrap() - expected).abs() < 1e-12);
+        assert_eq!(difference["ci95"].is_array(), run == "states", "{difference}");
+        assert_eq!(difference["less"], "a");
+    }
+    let said = probe(folder, "merge a=means states c=others --out again").ok();
+    assert!(said.contains("states less a") && said.contains("not paired"), "{said}");
+    let page = fs::read_to_string(folder.join("again/merged.html")).unwrap();
+    assert!(page.contains("states less a") && page.contains("section id=\"figure\""));
+
+    let refused = |args: &str, code: i32, part: &str| {
+        let line = probe(folder, &format!("merge --out none {args}")).error(code);
+        assert!(line.contains(part), "{args}: {line}");
+    };
+    refused("means", 2, "two runs or more, found one");
+    refused("means means", 2, "means: expected each run once");
+    refused("means pictures", 1, "pictures/results.json: expected the results of a run");
+    run("--out numbers --targets brightness:real");
+    refused("means numbers", 2, "expected runs that measure the same");
+    fs::write(folder.join("others/pairing.json"), "{").unwrap();
+    refused("means others", 1, "pairing.json: expected what vdvae-probe writes");
+    // Results of a run that was stopped have nothing to be paired by.
+    fs::remove_file(folder.join("others/pairing.json")).unwrap();
+    probe(folder, "merge means others").ok();
+    assert!(!folder.join("none").exists());
+}

@@ -64,7 +64,10 @@ fn celeba_from_pictures_to_results() {
     }
     assert_eq!(results[4]["columns"], 768);
     check_csv(folder.path(), results);
-    assert_eq!(names(&folder.path().join("out")), ["report.html", "results.csv", "results.json"]);
+    assert_eq!(
+        names(&folder.path().join("out")),
+        ["pairing.json", "report.html", "results.csv", "results.json"]
+    );
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn a_probe_is_kept_and_predicts_what_it_scored() {
     let line = predict(model).error(1);
     assert!(line.contains("p.safetensors: expected a whole safetensors file"), "{line}");
     let written = names(&folder.path().join("out"));
-    assert_eq!(written, ["report.html", "results.csv", "results.json"]);
+    assert_eq!(written, ["pairing.json", "report.html", "results.csv", "results.json"]);
 }
 
 #[test]

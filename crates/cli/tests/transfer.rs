@@ -60,7 +60,10 @@ fn people_are_classes_of_episodes() {
     assert!(number(&results[6]["ci95"][0]) > 0.2, "{}", results[6]);
     // Latents of 4x4 with all, and each with the pixels, by each of the classifiers.
     assert_eq!(report["comparisons"].as_array().unwrap().len(), 9);
-    assert_eq!(names(&folder.path().join("out")), ["report.html", "results.csv", "results.json"]);
+    assert_eq!(
+        names(&folder.path().join("out")),
+        ["pairing.json", "report.html", "results.csv", "results.json"]
+    );
     let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     assert!(page.contains("Few labels") && page.contains("celeba-5way-1shot"));
     // A header and a line a result.

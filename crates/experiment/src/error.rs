@@ -1,5 +1,7 @@
 //! What can go wrong in an experiment.
 
+use std::path::PathBuf;
+
 use vdvae_datasets::Split;
 
 /// Errors of this crate.
@@ -94,6 +96,16 @@ pub enum Error {
         episode: String,
         /// What is wrong with it.
         source: Box<vdvae_probes::Error>,
+    },
+    /// A file of an earlier run is not what it should be.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Run {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// The data set failed.
     #[error(transparent)]

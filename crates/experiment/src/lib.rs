@@ -39,7 +39,9 @@ mod event;
 mod experiment;
 mod leaks;
 mod line;
+mod merge;
 mod page;
+mod pairing;
 mod report;
 mod run;
 mod selections;
@@ -52,6 +54,8 @@ pub use edit::{Direction, mixed};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use experiment::{Experiment, Matching};
+pub use merge::{Difference, Merged, MergedRun, Run};
+pub use pairing::Pairing;
 pub use report::Report;
 pub use selections::{cumulative, each_layer, each_resolution};
 pub use task::{

@@ -9,6 +9,7 @@ use crate::candidate::Splits;
 use crate::error::Result;
 use crate::experiment::Experiment;
 use crate::page;
+use crate::pairing::{PAIRING, Pairing};
 use crate::task::Scores;
 
 /// The results of an experiment, and what its page shows beside them.
@@ -16,6 +17,8 @@ use crate::task::Scores;
 pub struct Report {
     /// Results and paired differences: what `results.json` holds.
     pub results: ProbeReport,
+    /// What other runs are compared with: what `pairing.json` holds.
+    pub pairing: Pairing,
     /// KL divergence of every layer, top (1×1) first.
     pub layers: Vec<LayerKl>,
     /// Receiver operating characteristics of the best latents and of their controls.
@@ -37,7 +40,9 @@ impl Report {
         scores: &dyn Scores,
     ) -> Result<Self> {
         let (layers, kl_pictures) = page::kl_of_layers(experiment)?;
+        let drawn = experiment.task.drawn();
         Ok(Self {
+            pairing: Pairing::new(&latents[2], &drawn, scores.units()),
             layers,
             roc: scores.roc(),
             pictures: page::examples(experiment, latents, scores)?,
@@ -59,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Writes `results.json`, `results.csv` and `report.html` into a folder, which is created where
+    /// Writes `results.json`, `results.csv`, `pairing.json` and `report.html` into a folder, which is created where
     /// it does not exist. Each file is replaced as a whole.
     ///
     /// # Errors
@@ -70,6 +75,7 @@ impl Report {
             .map_err(|source| vdvae_report::Error::Write { path: folder.to_owned(), source })?;
         write_json(&folder.join("results.json"), &self.results)?;
         write_csv(&folder.join("results.csv"), &self.results)?;
+        self.pairing.write(&folder.join(PAIRING))?;
         write_page(&folder.join("report.html"), &self.page())?;
         Ok(())
     }

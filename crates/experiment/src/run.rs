@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::experiment::Experiment;
 use crate::line::lines;
+use crate::pairing::PAIRING;
 use crate::report::Report;
 use crate::tables::extract;
 use crate::task::Scores;
@@ -33,6 +34,16 @@ impl Experiment<'_> {
 
 fn run(experiment: &Experiment<'_>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report> {
     let (tables, leaks) = extract(experiment, observe)?;
+    if let Some(folder) = &experiment.keep {
+        // What an earlier run left would be taken for this one's, should it be stopped.
+        match std::fs::remove_file(folder.join(PAIRING)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let path = folder.join(PAIRING);
+                return Err(vdvae_report::Error::Write { path, source: error }.into());
+            }
+            _ => (),
+        }
+    }
     let mut report = ProbeReport { leaks, ..empty_report(experiment, &tables[0].1)? };
     let lines = lines(experiment, &tables);
     observe(Event::Scoring { lines: lines.len() });

@@ -11,8 +11,8 @@
 //!    splits and says where they came from. One candidate may give several results, one for each
 //!    probe for example. A result is a [`ProbeResult`]; what it takes to compare it with others (scores
 //!    on bootstrap replicates, accuracies of episodes or folds) stays beside it in the list.
-//! 5. [`Scores::results`] after every line, [`Scores::comparisons`] at the end, and what the page
-//!    shows: [`Scores::roc`], [`Scores::answers`] and [`Task::intervals`].
+//! 5. [`Scores::results`] after every line, [`Scores::comparisons`] at the end, what other runs are
+//!    compared by ([`Scores::units`], [`Task::drawn`]), and what the page shows: [`Scores::roc`], [`Scores::answers`] and [`Task::intervals`].
 //!
 //! A new task is a file beside those of the three there are ([`TargetsTask`], [`FewShotTask`],
 //! [`VerificationTask`]); to give it a name on the command line, add it to [`TaskKind`] and
@@ -25,7 +25,7 @@ mod targets;
 mod verification;
 
 use vdvae_datasets::{Dataset, Split};
-use vdvae_probes::{Comparison, ProbeResult};
+use vdvae_probes::{Comparison, ProbeResult, Units};
 use vdvae_report::{Answer, RocCurve};
 
 use crate::candidate::Candidate;
@@ -67,6 +67,10 @@ pub trait Task {
     /// What the 95% intervals of its results are over, in words, for the page.
     fn intervals(&self) -> String;
 
+    /// How the units that results are means over are drawn from the test pictures, so that two runs of
+    /// the same pictures for which it is the same have the same units.
+    fn drawn(&self) -> String;
+
     /// A list without results. `data` is the experiment's data set.
     fn scores<'a>(&'a self, data: &'a dyn Dataset) -> Box<dyn Scores + 'a>;
 }
@@ -84,6 +88,9 @@ pub trait Scores {
 
     /// Paired differences between them.
     fn comparisons(&self) -> Vec<Comparison>;
+
+    /// [`Self::results`] on every unit that they are means over, in the same order.
+    fn units(&self) -> Vec<Units>;
 
     /// Receiver operating characteristics of the best latents and of their controls, where the task
     /// has some.

@@ -5,6 +5,7 @@
 mod args;
 mod ask;
 mod cache;
+mod merge;
 mod predict;
 mod run;
 mod tasks;
@@ -44,6 +45,8 @@ struct Cli {
 enum Verb {
     /// Predict targets of pictures with a saved probe
     Predict(predict::Args),
+    /// Put results of several runs side by side, with paired differences
+    Merge(merge::Args),
     /// List or clear the features that are kept on disk
     Cache {
         #[command(subcommand)]
@@ -59,6 +62,9 @@ pub fn main() -> ExitCode {
     match parse::<Cli>() {
         Ok(Cli { common, verb: Some(Verb::Predict(args)), .. }) => {
             exit_with(predict::run(&args, &common), LESS_MEMORY)
+        }
+        Ok(Cli { common, verb: Some(Verb::Merge(args)), .. }) => {
+            exit_with(merge::run(&args, &common), LESS_MEMORY)
         }
         Ok(Cli { common, verb: Some(Verb::Cache { action }), args }) => {
             exit_with(args.cache.run(action, common.json), LESS_MEMORY)

@@ -15,7 +15,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<()> {
     common.set_up()?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("{}: cannot create", args.out.display()))?;
-    for name in ["results.json", "results.csv", "report.html"] {
+    for name in ["results.json", "results.csv", "pairing.json", "report.html"] {
         check_writable(&args.out.join(name))?;
     }
     let report = experiment(args, common).inspect_err(|_| {

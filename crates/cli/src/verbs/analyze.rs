@@ -282,6 +282,7 @@ impl Found {
             overline: self.overline(),
             title: self.title(),
             lead: self.legend(),
+            figure: None,
             charts,
             table: (headers.into_iter().map(str::to_owned).collect(), rows),
             provenance: self.provenance(),

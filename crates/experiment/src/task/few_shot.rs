@@ -4,7 +4,8 @@ use vdvae_datasets::{Dataset, OneShotRun, OneShotRuns, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
     Classifier, Comparison, Episode, EpisodeConfig, EpisodeSampler, EvaluatedEpisodes, ProbeResult,
-    Standardiser, average_networks, class_of_rows, compare_episodes, few_shot, score_episodes,
+    Standardiser, Units, average_networks, class_of_rows, compare_episodes, few_shot,
+    score_episodes,
 };
 
 use super::{Scores, Task};
@@ -113,6 +114,13 @@ impl Task for FewShotTask {
         }
     }
 
+    fn drawn(&self) -> String {
+        match &self.episodes {
+            Episodes::Sampled { config, count } => format!("{count} episodes, {config:?}"),
+            Episodes::Published(_) => "published runs".to_owned(),
+        }
+    }
+
     fn scores<'a>(&'a self, _data: &'a dyn Dataset) -> Box<dyn Scores + 'a> {
         Box::new(FewShotScores { task: self, evaluated: Vec::new() })
     }
@@ -155,6 +163,11 @@ impl Scores for FewShotScores<'_> {
 
     fn results(&self) -> Vec<ProbeResult> {
         average_networks(&self.evaluated).into_iter().map(|one| one.result).collect()
+    }
+
+    fn units(&self) -> Vec<Units> {
+        let averaged = average_networks(&self.evaluated);
+        averaged.into_iter().map(|one| Units::Episodes(one.scores.accuracies)).collect()
     }
 
     fn comparisons(&self) -> Vec<Comparison> {

@@ -11,7 +11,7 @@ use vdvae_datasets::{Dataset, Labels, Split};
 use vdvae_features::Targets;
 use vdvae_probes::{
     Bootstrap, Comparison, Evaluated, LinearProbe, Probe, ProbeResult, RidgeProbe, SavedProbe,
-    Solver, average_networks, compare,
+    Solver, Units, average_networks, compare,
 };
 use vdvae_report::{Answer, RocCurve};
 
@@ -169,6 +169,11 @@ impl Task for TargetsTask {
         format!("95%, {} bootstrap replicates", self.bootstrap.replicates)
     }
 
+    fn drawn(&self) -> String {
+        let Bootstrap { replicates, seed } = self.bootstrap;
+        format!("{replicates} replicates, seed {seed}")
+    }
+
     fn scores<'a>(&'a self, _data: &'a dyn Dataset) -> Box<dyn Scores + 'a> {
         let mut fractions = self.train_fractions.clone();
         fractions.sort_unstable_by(f64::total_cmp);
@@ -296,6 +301,11 @@ impl Scores for TargetScores<'_> {
 
     fn comparisons(&self) -> Vec<Comparison> {
         compare(&average_networks(&self.evaluated))
+    }
+
+    fn units(&self) -> Vec<Units> {
+        let averaged = average_networks(&self.evaluated);
+        averaged.into_iter().map(|one| Units::Replicates(one.replicated)).collect()
     }
 
     fn roc(&self) -> Vec<RocCurve> {

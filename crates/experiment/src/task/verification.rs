@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use vdvae_datasets::{Dataset, Lfw, Split};
 use vdvae_features::{FeatureTable, Targets};
 use vdvae_probes::{
-    Comparison, Pair, ProbeResult, Projection, Source, VerificationScore, average_networks,
+    Comparison, Pair, ProbeResult, Projection, Source, Units, VerificationScore, average_networks,
     compare_verification, identity_of_rows, sample_pairs, verify_table,
 };
 use vdvae_report::RocCurve;
@@ -109,6 +109,15 @@ impl Task for VerificationTask {
         format!("95%, Student's, over {folds} folds")
     }
 
+    fn drawn(&self) -> String {
+        match &self.pairs {
+            Pairs::Sampled { folds, pairs, seed } => {
+                format!("{folds} folds of {pairs} pairs, seed {seed}")
+            }
+            Pairs::Published(_) => "published pairs".to_owned(),
+        }
+    }
+
     fn scores<'a>(&'a self, data: &'a dyn Dataset) -> Box<dyn Scores + 'a> {
         Box::new(VerificationScores { task: self, data, results: Vec::new() })
     }
@@ -139,6 +148,13 @@ impl Scores for VerificationScores<'_> {
 
     fn results(&self) -> Vec<ProbeResult> {
         average_networks(&self.results)
+    }
+
+    fn units(&self) -> Vec<Units> {
+        let folds = |result: ProbeResult| {
+            Units::Folds(result.verification.map_or_else(Vec::new, |info| info.fold_accuracies))
+        };
+        self.results().into_iter().map(folds).collect()
     }
 
     fn comparisons(&self) -> Vec<Comparison> {

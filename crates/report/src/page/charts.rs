@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::chart::Chart;
 use super::section::Section;
@@ -18,6 +18,8 @@ pub struct ChartPage {
     pub title: String,
     /// The rest of it.
     pub lead: String,
+    /// An SVG above the charts, as [`resolution_figure`](crate::resolution_figure) draws it.
+    pub figure: Option<String>,
     /// The charts, in order.
     pub charts: Vec<ChartSection>,
     /// The numbers: headers, and a row of cells each. The first cell of a row names it.
@@ -49,7 +51,13 @@ pub fn render_charts(page: &ChartPage) -> String {
         let body = html! { p.lead { (section.lead) } figure { (figure) } };
         Some(Section { id: section.id, title: section.title, body })
     };
-    let mut sections: Vec<Section> = page.charts.iter().filter_map(chart).collect();
+    let figure = page.figure.as_ref().map(|figure| Section {
+        id: "figure",
+        title: "Over resolution",
+        body: html! { figure { (PreEscaped(figure)) } },
+    });
+    let charts = page.charts.iter().filter_map(chart);
+    let mut sections: Vec<Section> = figure.into_iter().chain(charts).collect();
     if !page.table.1.is_empty() {
         sections.push(Section { id: "numbers", title: "Every number", body: table(page) });
     }

@@ -121,7 +121,11 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
     refused(&format!("{none} z.npy --layers 4x4"), 2, "--layers: expected first:1 to first:9");
     // The layers of the layout, where none are given.
     refused(&format!("{none} z.npy --like brain-diffuser"), 2, "found first:31");
-    refused(&like.replace("f.npz", "f.npy"), 2, "--arrays: expected --out FILE.npz, found f.npy");
+    refused(
+        &like.replace("f.npz", "f.npy"),
+        2,
+        "--arrays, --like: expected --out FILE.npz, found f.npy",
+    );
     refused(&format!("{like} --shard 0/2"), 2, "--shard");
     refused(&like.replace("test_latents=", "train_latents="), 2, "expected each name once");
     refused(&like.replace("b.npy", "c.npy"), 1, "c.npy");
@@ -232,7 +236,7 @@ fn pictures_are_edited_and_mixed() {
     assert_eq!(said, "m.png: 3 pictures, 2 of 20 layers mixed\n");
     refused(&format!("{mixed} --layers 64x64"), 2, "found 64x64");
     vdvae(folder, "sample --num 2 --temperature 0.9,32x32=0.1 --out s.png").ok();
-    refused("sample --temperature 64x64=1", 1, "temperature: expected resolutions of 1x1, 4x4");
+    refused("sample --temperature 64x64=1", 2, "--temperature: expected resolutions of 1x1, 4x4");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::{Error, Result, VdvaeConfig};
+
 /// Factors on the prior's standard deviation: one everywhere, and others at some resolutions.
 ///
 /// As text: `0.8`, or `0.9,1x1=1,32x32=0.5`; resolutions alone leave the others at 1.
@@ -28,9 +30,17 @@ impl Temperature {
         self.resolutions.get(&resolution).copied().unwrap_or(self.everywhere)
     }
 
-    /// Resolutions that have a factor of their own.
-    pub fn resolutions(&self) -> impl Iterator<Item = usize> {
-        self.resolutions.keys().copied()
+    /// Whether a network has layers at every resolution that has a factor of its own.
+    ///
+    /// # Errors
+    /// [`Error::NoResolution`] for one that it lacks.
+    pub fn check(&self, config: &VdvaeConfig) -> Result<()> {
+        let mut known: Vec<usize> = config.latent_layers().iter().map(|l| l.resolution).collect();
+        known.dedup();
+        match self.resolutions.keys().find(|&r| !known.contains(r)) {
+            Some(&found) => Err(Error::NoResolution { expected: known, found }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -432,16 +432,11 @@ impl Vdvae {
         temperature: impl Into<Temperature>,
     ) -> Result<Tensor> {
         let temperature = temperature.into();
-        let layers = self.config.latent_layers();
-        if given.len() > layers.len() {
-            return Err(Error::TooManyLayers { expected: layers.len(), found: given.len() });
+        let layers = self.config.latent_layers().len();
+        if given.len() > layers {
+            return Err(Error::TooManyLayers { expected: layers, found: given.len() });
         }
-        let known = |&r: &usize| layers.iter().any(|layer| layer.resolution == r);
-        if let Some(found) = temperature.resolutions().find(|r| !known(r)) {
-            let mut resolutions: Vec<usize> = layers.iter().map(|l| l.resolution).collect();
-            resolutions.dedup();
-            return Err(Error::NoResolution { expected: resolutions, found });
-        }
+        temperature.check(&self.config)?;
         bind(&self.device)?;
         let source = LatentSource::Prior { given, noise, temperature: &temperature };
         let keep_going = |_: BlockOutput| Ok(ControlFlow::Continue(()));

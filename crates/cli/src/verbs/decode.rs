@@ -75,6 +75,7 @@ struct StandardiseArgs {
 
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let loaded = args.model.load(common)?;
+    args.temperature.check(loaded.model.config()).map_err(|e| usage(format!("--{e}")))?;
     let config = loaded.model.config();
     let wanted = args.layers.or_else(|| args.like.map(Like::layers));
     let wanted = wanted.map(|layers| count(layers, config, "--layers")).transpose()?;

@@ -128,7 +128,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let arrays = args.named_arrays();
     if !arrays.is_empty() && format != FileFormat::Npz {
         let found = args.out.display();
-        return Err(usage(format!("--arrays: expected --out FILE.npz, found {found}")));
+        return Err(usage(format!("--arrays, --like: expected --out FILE.npz, found {found}")));
     }
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;

@@ -49,6 +49,7 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     }
     check_writable(&args.out)?;
     let loaded = args.model.load(common)?;
+    args.temperature.check(loaded.model.config()).map_err(|e| usage(format!("--{e}")))?;
     let model = &loaded.model;
     let pixels = pictures(&args, model)?;
     let n = pixels.dim(0)?;

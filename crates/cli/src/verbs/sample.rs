@@ -8,6 +8,7 @@ use vdvae_model::Temperature;
 
 use super::args::ZoomArg;
 use crate::common::Common;
+use crate::exit::usage;
 use crate::model::ModelArgs;
 use crate::output::{cannot_write, check_writable, print};
 
@@ -33,6 +34,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     check_writable(&args.out)?;
     let loaded = args.model.load(common)?;
+    args.temperature.check(loaded.model.config()).map_err(|e| usage(format!("--{e}")))?;
     let n = args.num as usize;
     let pictures = loaded.model.sample(n, args.temperature, common.seed)?;
     let columns = (n as f64).sqrt().ceil() as usize;

@@ -127,6 +127,7 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
         "--arrays, --like: expected --out FILE.npz, found f.npy",
     );
     refused(&format!("{like} --shard 0/2"), 2, "--shard");
+    refused(&format!("{like} --split valid"), 2, "--split");
     refused(&like.replace("test_latents=", "train_latents="), 2, "expected each name once");
     refused(&like.replace("b.npy", "c.npy"), 1, "c.npy");
     assert!(!folder.join("none").exists());

@@ -27,8 +27,8 @@ pub(super) struct NamedArray {
 pub(super) enum ArraySource {
     /// Those of a split of `--data`.
     Split(Split),
-    /// Those of `--split` of another data set.
-    Data(String),
+    /// Those of a split of another data set.
+    Data(Split, String),
 }
 
 impl FromStr for NamedArray {
@@ -37,7 +37,7 @@ impl FromStr for NamedArray {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "expected NAME=train, valid, test or a data set, with a NAME of letters, digits and \
+                "expected NAME=SPLIT, NAME=DATA or NAME=SPLIT@DATA, with a NAME of letters, digits and \
                  _, found `{text}`"
             )
         };
@@ -47,9 +47,14 @@ impl FromStr for NamedArray {
         if name.is_empty() || !name.chars().all(plain) || source.is_empty() {
             return Err(wrong());
         }
-        let source = match source.parse() {
-            Ok(split) => ArraySource::Split(split),
-            Err(_) => ArraySource::Data(source.to_owned()),
+        let of_split = source.split_once('@').and_then(|(split, data)| {
+            let split = split.parse().ok().filter(|_| !data.is_empty())?;
+            Some(ArraySource::Data(split, data.to_owned()))
+        });
+        let source = match (source.parse(), of_split) {
+            (Ok(split), _) => ArraySource::Split(split),
+            (_, Some(of_split)) => of_split,
+            _ => ArraySource::Data(Split::Test, source.to_owned()),
         };
         Ok(Self { name: name.to_owned(), source })
     }
@@ -60,7 +65,7 @@ impl NamedArray {
     pub(super) fn open(&self, pictures: &SplitArgs) -> Result<(Box<dyn Dataset>, Split)> {
         let (data, split) = match &self.source {
             ArraySource::Split(split) => (None, *split),
-            ArraySource::Data(data) => (Some(&**data), pictures.split),
+            ArraySource::Data(split, data) => (Some(&**data), *split),
         };
         Ok((pictures.open_split(data, split)?, split))
     }
@@ -134,10 +139,12 @@ mod tests {
         let parsed = |text: &str| text.parse::<NamedArray>().map(|a| (a.name, a.source));
         let split = ("train_latents".to_owned(), ArraySource::Split(Split::Train));
         assert_eq!(parsed("train_latents=train").unwrap(), split);
-        let data = ("b".to_owned(), ArraySource::Data("npy:stimuli.npy".into()));
-        assert_eq!(parsed("b=npy:stimuli.npy").unwrap(), data);
+        let data = |split, data: &str| ("b".to_owned(), ArraySource::Data(split, data.into()));
+        assert_eq!(parsed("b=npy:s.npy").unwrap(), data(Split::Test, "npy:s.npy"));
+        assert_eq!(parsed("b=valid@cifar10").unwrap(), data(Split::Valid, "cifar10"));
+        assert_eq!(parsed("b=hf:a/b@main").unwrap(), data(Split::Test, "hf:a/b@main"));
         for wrong in ["train", "=train", "a=", "../a=train", "a.b=train"] {
-            assert!(parsed(wrong).unwrap_err().contains("NAME=train"), "{wrong}");
+            assert!(parsed(wrong).unwrap_err().contains("NAME=SPLIT"), "{wrong}");
         }
     }
 }

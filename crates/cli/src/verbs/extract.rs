@@ -48,20 +48,20 @@ pub(crate) struct Args {
     /// [example: --shard 0/16]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Several matrices in one .npz, each with the layers side by side: of a split of --data, or of
-    /// another data set, of which --split is read
-    /// [example: --arrays a=train,b=test,c=folder:more]
+    /// Several matrices in one .npz, each with the layers side by side: of a split of --data, of a
+    /// split of another data set, or of its test split, which is all of npy:FILE
+    /// [example: --arrays a=train,b=train@cifar10,c=npy:c.npy]
     #[arg(
         long,
         value_delimiter = ',',
-        value_name = "NAME=SPLIT|NAME=DATA",
-        conflicts_with = "shard"
+        value_name = "NAME=[SPLIT@]DATA|NAME=SPLIT",
+        conflicts_with_all = ["shard", "split"]
     )]
     arrays: Vec<NamedArray>,
     /// Lay the file out as others do. brain-diffuser: --statistic z --layers first:31 --arrays
     /// train_latents=train,test_latents=test, where these are not given
     /// [example: --like brain-diffuser]
-    #[arg(long, value_name = "LAYOUT", conflicts_with = "shard")]
+    #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["shard", "split"])]
     like: Option<Like>,
 }
 

@@ -1,5 +1,6 @@
 //! What all probes share: how they are fitted, and what they predict.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -72,8 +73,18 @@ pub(crate) trait Model: Debug + Send + Sync {
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>>;
 
     /// The weights, where that is all there is.
-    fn linear(&self) -> Option<&Linear> {
+    fn linear(&self) -> Option<Cow<'_, Linear>> {
         None
+    }
+}
+
+impl Model for Box<dyn Model> {
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        (**self).predict(features)
+    }
+
+    fn linear(&self) -> Option<Cow<'_, Linear>> {
+        (**self).linear()
     }
 }
 
@@ -126,8 +137,8 @@ pub(crate) struct Linear {
 }
 
 impl Model for Linear {
-    fn linear(&self) -> Option<&Linear> {
-        Some(self)
+    fn linear(&self) -> Option<Cow<'_, Linear>> {
+        Some(Cow::Borrowed(self))
     }
 
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {

@@ -9,17 +9,20 @@
 //! Targets that miss the same rows share everything: one matrix of products of the features
 //! ([`system`]), and one Cholesky factor a strength. Nine factors cost less than half of the
 //! eigenvectors that would serve any number of strengths. Where there are more columns than rows,
-//! the products are those of the rows.
+//! the products are those of the rows ([`rows`]).
 
+mod rows;
 mod system;
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, concatenate};
 use vdvae_features::{FeatureTable, Targets};
 
+use self::rows::Rows;
 use self::system::System;
 use crate::check::{check_fit, has_two_values};
+use crate::matrix::product;
 use crate::probe::{Choice, Fitted, Linear, Model, Probe};
 use crate::standardise::Standardiser;
 use crate::strengths::{STRENGTHS, StrengthEdge, strongest_first};
@@ -53,46 +56,129 @@ impl Probe for RidgeProbe {
         check_fit(train, valid)?;
         let strengths = strongest_first(&self.strengths)?;
         let responses = [responses(&train.targets), responses(&valid.targets)];
+        let groups = groups(train, &responses);
         let standardiser = Standardiser::of(train.view())?;
-        let outputs = responses[0].ncols();
+        let data = Data { tables: [train, valid], responses, groups };
+        let (best, fitted, model): (Vec<usize>, Vec<bool>, Box<dyn Model>) =
+            match train.features.ncols() > train.rows() + valid.rows() {
+                true => data.by_rows(Rows::new(data.tables, standardiser)?, &strengths)?,
+                false => data.by_columns(standardiser, &strengths)?,
+            };
+        let choice = |output: usize| {
+            let strength = Some(strengths[best[output]]);
+            let edge = StrengthEdge::of(best[output], &strengths);
+            fitted[output].then(|| Choice { strength, edge, ..Choice::default() })
+        };
+        let choices = (0..best.len()).map(choice).collect();
+        Ok(Fitted::new(self, train, choices, model))
+    }
+}
+
+/// What is fitted: rows of train and of validation, and what is to be predicted of them.
+struct Data<'a> {
+    tables: [&'a FeatureTable; 2],
+    /// `(N, outputs)` each.
+    responses: [Array2<f64>; 2],
+    /// Outputs that can be fitted, those that miss the same rows together.
+    groups: Vec<Vec<usize>>,
+}
+
+/// The strength of each output, by its number; which could be fitted; and what predicts them.
+type Chosen = (Vec<usize>, Vec<bool>, Box<dyn Model>);
+
+impl Data<'_> {
+    /// The responses of a group, and the rows of each table in which none of them is missing.
+    fn of_group(&self, group: &[usize]) -> ([Array2<f64>; 2], [Vec<usize>; 2]) {
+        let responses = self.responses.each_ref().map(|r| r.select(Axis(1), group));
+        let kept = responses.each_ref().map(|responses| {
+            let observed = |row: &usize| responses.row(*row).iter().all(|value| !value.is_nan());
+            (0..responses.nrows()).filter(observed).collect()
+        });
+        (responses, kept)
+    }
+
+    fn best(&self, candidates: &[Array2<f64>]) -> Vec<usize> {
+        select::best(candidates, &self.tables[1].targets)
+    }
+
+    /// By the normal equations of the columns.
+    fn by_columns(&self, standardiser: Standardiser, strengths: &[f64]) -> Result<Chosen> {
+        let outputs = self.responses[0].ncols();
         let mut linear = Linear {
-            weights: Array2::zeros((outputs, train.features.ncols())),
+            weights: Array2::zeros((outputs, self.tables[0].features.ncols())),
             intercept: Array1::from_elem(outputs, f64::NAN),
             softmax: false,
             standardiser,
         };
-        let groups = groups(train, &responses);
-        let systems = groups
-            .iter()
-            .map(|columns| {
-                let responses = responses.each_ref().map(|r| r.select(Axis(1), columns));
-                System::new([train, valid], &linear.standardiser, &responses)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let system = |group: &Vec<usize>| {
+            let (responses, kept) = self.of_group(group);
+            System::new(self.tables, &linear.standardiser, &responses, &kept)
+        };
+        let systems = self.groups.iter().map(system).collect::<Result<Vec<_>>>()?;
         let mut candidates = Vec::with_capacity(strengths.len());
-        for &strength in &strengths {
-            for (system, columns) in systems.iter().zip(&groups) {
-                let all: Vec<usize> = (0..columns.len()).collect();
-                place(&mut linear, system.solve_train(strength, &all)?, columns);
+        for &strength in strengths {
+            for (system, group) in systems.iter().zip(&self.groups) {
+                let all: Vec<usize> = (0..group.len()).collect();
+                place(&mut linear, system.solve_train(strength, &all)?, group);
             }
-            candidates.push(linear.predict(valid.view())?);
+            candidates.push(linear.predict(self.tables[1].view())?);
         }
-        let best = select::best(&candidates, &valid.targets);
-        for (system, columns) in systems.iter().zip(&groups) {
-            let indices: Vec<usize> = columns.iter().map(|&output| best[output]).collect();
+        let best = self.best(&candidates);
+        for (system, group) in systems.iter().zip(&self.groups) {
+            let indices: Vec<usize> = group.iter().map(|&output| best[output]).collect();
             for (index, members) in places_by(&indices) {
-                let chosen: Vec<usize> = members.iter().map(|&at| columns[at]).collect();
+                let chosen: Vec<usize> = members.iter().map(|&at| group[at]).collect();
                 place(&mut linear, system.solve_both(strengths[index], &members)?, &chosen);
             }
         }
-        let choice = |output: usize| {
-            let strength = Some(strengths[best[output]]);
-            let edge = StrengthEdge::of(best[output], &strengths);
-            let defined = !linear.intercept[output].is_nan();
-            defined.then(|| Choice { strength, edge, ..Choice::default() })
-        };
-        let choices = (0..outputs).map(choice).collect();
-        Ok(Fitted::new(self, train, choices, linear))
+        let fitted = linear.intercept.iter().map(|value| !value.is_nan()).collect();
+        Ok((best, fitted, Box::new(linear)))
+    }
+
+    /// By products of rows.
+    fn by_rows(&self, rows: Rows, strengths: &[f64]) -> Result<Chosen> {
+        let outputs = self.responses[0].ncols();
+        let n_valid = self.tables[1].rows();
+        let mut candidates = vec![Array2::from_elem((n_valid, outputs), f64::NAN); strengths.len()];
+        for group in &self.groups {
+            let (responses, [kept, _]) = self.of_group(group);
+            let (right, products) = (responses[0].select(Axis(0), &kept), rows.of_valid(&kept));
+            for (&strength, candidate) in strengths.iter().zip(&mut candidates) {
+                let (dual, intercept) = rows.solve(&kept, strength, &right)?;
+                let scores = product(products.view(), dual.view()) + &intercept;
+                for (&output, column) in group.iter().zip(scores.columns()) {
+                    candidate.column_mut(output).assign(&column);
+                }
+            }
+        }
+        let best = self.best(&candidates);
+        let mut dual = Array2::zeros((rows.n_train + n_valid, outputs));
+        let mut intercept = Array1::from_elem(outputs, f64::NAN);
+        for group in &self.groups {
+            let (responses, [of_train, of_valid]) = self.of_group(group);
+            let kept: Vec<usize> = of_train
+                .iter()
+                .copied()
+                .chain(of_valid.iter().map(|&row| rows.n_train + row))
+                .collect();
+            let right =
+                [responses[0].select(Axis(0), &of_train), responses[1].select(Axis(0), &of_valid)];
+            let right = concatenate![Axis(0), right[0], right[1]];
+            let indices: Vec<usize> = group.iter().map(|&output| best[output]).collect();
+            for (index, members) in places_by(&indices) {
+                let solution =
+                    rows.solve(&kept, strengths[index], &right.select(Axis(1), &members))?;
+                for (at, &member) in members.iter().enumerate() {
+                    let output = group[member];
+                    intercept[output] = solution.1[at];
+                    for (&row, &value) in kept.iter().zip(solution.0.column(at)) {
+                        dual[(row, output)] = value;
+                    }
+                }
+            }
+        }
+        let fitted = intercept.iter().map(|value| !value.is_nan()).collect();
+        Ok((best, fitted, Box::new(rows.into_model(dual, intercept))))
     }
 }
 

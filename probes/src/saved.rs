@@ -124,7 +124,8 @@ impl SavedProbe {
             strengths: fitted.choices.iter().map(strength).collect(),
             features,
         };
-        Ok(Self { info, linear: linear.clone(), pattern: pattern::pattern(linear, rows)? })
+        let pattern = pattern::pattern(&linear, rows)?;
+        Ok(Self { info, linear: linear.into_owned(), pattern })
     }
 
     /// By how much every column rises, in its own units, where the score of a target or class rises by

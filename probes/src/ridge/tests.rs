@@ -34,6 +34,19 @@ fn agrees_with_scikit_learn_by_columns_and_by_rows() {
 }
 
 #[test]
+fn weights_of_a_fit_by_rows_predict_the_same() {
+    let [train, valid, test] = splits(30);
+    let fitted = RidgeProbe::default().fit(&train, &valid).unwrap();
+    let scores = fitted.predict(test.view()).unwrap();
+    let linear = fitted.model.linear().unwrap().into_owned();
+    assert_eq!(linear.weights.dim(), (1, 30));
+    let by_weights = linear.predict(test.view()).unwrap();
+    assert!((&scores - &by_weights).iter().all(|e| e.abs() < 1e-12), "{scores} {by_weights}");
+    let narrow = test.features.slice(ndarray::s![.., ..29]).to_owned();
+    assert!(fitted.predict(narrow.view()).is_err());
+}
+
+#[test]
 fn a_choice_at_an_end_of_the_strengths_is_told() {
     // Without noise the least penalty is the best.
     let exact = |seed| {

@@ -6,10 +6,13 @@
 //! predicts. A tenth of the rows is the validation split, which the last fit takes in. Without arguments
 //! it does nothing, so that `cargo bench` passes over it.
 
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use vdvae::features::{FeatureColumn, FeatureTable, Targets};
 use vdvae::probes::{Probe, RidgeProbe};
 
@@ -35,31 +38,22 @@ fn main() -> Result<()> {
         [rows, columns, targets, test].map(|word| word.parse::<usize>());
     let (rows, columns, targets, test) = (rows?, columns?, targets?, test?);
     let strength: f64 = strength.parse()?;
-    let read = |name: &str, shape| -> Result<Array2<f32>> {
-        let bytes = std::fs::read(folder.join(name))?;
-        let values = bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
-        Ok(Array2::from_shape_vec(shape, values)?)
-    };
-    let features = read("features.f32", (rows, columns))?;
-    let responses = read("targets.f32", (rows, targets))?.mapv(f64::from);
-    let test = read("test.f32", (test, columns))?;
-    let (train_x, valid_x) = features.view().split_at(Axis(0), rows - rows / 10);
-    let (train_y, valid_y) = responses.view().split_at(Axis(0), rows - rows / 10);
-    let table = |x: ndarray::ArrayView2<'_, f32>, y: ndarray::ArrayView2<'_, f64>| {
+    let first = rows - rows / 10;
+    let table = |from, to| -> Result<FeatureTable> {
         let column = FeatureColumn { layer: None, resolution: None, channel: 0, cell: 0 };
-        FeatureTable {
-            keys: (0..x.nrows()).map(|row| row.to_string()).collect(),
+        Ok(FeatureTable {
+            keys: (from..to).map(|row: usize| row.to_string()).collect(),
             groups: None,
-            columns: vec![column; x.ncols()],
+            columns: vec![column; columns],
             targets: Targets::Real {
-                names: (0..y.ncols()).map(|target| target.to_string()).collect(),
-                values: y.to_owned(),
+                names: (0..targets).map(|target| target.to_string()).collect(),
+                values: read(&folder.join("targets.f32"), from..to, targets)?.mapv(f64::from),
             },
-            features: x.to_owned(),
-        }
+            features: read(&folder.join("features.f32"), from..to, columns)?,
+        })
     };
-    let (train, valid) = (table(train_x, train_y), table(valid_x, valid_y));
-    drop((features, responses));
+    let (train, valid) = (table(0, first)?, table(first, rows)?);
+    let test = read(&folder.join("test.f32"), 0..test, columns)?;
 
     let start = Instant::now();
     let fitted = RidgeProbe { strengths: vec![strength] }.fit(&train, &valid)?;
@@ -73,4 +67,17 @@ fn main() -> Result<()> {
     let peak = peak.and_then(|text| text.trim().strip_suffix(" kB")).ok_or("no VmHWM")?;
     println!("{seconds} {}", peak.trim());
     Ok(())
+}
+
+/// Some rows of a matrix of float32, read as they are converted.
+fn read(path: &Path, rows: Range<usize>, columns: usize) -> Result<Array2<f32>> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    file.seek(SeekFrom::Start((rows.start * columns * 4) as u64))?;
+    let mut values = Vec::with_capacity(rows.len() * columns);
+    let mut row = vec![0; columns * 4];
+    for _ in rows.clone() {
+        file.read_exact(&mut row)?;
+        values.extend(row.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)));
+    }
+    Ok(Array2::from_shape_vec((rows.len(), columns), values)?)
 }

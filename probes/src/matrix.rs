@@ -4,6 +4,7 @@
 //! whatever `VDVAE_INSTRUCTION_SET` says.
 
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par, Side};
@@ -38,6 +39,29 @@ pub(crate) fn add_product<T: ComplexField + LinalgScalar>(
 ) {
     let into = faer_mut(into.view_mut());
     matmul(into, Accum::Add, faer_view(left), faer_view(right), T::one(), Par::rayon(0));
+}
+
+/// `into += rows · rowsᵀ`, its lower half alone: half of the work of [`add_product`].
+///
+/// # Shapes
+/// `into`: `(m, m)`; `rows`: `(m, k)`, of any strides.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub(crate) fn add_gram(into: &mut Array2<f64>, rows: ArrayView2<'_, f64>) {
+    let (into, left, right) = (faer_mut(into.view_mut()), faer_view(rows), faer_view(rows.t()));
+    let all = BlockStructure::Rectangular;
+    let lower = BlockStructure::TriangularLower;
+    triangular::matmul(into, lower, Accum::Add, left, all, right, all, 1.0, Par::rayon(0));
+}
+
+/// Copies the lower half of a square matrix to the upper one.
+pub(crate) fn mirror(matrix: &mut Array2<f64>) {
+    for row in 0..matrix.nrows() {
+        for column in 0..row {
+            matrix[(column, row)] = matrix[(row, column)];
+        }
+    }
 }
 
 /// Solves `matrix · x = right` for a positive definite matrix of which the lower half is read.
@@ -111,6 +135,11 @@ mod tests {
         let found = product(strided, whole.t());
         let expected = strided.dot(&whole.t());
         assert!((&found - &expected).iter().all(|e| e.abs() < TOLERANCE));
+        let mut gram = Array2::from_elem((6, 6), 1.0);
+        add_gram(&mut gram, strided);
+        mirror(&mut gram);
+        let expected = strided.dot(&strided.t()) + 1.0;
+        assert!((&gram - &expected).iter().all(|e| e.abs() < TOLERANCE));
         let nothing = product(Array2::<f32>::zeros((2, 0)).view(), Array2::zeros((0, 3)).view());
         assert_eq!(nothing, Array2::<f32>::zeros((2, 3)));
     }

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, concatenate, s};
 use vdvae_features::FeatureTable;
 
 use crate::Result;
-use crate::matrix::{add_product, product, solve};
+use crate::matrix::{add_gram, add_product, mirror, product, solve};
 use crate::probe::{Linear, Model};
 use crate::standardise::Standardiser;
 
@@ -34,7 +34,12 @@ impl Rows {
     pub(super) fn new(tables: [&FeatureTable; 2], standardiser: Standardiser) -> Result<Self> {
         let views = tables.map(FeatureTable::view);
         let features = concatenate(Axis(0), &views).expect("both have the same columns");
-        let products = products(&standardiser, features.view(), features.view());
+        let rows = features.nrows();
+        let mut products = Array2::zeros((rows, rows));
+        for columns in blocks(features.ncols()) {
+            add_gram(&mut products, standard(&standardiser, features.view(), columns).view());
+        }
+        mirror(&mut products);
         Ok(Self { n_train: tables[0].rows(), standardiser, features, products })
     }
 
@@ -119,10 +124,16 @@ fn standard(
     features: ArrayView2<'_, f32>,
     columns: Range<usize>,
 ) -> Array2<f64> {
-    let rows = features.slice(s![.., columns.clone()]).mapv(f64::from);
     let mean = standardiser.mean.slice(s![columns.clone()]);
-    let deviation = standardiser.deviation.slice(s![columns]);
-    (rows - &mean) / &deviation
+    let deviation = standardiser.deviation.slice(s![columns.clone()]);
+    let mut rows = Array2::zeros((features.nrows(), columns.len()));
+    let features = features.slice_move(s![.., columns]);
+    Zip::from(rows.rows_mut()).and(features.rows()).par_for_each(|row, of| {
+        Zip::from(row).and(of).and(mean).and(deviation).for_each(|to, &value, mean, deviation| {
+            *to = (f64::from(value) - mean) / deviation;
+        });
+    });
+    rows
 }
 
 /// `left · rightᵀ` of standardised rows.

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use vdvae_features::FeatureTable;
 
 use crate::Result;
-use crate::matrix::{add_product, solve};
+use crate::matrix::{add_gram, add_product, solve};
 use crate::standardise::Standardiser;
 
 /// Rows added to the sums at a time, so that few of them stand in memory in float64.
@@ -63,7 +63,7 @@ struct Sums {
     x: Array1<f64>,
     /// `(K)`.
     y: Array1<f64>,
-    /// `(D, D)`.
+    /// `(D, D)`, the lower half.
     xx: Array2<f64>,
     /// `(D, K)`.
     xy: Array2<f64>,
@@ -93,7 +93,7 @@ impl Sums {
             self.rows += rows.len() as f64;
             self.x += &x.sum_axis(Axis(0));
             self.y += &y.sum_axis(Axis(0));
-            add_product(&mut self.xx, x.t(), x.view());
+            add_gram(&mut self.xx, x.t());
             add_product(&mut self.xy, x.t(), y.view());
         }
         Ok(())

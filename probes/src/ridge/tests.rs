@@ -41,7 +41,8 @@ fn weights_of_a_fit_by_rows_predict_the_same() {
     let linear = fitted.model.linear().unwrap().into_owned();
     assert_eq!(linear.weights.dim(), (1, 30));
     let by_weights = linear.predict(test.view()).unwrap();
-    assert!((&scores - &by_weights).iter().all(|e| e.abs() < 1e-12), "{scores} {by_weights}");
+    // The least penalty leaves large coefficients that cancel.
+    assert!((&scores - &by_weights).iter().all(|e| e.abs() < 1e-9), "{scores} {by_weights}");
     let narrow = test.features.slice(ndarray::s![.., ..29]).to_owned();
     assert!(fitted.predict(narrow.view()).is_err());
 }

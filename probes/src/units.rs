@@ -32,8 +32,8 @@ impl Units {
                 let same = a.replicates.len() == b.replicates.len() && a.units == b.units;
                 a.minus(b).filter(|_| same)
             }
-            (Self::Episodes(a), Self::Episodes(b)) => means(|x| Means::normal(x), a, b),
-            (Self::Folds(a), Self::Folds(b)) => means(|x| Means::student(x), a, b),
+            (Self::Episodes(a), Self::Episodes(b)) => means(Means::normal, a, b),
+            (Self::Folds(a), Self::Folds(b)) => means(Means::student, a, b),
             _ => None,
         }
     }

@@ -203,9 +203,10 @@ mod tests {
             (x - y).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
         };
         let ends = [0.0, 1.0].map(|share| mixed(&model, both, share, LayerSelection::All).unwrap());
-        for i in 0..a.layers().len() {
-            assert_eq!(distance(&ends[0][i], &a.layers()[i].mean), 0.0);
-            assert_eq!(distance(&ends[1][i], &b.layers()[i].mean), 0.0);
+        for (mixed, latents) in ends.iter().zip(both) {
+            for (mixed, layer) in mixed.iter().zip(latents) {
+                assert_eq!(distance(mixed, &layer.mean), 0.0);
+            }
         }
         let half = mixed(&model, both, 1.0, LayerSelection::First(2)).unwrap();
         assert_eq!(distance(&half[0], &b.layers()[0].mean), 0.0);

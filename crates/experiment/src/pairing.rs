@@ -29,8 +29,8 @@ pub struct Pairing {
 }
 
 impl Pairing {
-    /// Of the rows of a test table; `drawn` says how units are drawn from them.
-    pub(crate) fn new(test: &FeatureTable, drawn: &str, results: Vec<Units>) -> Self {
+    /// Of the rows of a test table; `drawn` says how units are drawn from them. None without results.
+    pub(crate) fn new(test: &FeatureTable, drawn: &str, results: Vec<Units>) -> Option<Self> {
         let mut hash = Sha256::new();
         text(&mut hash, drawn);
         hash.update((test.keys.len() as u64).to_le_bytes());
@@ -39,7 +39,8 @@ impl Pairing {
             hash.update(group.to_le_bytes());
         }
         targets(&mut hash, &test.targets);
-        Self { version: VERSION, items: vdvae_io::hex(hash.finalize()), results }
+        let items = vdvae_io::hex(hash.finalize());
+        (!results.is_empty()).then_some(Self { version: VERSION, items, results })
     }
 
     /// Reads the file of a run.
@@ -120,7 +121,10 @@ mod tests {
 
     #[test]
     fn runs_of_the_same_units_say_so() {
-        let items = |table: &FeatureTable, drawn: &str| Pairing::new(table, drawn, vec![]).items;
+        let units = || vec![Units::Episodes(vec![0.5])];
+        let items =
+            |table: &FeatureTable, drawn: &str| Pairing::new(table, drawn, units()).unwrap().items;
+        assert_eq!(Pairing::new(&table(), "", vec![]), None);
         let first = items(&table(), "1000 replicates, seed 0");
         let mut same = table();
         same.features.fill(7.0);
@@ -142,7 +146,7 @@ mod tests {
     fn files_are_read_back_and_others_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pairing.json");
-        let pairing = Pairing::new(&table(), "", vec![Units::Episodes(vec![0.5, 1.0])]);
+        let pairing = Pairing::new(&table(), "", vec![Units::Episodes(vec![0.5, 1.0])]).unwrap();
         pairing.write(&path).unwrap();
         assert_eq!(Pairing::read(&path).unwrap(), pairing);
         let failing = |text: &str| {

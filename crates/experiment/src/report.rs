@@ -17,8 +17,8 @@ use crate::task::Scores;
 pub struct Report {
     /// Results and paired differences: what `results.json` holds.
     pub results: ProbeReport,
-    /// What other runs are compared with: what `pairing.json` holds.
-    pub pairing: Pairing,
+    /// What other runs are compared with: what `pairing.json` holds; none of a task without units.
+    pub pairing: Option<Pairing>,
     /// KL divergence of every layer, top (1×1) first.
     pub layers: Vec<LayerKl>,
     /// Receiver operating characteristics of the best latents and of their controls.
@@ -75,7 +75,9 @@ impl Report {
             .map_err(|source| vdvae_report::Error::Write { path: folder.to_owned(), source })?;
         write_json(&folder.join("results.json"), &self.results)?;
         write_csv(&folder.join("results.csv"), &self.results)?;
-        self.pairing.write(&folder.join(PAIRING))?;
+        if let Some(pairing) = &self.pairing {
+            pairing.write(&folder.join(PAIRING))?;
+        }
         write_page(&folder.join("report.html"), &self.page())?;
         Ok(())
     }

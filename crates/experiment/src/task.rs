@@ -68,8 +68,10 @@ pub trait Task {
     fn intervals(&self) -> String;
 
     /// How the units that results are means over are drawn from the test pictures, so that two runs of
-    /// the same pictures for which it is the same have the same units.
-    fn drawn(&self) -> String;
+    /// the same pictures for which it is the same have the same units; nothing by default.
+    fn drawn(&self) -> String {
+        String::new()
+    }
 
     /// A list without results. `data` is the experiment's data set.
     fn scores<'a>(&'a self, data: &'a dyn Dataset) -> Box<dyn Scores + 'a>;
@@ -89,8 +91,11 @@ pub trait Scores {
     /// Paired differences between them.
     fn comparisons(&self) -> Vec<Comparison>;
 
-    /// [`Self::results`] on every unit that they are means over, in the same order.
-    fn units(&self) -> Vec<Units>;
+    /// [`Self::results`] on every unit that they are means over, in the same order; none by default, and
+    /// runs are not paired.
+    fn units(&self) -> Vec<Units> {
+        Vec::new()
+    }
 
     /// Receiver operating characteristics of the best latents and of their controls, where the task
     /// has some.

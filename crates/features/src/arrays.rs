@@ -48,6 +48,13 @@ impl FromStr for ArrayFile {
     }
 }
 
+impl From<PathBuf> for ArrayFile {
+    /// All arrays of a file.
+    fn from(path: PathBuf) -> Self {
+        Self { path, array: None }
+    }
+}
+
 impl fmt::Display for ArrayFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let colon = if self.array.is_some() { ":" } else { "" };

@@ -142,10 +142,6 @@ mod tests {
     use super::*;
     use crate::{FeatureWriter, LayerFeatures, Part};
 
-    fn file_of(path: &Path) -> ArrayFile {
-        ArrayFile { path: path.to_owned(), array: None }
-    }
-
     /// Writes the first layers of the tiny network for two images and reads them back.
     fn round_trip(name: &str, count: usize) -> Result<Vec<Tensor>> {
         let folder = tempfile::tempdir().unwrap();
@@ -162,7 +158,7 @@ mod tests {
         let mut writer = FeatureWriter::open(&path, parts, "").unwrap();
         writer.append(2, &[0, 1], &layers).unwrap();
         writer.finish("", |_| serde_json::Value::Null).unwrap();
-        read_layers(&file_of(&path), &config)
+        read_layers(&path.into(), &config)
     }
 
     #[test]
@@ -196,7 +192,7 @@ mod tests {
         if let Some(manifest) = manifest {
             fs::write(manifest_path(&path), manifest).unwrap();
         }
-        read_layers(&file_of(&path), &vdvae_model::Preset::Tiny.config())
+        read_layers(&path.into(), &vdvae_model::Preset::Tiny.config())
     }
 
     /// Layer 0 of the tiny network, (2, 4, 1, 1), in a file of numpy's.

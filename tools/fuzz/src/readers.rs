@@ -91,7 +91,7 @@ pub(crate) fn latents(bytes: &[u8]) -> Result<(), String> {
         _ => "latents.safetensors",
     };
     let config = Preset::Tiny.config();
-    read_layers(&write(name, bytes), &config).map(drop).map_err(said)
+    read_layers(&write(name, bytes).into(), &config).map(drop).map_err(said)
 }
 
 pub(crate) fn pickle(bytes: &[u8]) -> Result<(), String> {

@@ -87,6 +87,9 @@ fn sides(merged: &Merged) -> Vec<Compared> {
     sides
 }
 
+/// A column of words that say what a row is.
+type Word = (&'static str, fn(&Compared) -> String);
+
 /// A header, and a row for each thing that any run scored.
 fn rows(merged: &Merged) -> (Vec<String>, Vec<Vec<String>>) {
     let all = sides(merged);
@@ -96,12 +99,12 @@ fn rows(merged: &Merged) -> (Vec<String>, Vec<Vec<String>>) {
     let matched =
         |side: &Compared| side.matched_columns.map_or_else(|| "-".into(), |n| n.to_string());
     let labels = |side: &Compared| side.labels.clone().unwrap_or_else(|| "-".into());
-    let mut first: Vec<(&str, fn(&Compared) -> String)> = vec![
+    let mut first: Vec<Word> = vec![
         ("source", |side| side.source.to_string()),
         ("layers", |side| side.layers.map_or_else(|| "-".into(), |layers| layers.to_string())),
     ];
     // Columns that say the same in every row say nothing.
-    let optional: [(&str, fn(&Compared) -> String); 4] = [
+    let optional: [Word; 4] = [
         ("probe", |side| side.probe.clone()),
         ("matched", matched),
         ("train", fraction),

@@ -70,6 +70,9 @@ pub(crate) fn run(args: &Args, common: &Common) -> Result<()> {
     }
 }
 
+/// A line over layers: its name, and its value at one.
+type OfLayer<'a> = (&'a str, &'a dyn Fn(&LayerFindings) -> Option<f64>);
+
 /// What was found, and of what.
 struct Found {
     loaded: LoadedModel,
@@ -310,9 +313,9 @@ impl Found {
         id: &'static str,
         title: &'static str,
         unit: &str,
-        lines: &[(&str, &dyn Fn(&LayerFindings) -> Option<f64>)],
+        lines: &[OfLayer<'_>],
     ) -> ChartSection {
-        let line = |(name, value): &(&str, &dyn Fn(&LayerFindings) -> Option<f64>)| {
+        let line = |(name, value): &OfLayer<'_>| {
             let point = |layer: &LayerFindings| {
                 Some(ChartPoint { x: layer.index as f64, y: value(layer)?, ci95: None })
             };

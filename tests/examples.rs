@@ -309,7 +309,7 @@ fn information_per_layer_adds_up() {
 #[test]
 fn brain_decoding_tells_pictures_apart() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["--num=120,20", "--voxels=40", "--prefixes=2,6", "--out"].map(Path::new);
+    let args = ["--num=200,20", "--voxels=100", "--prefixes=2,6", "--out"].map(Path::new);
     let output = run("brain_decoding", &[&args[..], &[folder.path()]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let results = std::fs::read_to_string(folder.path().join("results.json")).unwrap();

@@ -239,11 +239,14 @@ mod tests {
 
     #[test]
     fn stretches_of_the_axis_are_named_and_are_all_of_it() {
-        let span = |from: f64, name: &str| ChartSpan { from, to: from + 2.0, name: name.into() };
-        let spans = vec![span(-0.5, "1×1"), span(1.5, "4×4")];
-        let svg = Chart { spans, ..chart(false, &[(0.0, 1.0), (3.0, 2.0)]) }.svg().unwrap();
+        let span = |from: f64, name: &str| ChartSpan { from, to: from + 7.0, name: name.into() };
+        let plain = chart(false, &[(0.0, 1.0), (13.0, 2.0)]);
+        let spans = vec![span(-0.5, "1×1"), span(6.5, "4×4")];
+        let svg = Chart { spans, ..plain.clone() }.svg().unwrap();
         assert!(svg.contains(">1×1<") && svg.contains(">4×4<"), "{svg}");
-        assert!(!svg.contains(">4<") && svg.contains(">3<"), "the axis ends at 3.5: {svg}");
+        // The axis ends at 13.5, and not at the next round number.
+        assert!(svg.contains(">12<") && !svg.contains(">14<"), "{svg}");
+        assert!(plain.svg().unwrap().contains(">14<"));
     }
 
     #[test]

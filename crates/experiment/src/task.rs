@@ -12,7 +12,8 @@
 //!    probe for example. A result is a [`ProbeResult`]; what it takes to compare it with others (scores
 //!    on bootstrap replicates, accuracies of episodes or folds) stays beside it in the list.
 //! 5. [`Scores::results`] after every line, [`Scores::comparisons`] at the end, what other runs are
-//!    compared by ([`Scores::units`], [`Task::drawn`]), and what the page shows: [`Scores::roc`], [`Scores::answers`] and [`Task::intervals`].
+//!    compared by ([`Scores::units`], [`Task::drawn`]), and what the page shows: [`Scores::roc`],
+//!    [`Scores::answers`] and [`Task::intervals`].
 //!
 //! A new task is a file beside those of the three there are ([`TargetsTask`], [`FewShotTask`],
 //! [`VerificationTask`]); to give it a name on the command line, add it to [`TaskKind`] and

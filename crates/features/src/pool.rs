@@ -39,7 +39,7 @@ fn edges(i: usize, r: usize, side: usize) -> (usize, usize) {
 /// as much as the cell's mean does.
 ///
 /// # Shapes
-/// - `columns`: C · side², as [`pool`] orders them
+/// - `columns`: C · side², channel by channel, cells row-major
 /// - result: (r, r, C), row-major
 ///
 /// # Errors

@@ -16,7 +16,7 @@ mod system;
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, Axis, concatenate};
+use ndarray::{Array1, Array2, Axis};
 use vdvae_features::{FeatureTable, Targets};
 
 use self::rows::Rows;
@@ -87,14 +87,25 @@ struct Data<'a> {
 type Chosen = (Vec<usize>, Vec<bool>, Box<dyn Model>);
 
 impl Data<'_> {
-    /// The responses of a group, and the rows of each table in which none of them is missing.
-    fn of_group(&self, group: &[usize]) -> ([Array2<f64>; 2], [Vec<usize>; 2]) {
-        let responses = self.responses.each_ref().map(|r| r.select(Axis(1), group));
-        let kept = responses.each_ref().map(|responses| {
-            let observed = |row: &usize| responses.row(*row).iter().all(|value| !value.is_nan());
+    /// The rows of each table in which no response of a group is missing.
+    fn kept(&self, group: &[usize]) -> [Vec<usize>; 2] {
+        self.responses.each_ref().map(|responses| {
+            let observed = |row: &usize| group.iter().all(|&at| !responses[(*row, at)].is_nan());
             (0..responses.nrows()).filter(observed).collect()
-        });
-        (responses, kept)
+        })
+    }
+
+    /// Responses of some rows, counted over train and then validation, to some outputs.
+    fn right(&self, rows: &[usize], outputs: &[usize]) -> Array2<f64> {
+        let [train, valid] = &self.responses;
+        let response = |(row, output): (usize, usize)| {
+            let (row, output) = (rows[row], outputs[output]);
+            match row.checked_sub(train.nrows()) {
+                None => train[(row, output)],
+                Some(row) => valid[(row, output)],
+            }
+        };
+        Array2::from_shape_fn((rows.len(), outputs.len()), response)
     }
 
     fn best(&self, candidates: &[Array2<f64>]) -> Vec<usize> {
@@ -111,7 +122,8 @@ impl Data<'_> {
             standardiser,
         };
         let system = |group: &Vec<usize>| {
-            let (responses, kept) = self.of_group(group);
+            let (responses, kept) =
+                (self.responses.each_ref().map(|r| r.select(Axis(1), group)), self.kept(group));
             System::new(self.tables, &linear.standardiser, &responses, &kept)
         };
         let systems = self.groups.iter().map(system).collect::<Result<Vec<_>>>()?;
@@ -141,10 +153,11 @@ impl Data<'_> {
         let n_valid = self.tables[1].rows();
         let mut candidates = vec![Array2::from_elem((n_valid, outputs), f64::NAN); strengths.len()];
         for group in &self.groups {
-            let (responses, [kept, _]) = self.of_group(group);
-            let (right, products) = (responses[0].select(Axis(0), &kept), rows.of_valid(&kept));
+            let [kept, _] = self.kept(group);
+            let products = rows.of_valid(&kept);
             for (&strength, candidate) in strengths.iter().zip(&mut candidates) {
-                let (dual, intercept) = rows.solve(&kept, strength, &right)?;
+                let right = self.right(&kept, group);
+                let (dual, intercept) = rows.solve(&kept, strength, right)?;
                 let scores = product(products.view(), dual.view()) + &intercept;
                 for (&output, column) in group.iter().zip(scores.columns()) {
                     candidate.column_mut(output).assign(&column);
@@ -155,21 +168,15 @@ impl Data<'_> {
         let mut dual = Array2::zeros((rows.n_train + n_valid, outputs));
         let mut intercept = Array1::from_elem(outputs, f64::NAN);
         for group in &self.groups {
-            let (responses, [of_train, of_valid]) = self.of_group(group);
-            let kept: Vec<usize> = of_train
-                .iter()
-                .copied()
-                .chain(of_valid.iter().map(|&row| rows.n_train + row))
-                .collect();
-            let right =
-                [responses[0].select(Axis(0), &of_train), responses[1].select(Axis(0), &of_valid)];
-            let right = concatenate![Axis(0), right[0], right[1]];
+            let [of_train, of_valid] = self.kept(group);
+            let of_valid = of_valid.iter().map(|&row| rows.n_train + row);
+            let kept: Vec<usize> = of_train.iter().copied().chain(of_valid).collect();
             let indices: Vec<usize> = group.iter().map(|&output| best[output]).collect();
             for (index, members) in places_by(&indices) {
-                let solution =
-                    rows.solve(&kept, strengths[index], &right.select(Axis(1), &members))?;
-                for (at, &member) in members.iter().enumerate() {
-                    let output = group[member];
+                let chosen: Vec<usize> = members.iter().map(|&at| group[at]).collect();
+                let right = self.right(&kept, &chosen);
+                let solution = rows.solve(&kept, strengths[index], right)?;
+                for (at, &output) in chosen.iter().enumerate() {
                     intercept[output] = solution.1[at];
                     for (&row, &value) in kept.iter().zip(solution.0.column(at)) {
                         dual[(row, output)] = value;

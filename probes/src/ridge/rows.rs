@@ -48,7 +48,7 @@ impl Rows {
         &self,
         rows: &[usize],
         strength: f64,
-        right: &Array2<f64>,
+        mut right: Array2<f64>,
     ) -> Result<(Array2<f64>, Array1<f64>)> {
         let count = rows.len() as f64;
         let mut matrix = self.products.select(Axis(0), rows).select(Axis(1), rows);
@@ -60,7 +60,8 @@ impl Rows {
         }
         matrix.diag_mut().mapv_inplace(|value| value + strength);
         let y_mean = right.sum_axis(Axis(0)) / count;
-        let dual = solve(&matrix, &(right - &y_mean), WHAT)?;
+        right -= &y_mean;
+        let dual = solve(&matrix, right, WHAT)?;
         // Centred responses give duals that sum to zero, so that the rows need no centring here; the
         // score of the mean row is the mean of theirs.
         let intercept = y_mean - means.dot(&dual);

@@ -107,7 +107,7 @@ impl Sums {
         matrix.diag_mut().mapv_inplace(|value| value + strength);
         let right =
             self.xy.select(Axis(1), members) - &(&self.x.view().insert_axis(Axis(1)) * &y_mean);
-        let weights = solve(&matrix, &right, WHAT)?;
+        let weights = solve(&matrix, right, WHAT)?;
         let intercept = y_mean - x_mean.dot(&weights);
         Ok((weights, intercept))
     }

@@ -53,6 +53,7 @@ mod text;
 mod tiny_imagenet;
 mod toy_faces;
 mod walk;
+mod whole;
 
 pub use arrays::{ArrayLayout, Arrays};
 pub use batch::{Batch, OnBadImage, load_batch};
@@ -74,3 +75,4 @@ pub use registry::{DATASETS, DatasetEntry, OpenOptions, Tasks, locate, open};
 pub use tiny_imagenet::{TinyImageNet, TinyImageNetSplits};
 pub use toy_faces::{Attribute, ToyFaces};
 pub use vdvae_io::{Crop, Exif, Preparation, Resize};
+pub use whole::Whole;

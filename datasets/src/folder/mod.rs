@@ -98,7 +98,15 @@ impl Folder {
         remarks.extend(of_layout);
         remarks.extend(check_classes(&splits).map_err(misfit)?);
         let splits = match unsplit {
-            true => by_hash(splits.into_iter().flatten().collect(), seed),
+            true => {
+                let splits = by_hash(splits.into_iter().flatten().collect(), seed);
+                let [train, valid, test] = splits.each_ref().map(Vec::len);
+                remarks.push(format!(
+                    "no folder is named after a split: {train} pictures are drawn for train, \
+                     {valid} for valid, {test} for test"
+                ));
+                splits
+            }
             false => complete(splits, !split_folders.is_empty(), seed, &mut remarks),
         };
         let picture = |placed: &Placed<'_>| {

@@ -7,10 +7,9 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use vdvae_datasets::{Dataset, Split};
 use vdvae_features::join_npz;
 
-use super::args::SplitArgs;
+use super::args::{Opened, SplitArgs, Which};
 use super::extract::Request;
 use crate::exit::usage;
 use crate::output::cannot_write;
@@ -25,10 +24,10 @@ pub(super) struct NamedArray {
 /// Whose pictures have their rows in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ArraySource {
-    /// Those of a split of `--data`.
-    Split(Split),
-    /// Those of a split of another data set.
-    Data(Split, String),
+    /// Some of `--data`.
+    Split(Which),
+    /// Some of another data set.
+    Data(Which, String),
 }
 
 impl FromStr for NamedArray {
@@ -54,20 +53,24 @@ impl FromStr for NamedArray {
         let source = match (source.parse(), of_split) {
             (Ok(split), _) => ArraySource::Split(split),
             (_, Some(of_split)) => of_split,
-            _ => ArraySource::Data(Split::Test, source.to_owned()),
+            _ => ArraySource::Data(Which::All, source.to_owned()),
         };
         Ok(Self { name: name.to_owned(), source })
     }
 }
 
 impl NamedArray {
-    /// The data set and the split of its pictures, which is not empty.
-    pub(super) fn open(&self, pictures: &SplitArgs) -> Result<(Box<dyn Dataset>, Split)> {
-        let (data, split) = match &self.source {
-            ArraySource::Split(split) => (None, *split),
-            ArraySource::Data(split, data) => (Some(&**data), *split),
-        };
-        Ok((pictures.open_split(data, split)?, split))
+    /// Its pictures, at least one.
+    pub(super) fn open(&self, pictures: &SplitArgs) -> Result<Opened> {
+        match &self.source {
+            ArraySource::Split(which) => pictures.open_as(None, *which),
+            ArraySource::Data(which, data) => pictures.open_as(Some(data), *which),
+        }
+    }
+
+    /// Whether they are those of `--data`.
+    pub(super) fn reads_data(&self) -> bool {
+        matches!(self.source, ArraySource::Split(_))
     }
 }
 
@@ -132,17 +135,22 @@ fn is_whole(path: &Path, request: &Request<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vdvae_datasets::Split;
+
     use super::*;
 
     #[test]
     fn arrays_are_named_splits_or_data_sets() {
         let parsed = |text: &str| text.parse::<NamedArray>().map(|a| (a.name, a.source));
-        let split = ("train_latents".to_owned(), ArraySource::Split(Split::Train));
-        assert_eq!(parsed("train_latents=train").unwrap(), split);
-        let data = |split, data: &str| ("b".to_owned(), ArraySource::Data(split, data.into()));
-        assert_eq!(parsed("b=npy:s.npy").unwrap(), data(Split::Test, "npy:s.npy"));
-        assert_eq!(parsed("b=valid@cifar10").unwrap(), data(Split::Valid, "cifar10"));
-        assert_eq!(parsed("b=hf:a/b@main").unwrap(), data(Split::Test, "hf:a/b@main"));
+        let split = |which| ("a".to_owned(), ArraySource::Split(which));
+        assert_eq!(parsed("a=train").unwrap(), split(Which::One(Split::Train)));
+        assert_eq!(parsed("a=all").unwrap(), split(Which::All));
+        let data = |which, data: &str| ("b".to_owned(), ArraySource::Data(which, data.into()));
+        assert_eq!(parsed("b=npy:s.npy").unwrap(), data(Which::All, "npy:s.npy"));
+        let valid = Which::One(Split::Valid);
+        assert_eq!(parsed("b=valid@cifar10").unwrap(), data(valid, "cifar10"));
+        assert_eq!(parsed("b=all@cifar10").unwrap(), data(Which::All, "cifar10"));
+        assert_eq!(parsed("b=hf:a/b@main").unwrap(), data(Which::All, "hf:a/b@main"));
         for wrong in ["train", "=train", "a=", "../a=train", "a.b=train"] {
             assert!(parsed(wrong).unwrap_err().contains("NAME=SPLIT"), "{wrong}");
         }

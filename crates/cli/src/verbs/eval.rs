@@ -5,7 +5,7 @@ use serde_json::json;
 use vdvae_datasets::read_ahead;
 use vdvae_model::{Evaluation, Noise};
 
-use super::args::{SplitArgs, ahead};
+use super::args::{Opened, SplitArgs, ahead};
 use crate::common::Common;
 use crate::model::{LoadedModel, ModelArgs};
 use crate::output::{print, progress, report_skipped};
@@ -39,13 +39,13 @@ fn posterior(text: &str) -> Result<Posterior, String> {
 pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     let loaded = args.model.load(common)?;
     let model = &loaded.model;
-    let dataset = args.pictures.open()?;
+    let opened = args.pictures.open()?;
     let noise = match args.posterior {
         Posterior::Sample => Noise::Seeded { seed: common.seed, first: 0 },
         Posterior::Mean => Noise::Zero,
     };
-    let bar = progress(dataset.len(args.pictures.split) as u64, "evaluating");
-    let batches = args.pictures.batches(&*dataset, model.config().image_size);
+    let bar = progress(opened.len() as u64, "evaluating");
+    let batches = args.pictures.batches(&opened, model.config().image_size);
     let means = read_ahead(ahead(model.device()), batches, |batches| {
         let pictures = batches.map(|batch| {
             let batch = batch?;
@@ -57,18 +57,18 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     })?;
     bar.finish_and_clear();
     if means.images == 0 {
-        return Err(args.pictures.none_read(&*dataset, args.pictures.split));
+        return Err(opened.none_read());
     }
     match common.json {
-        true => print(&as_json(&means, &loaded, dataset.name(), &args, common)?),
-        false => print(&as_text(&means, &loaded, dataset.name(), &args)),
+        true => print(&as_json(&means, &loaded, &opened, &args, common)?),
+        false => print(&as_text(&means, &loaded, &opened)),
     }
 }
 
 fn as_json(
     means: &Evaluation,
     loaded: &LoadedModel,
-    data: &str,
+    opened: &Opened,
     args: &Args,
     common: &Common,
 ) -> Result<String> {
@@ -85,18 +85,19 @@ fn as_json(
         "nats_per_dim": means.nats_per_dim(), "bits_per_dim": means.bits_per_dim(),
         "distortion": means.distortion, "rate": means.rate, "layers": layers,
         "model": {"name": loaded.name, "sha256": loaded.sha256},
-        "data": {"name": data, "split": args.pictures.split.to_string()},
+        "data": {"name": opened.dataset.name(), "split": opened.which.to_string()},
         "posterior": posterior, "seed": common.seed, "precision": loaded.model.precision(),
     }))?)
 }
 
-fn as_text(means: &Evaluation, loaded: &LoadedModel, data: &str, args: &Args) -> String {
+fn as_text(means: &Evaluation, loaded: &LoadedModel, opened: &Opened) -> String {
     let Evaluation { images, distortion, rate, kl_nats } = means;
+    let (data, which) = (opened.dataset.name(), opened.which);
     let (bits, nats) = (means.bits_per_dim(), means.nats_per_dim());
     let mut text = format!(
-        "{} on {data} {}: {images} images\nbits per dimension {bits:.4}   nats per dimension \
+        "{} on {data} {which}: {images} images\nbits per dimension {bits:.4}   nats per dimension \
          {nats:.4} = distortion {distortion:.4} + rate {rate:.4}\n\nlayer  resolution  KL (nats)\n",
-        loaded.name, args.pictures.split
+        loaded.name
     );
     for (l, kl) in loaded.model.config().latent_layers().iter().zip(kl_nats) {
         let resolution = format!("{0}x{0}", l.resolution);

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vdvae_datasets::{Batch, Dataset, Labels, Split, read_ahead};
+use vdvae_datasets::{Batch, Labels, read_ahead};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
 };
 use vdvae_probes::DEVIATION_FLOOR;
 
-use super::args::{SplitArgs, ahead};
+use super::args::{Opened, SplitArgs, ahead};
 use super::arrays::{NamedArray, write_arrays};
 use super::like::Like;
 use crate::common::{Common, SamplesArg};
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     layers: Option<LayerSelection>,
     /// What is read from each layer; the decoder's state of a resolution, and of all, where the resolution
     /// ends [default: mean, or as --like has it] [example: --statistic log-std]
-    #[arg(long, value_name = "mean|z|prior-mean|log-std|state|activation")]
+    #[arg(long, value_name = "mean|z|prior-mean|log-std|prior-log-std|state|activation")]
     statistic: Option<Statistic>,
     #[command(flatten)]
     samples: SamplesArg,
@@ -48,13 +48,13 @@ pub(crate) struct Args {
     /// [example: --shard 0/16]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Several matrices in one .npz, each with the layers side by side: of a split of --data, of a
-    /// split of another data set, or of its test split, which is all of npy:FILE
-    /// [example: --arrays a=train,b=train@cifar10,c=npy:c.npy]
+    /// Several matrices in one .npz, each with the layers side by side: of a split of --data, of all
+    /// pictures of another data set, or of a split of it; `all` is a split, too
+    /// [example: --arrays a=train,b=npy:b.npy,c=train@cifar10]
     #[arg(
         long,
         value_delimiter = ',',
-        value_name = "NAME=[SPLIT@]DATA|NAME=SPLIT",
+        value_name = "NAME=SPLIT|NAME=[SPLIT@]DATA",
         conflicts_with_all = ["shard", "split"]
     )]
     arrays: Vec<NamedArray>,
@@ -114,12 +114,11 @@ impl Shard {
 pub(super) struct Request<'a> {
     loaded: &'a LoadedModel,
     pictures: &'a SplitArgs,
-    dataset: &'a dyn Dataset,
-    split: Split,
+    opened: &'a Opened,
     spec: FeatureSpec,
     layers: LayerSelection,
     parts: Vec<Part>,
-    /// Pictures of the split to read.
+    /// Pictures to read.
     range: std::ops::Range<usize>,
 }
 
@@ -142,28 +141,32 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     spec.validate().map_err(usage)?;
     let layers = args.layers.or(args.like.map(Like::layers)).unwrap_or(LayerSelection::All);
     let parts = selection_parts(loaded.model.config(), &spec, layers).map_err(usage)?;
-    let request = |dataset, split, shard: Option<Shard>| Request {
+    let request = |opened, shard: Option<Shard>| Request {
         loaded: &loaded,
         pictures: &args.pictures,
-        dataset,
-        split,
+        opened,
         spec,
         layers,
         parts: parts.clone(),
-        range: Shard::range(shard, dataset.len(split)),
+        range: Shard::range(shard, Opened::len(opened)),
     };
     let columns: usize = parts.iter().map(|p| p.shape.iter().product::<usize>()).sum();
     if arrays.is_empty() {
-        let (dataset, split) = (args.pictures.open()?, args.pictures.split);
-        let rows = request(&*dataset, split, args.shard).write(&out)?;
+        let rows = request(&args.pictures.open()?, args.shard).write(&out)?;
         return print(&format!("{}: {rows} images, {columns} columns", out.display()));
+    }
+    if let Some(data) = args.pictures.named().filter(|_| !arrays.iter().any(NamedArray::reads_data))
+    {
+        return Err(usage(format!(
+            "--data: expected --arrays NAME=SPLIT to read it, found {data}"
+        )));
     }
     let opened = arrays.iter().map(|array| array.open(&args.pictures));
     let opened = opened.collect::<Result<Vec<_>>>()?;
     let sources = arrays.iter().zip(&opened);
-    let sources =
-        sources.map(|(array, (dataset, split))| (&*array.name, request(&**dataset, *split, None)));
-    for (name, rows) in write_arrays(&out, &sources.collect::<Vec<_>>())? {
+    let sources: Vec<_> =
+        sources.map(|(array, opened)| (&*array.name, request(opened, None))).collect();
+    for (name, rows) in write_arrays(&out, &sources)? {
         print(&format!("{}: {name}: {rows} images, {columns} columns", out.display()))?;
     }
     Ok(())
@@ -181,7 +184,7 @@ impl Request<'_> {
         let batch_size = self.pictures.batch_size();
         let at_once = if model.device().is_cpu() { rayon::current_num_threads() } else { 1 };
         let size = model.config().image_size;
-        let batches = self.pictures.batches_of(self.dataset, self.split, size).range(left);
+        let batches = self.pictures.batches(self.opened, size).range(left);
         let batches = batches.size(batch_size * at_once);
         read_ahead(ahead(model.device()), batches, |batches| {
             for batch in batches {
@@ -200,7 +203,7 @@ impl Request<'_> {
         // A shard beyond the last picture is empty, and an empty file is what its job is to leave.
         if rows == 0 && !self.range.is_empty() {
             writer.discard()?;
-            return Err(self.pictures.none_read(self.dataset, self.split));
+            return Err(self.opened.none_read());
         }
         writer.finish(&identity, |kept| self.manifest(kept))?;
         Ok(rows)
@@ -208,6 +211,7 @@ impl Request<'_> {
 
     /// What makes two runs write the same file.
     pub(super) fn identity(&self) -> Value {
+        let Opened { dataset, which, .. } = self.opened;
         json!({
             "model": {
                 "name": self.loaded.name,
@@ -215,9 +219,9 @@ impl Request<'_> {
                 "config": self.loaded.model.config(),
             },
             "data": {
-                "name": self.dataset.name(),
-                "split": self.split.to_string(),
-                "fingerprint": self.dataset.fingerprint(),
+                "name": dataset.name(),
+                "split": which.to_string(),
+                "fingerprint": dataset.fingerprint(),
                 "first": self.range.start,
                 "end": self.range.end,
                 "exif": self.pictures.exif().to_string(),
@@ -233,18 +237,17 @@ impl Request<'_> {
 
     /// What the file holds, and where each row came from.
     fn manifest(&self, kept: &[usize]) -> Value {
-        let mut manifest = self.identity();
+        let (mut manifest, Opened { dataset, split, .. }) = (self.identity(), self.opened);
         manifest["format"] = json!("vdvae-features");
         // Who standardises the columns otherwise than probes do gets other scores.
         manifest["deviation_floor"] = json!(DEVIATION_FLOOR);
         manifest["arrays"] = json!(self.parts);
-        manifest["remarks"] = json!(self.dataset.remarks());
-        manifest["keys"] =
-            kept.iter().map(|&i| Value::from(self.dataset.key(self.split, i))).collect();
-        if let Some(groups) = self.dataset.groups(self.split) {
+        manifest["remarks"] = json!(dataset.remarks());
+        manifest["keys"] = kept.iter().map(|&i| Value::from(dataset.key(*split, i))).collect();
+        if let Some(groups) = dataset.groups(*split) {
             manifest["groups"] = kept.iter().map(|&i| Value::from(groups[i])).collect();
         }
-        manifest["labels"] = labels_of(&self.dataset.labels(self.split), kept);
+        manifest["labels"] = labels_of(&dataset.labels(*split), kept);
         manifest
     }
 }

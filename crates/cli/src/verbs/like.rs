@@ -3,6 +3,7 @@
 use vdvae_datasets::Split;
 use vdvae_features::{LayerSelection, Statistic};
 
+use super::args::Which;
 use super::arrays::{ArraySource, NamedArray};
 
 /// A layout of files that others use.
@@ -39,7 +40,7 @@ impl Like {
     pub(super) fn arrays(self) -> Vec<NamedArray> {
         let array = |name: &str, split| NamedArray {
             name: name.to_owned(),
-            source: ArraySource::Split(split),
+            source: ArraySource::Split(Which::One(split)),
         };
         match self {
             Self::BrainDiffuser => {

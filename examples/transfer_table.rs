@@ -63,7 +63,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     task: Vec<TaskName>,
     /// What is read from each layer, one after the other; of mean, z (averaged over 8 samples), prior-mean,
-    /// log-std, state, activation [example: --statistic mean,activation]
+    /// log-std, prior-log-std, state, activation [example: --statistic mean,activation]
     #[arg(long, value_delimiter = ',', default_value = "mean", value_name = "LIST")]
     statistic: Vec<Statistic>,
     /// How a layer's grid becomes columns [example: --pool grid:8]

@@ -128,9 +128,52 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
     );
     refused(&format!("{like} --shard 0/2"), 2, "--shard");
     refused(&format!("{like} --split valid"), 2, "--split");
+    refused(
+        &format!("{like} --data npy:a.npy"),
+        2,
+        "--data: expected --arrays NAME=SPLIT to read it",
+    );
     refused(&like.replace("test_latents=", "train_latents="), 2, "expected each name once");
     refused(&like.replace("b.npy", "c.npy"), 1, "c.npy");
     assert!(!folder.join("none").exists());
+}
+
+#[test]
+fn all_pictures_of_a_folder_come_in_the_order_of_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    csv_faces(folder, 24);
+    add_tiny_model(folder);
+    let model = "--checkpoint model.safetensors --layers 4x4";
+    let run =
+        vdvae(folder, &format!("extract {model} --data folder:pictures --split all --out a.npy"));
+    let said = run.ok();
+    assert!(said.starts_with("a.npy: 24 images"), "{said}");
+    let manifest = json(&fs::read_to_string(folder.join("a.npy.json")).unwrap());
+    assert_eq!(manifest["data"]["split"], "all");
+    let keys: Vec<String> = (0..24).map(|i| format!("{i}.png")).collect();
+    assert_eq!(manifest["keys"], serde_json::json!(keys));
+    // The table has splits, and labels, of the same pictures.
+    vdvae(folder, &format!("extract {model} --data csv:labels.csv --split all --out b.npy")).ok();
+    let rows = |file: &str| matrix(&fs::read(folder.join(file)).unwrap());
+    assert_eq!(rows("a.npy"), rows("b.npy"));
+    let manifest = json(&fs::read_to_string(folder.join("b.npy.json")).unwrap());
+    assert_eq!(manifest["groups"].as_array().unwrap().len(), 24);
+    let text = manifest["labels"].to_string();
+    assert!(text.contains("brightness") && text.contains("Hat"), "{text}");
+    // A data set in place of a split is all of it.
+    vdvae(
+        folder,
+        &format!("extract {model} --arrays x=folder:pictures,y=test@folder:pictures --out c.npz"),
+    )
+    .ok();
+    let found = arrays(&folder.join("c.npz"));
+    assert_eq!(found["x.npy"], rows("a.npy"));
+    assert_eq!(found["y.npy"].0[0], 2, "a tenth");
+    let said =
+        vdvae(folder, "eval --checkpoint model.safetensors --data folder:pictures --split all")
+            .ok();
+    assert!(said.contains(" all: 24 images"), "{said}");
 }
 
 #[test]
@@ -308,6 +351,27 @@ fn runs_are_merged_and_paired_where_they_scored_the_same() {
         assert_eq!(difference["ci95"].is_array(), run == "states", "{difference}");
         assert_eq!(difference["less"], "a");
     }
+    // Differences over draws of labels are of the means over draws.
+    let drawn = "--train-fraction 0.5 --label-seeds 3";
+    run(&format!("--out drawn {drawn}"));
+    run(&format!("--out drawn-states {drawn} --statistic state"));
+    let said = json(&probe(folder, "merge drawn drawn-states --out draws --json").ok());
+    for difference in said["differences"].as_array().unwrap() {
+        let mean = |run: usize| -> f64 {
+            let results = said["runs"][run]["report"]["results"].as_array().unwrap();
+            let same =
+                |r: &&Value| r["source"] == "latents" && r["layers"] == difference["of"]["layers"];
+            let values: Vec<f64> =
+                results.iter().filter(same).map(|r| r["value"].as_f64().unwrap()).collect();
+            assert_eq!(values.len(), 3);
+            values.iter().sum::<f64>() / 3.0
+        };
+        let expected = mean(1) - mean(0);
+        assert!((difference["difference"].as_f64().unwrap() - expected).abs() < 1e-12);
+        let ends: [f64; 2] = serde_json::from_value(difference["ci95"].clone()).unwrap();
+        assert!(ends[0] <= expected && expected <= ends[1], "{difference}");
+    }
+    assert_eq!(said["differences"].as_array().unwrap().len(), 2, "one a selection, not one a draw");
     let said = probe(folder, "merge a=means states c=others --out again").ok();
     assert!(said.contains("states less a") && said.contains("not paired"), "{said}");
     let page = fs::read_to_string(folder.join("again/merged.html")).unwrap();

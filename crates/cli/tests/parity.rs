@@ -102,9 +102,12 @@ fn eval_gives_the_likelihood_of_the_reference() {
 fn extract_gives_the_statistics_of_the_reference_in_every_format() {
     let expected = expected();
     let folder = folder(&expected);
-    for (statistic, name) in
-        [("mean", "mean"), ("prior-mean", "prior_mean"), ("log-std", "log_std")]
-    {
+    for (statistic, name) in [
+        ("mean", "mean"),
+        ("log-std", "log_std"),
+        ("prior-mean", "prior_mean"),
+        ("prior-log-std", "prior_log_std"),
+    ] {
         let layer = |index: usize| &expected[&format!("layer.{index}.{name}")];
         let flags = format!("--statistic {statistic} --batch-size 3");
         for file in ["f.npz", "f.safetensors"] {

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use vdvae_features::{LayerSelection, Statistic, selection_parts, unpooled};
-use vdvae_model::{LatentLayer, Vdvae, VdvaeConfig};
+use vdvae_model::{LatentLayer, VdvaeConfig};
 use vdvae_probes::SavedProbe;
 
 use crate::error::{Error, Result};
@@ -97,12 +97,12 @@ impl Direction {
 /// # Errors
 /// Where the device's memory does not suffice.
 pub fn mixed(
-    model: &Vdvae,
+    config: &VdvaeConfig,
     [a, b]: [&[LatentLayer]; 2],
     share: f64,
     layers: LayerSelection,
 ) -> Result<Vec<Tensor>> {
-    let shapes = model.config().latent_layers();
+    let shapes = config.latent_layers();
     let mixed = a.iter().zip(b).zip(&shapes).map(|((a, b), shape)| {
         if !layers.contains(shape) {
             return Ok(a.mean.clone());
@@ -116,6 +116,7 @@ pub fn mixed(
 mod tests {
     use vdvae_datasets::{Dataset, Split, ToyFaces};
     use vdvae_features::{FeatureSpec, features};
+    use vdvae_model::Vdvae;
     use vdvae_probes::{FeatureInfo, Probe, RidgeProbe};
 
     use super::*;
@@ -202,13 +203,14 @@ mod tests {
         let distance = |x: &Tensor, y: &Tensor| {
             (x - y).unwrap().abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
         };
-        let ends = [0.0, 1.0].map(|share| mixed(&model, both, share, LayerSelection::All).unwrap());
+        let ends = [0.0, 1.0]
+            .map(|share| mixed(model.config(), both, share, LayerSelection::All).unwrap());
         for (mixed, latents) in ends.iter().zip(both) {
             for (mixed, layer) in mixed.iter().zip(latents) {
                 assert_eq!(distance(mixed, &layer.mean), 0.0);
             }
         }
-        let half = mixed(&model, both, 1.0, LayerSelection::First(2)).unwrap();
+        let half = mixed(model.config(), both, 1.0, LayerSelection::First(2)).unwrap();
         assert_eq!(distance(&half[0], &b.layers()[0].mean), 0.0);
         assert_eq!(distance(&half[2], &a.layers()[2].mean), 0.0);
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use vdvae_probes::{Compared, Metric, PairedDifference, ProbeReport, ProbeResult, Source};
+use vdvae_probes::{Compared, Metric, PairedDifference, ProbeReport, ProbeResult, Source, Units};
 
 use crate::error::{Error, Result};
 use crate::pairing::{PAIRING, Pairing};
@@ -129,36 +129,56 @@ impl Merged {
     }
 }
 
-/// Every result of a run less its counterpart in another; latents less latents and so on. Controls that
-/// have no layers, such as pixels, are left out: they are the same in both.
+/// What a run has of latents less its counterpart in another; results of several label seeds are averaged
+/// first. Controls are left out: they are there to be compared with inside a run.
 fn between(run: &Run, first: &Run, paired: bool) -> Vec<Difference> {
-    let units = |run: &Run, at: usize| {
-        run.pairing.as_ref().filter(|_| paired).map(|pairing| pairing.results[at].clone())
-    };
-    let counterpart = |result: &ProbeResult| {
-        let same = |other: &ProbeResult| {
-            other.side() == result.side() && other.label_seed == result.label_seed
-        };
-        first.report.results.iter().position(same)
-    };
-    let latents = |result: &ProbeResult| result.source == Source::Latents;
-    let rows = run.report.results.iter().enumerate().filter(|(_, result)| latents(result));
-    let difference = |(at, result): (usize, &ProbeResult)| {
-        let other_at = counterpart(result)?;
-        let other = &first.report.results[other_at];
-        let value = result.value? - other.value?;
-        let tested = units(run, at).zip(units(first, other_at));
-        let tested = tested.and_then(|(a, b)| a.minus(&b, [&result.networks, &other.networks]));
+    let mut sides: Vec<Compared> = Vec::new();
+    for result in run.report.results.iter().filter(|result| result.source == Source::Latents) {
+        if !sides.contains(&result.side()) {
+            sides.push(result.side());
+        }
+    }
+    let difference = |of: Compared| {
+        let (mine, theirs) = (Member::of(run, &of), Member::of(first, &of));
+        let value = mine.value()? - theirs.value()?;
+        // Draws of other labels are another chance, which replicates know nothing of.
+        let tested = (paired && mine.label_seeds() == theirs.label_seeds())
+            .then(|| mine.units()?.minus(&theirs.units()?))
+            .flatten();
         let plain = PairedDifference { value, ci95: None, p_value: None };
         let PairedDifference { value, ci95, p_value } = tested.unwrap_or(plain);
-        Some(Difference {
-            run: run.name.clone(),
-            less: first.name.clone(),
-            of: result.side(),
-            difference: value,
-            ci95,
-            p_value,
-        })
+        let (run, less) = (run.name.clone(), first.name.clone());
+        Some(Difference { run, less, of, difference: value, ci95, p_value })
     };
-    rows.filter_map(difference).collect()
+    sides.into_iter().filter_map(difference).collect()
+}
+
+/// What a run has of one side: a result, or one for each label seed.
+struct Member<'a> {
+    results: Vec<&'a ProbeResult>,
+    units: Option<Vec<&'a Units>>,
+}
+
+impl<'a> Member<'a> {
+    fn of(run: &'a Run, side: &Compared) -> Self {
+        let all = run.report.results.iter().enumerate();
+        let (at, results): (Vec<usize>, Vec<_>) =
+            all.filter(|(_, result)| result.side() == *side).unzip();
+        let units =
+            run.pairing.as_ref().map(|pairing| at.iter().map(|&i| &pairing.results[i]).collect());
+        Self { results, units }
+    }
+
+    fn value(&self) -> Option<f64> {
+        let values: Vec<f64> = self.results.iter().filter_map(|result| result.value).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    fn units(&self) -> Option<Units> {
+        Units::mean(self.units.as_deref()?)
+    }
+
+    fn label_seeds(&self) -> Vec<Option<u64>> {
+        self.results.iter().map(|result| result.label_seed).collect()
+    }
 }

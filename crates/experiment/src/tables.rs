@@ -26,7 +26,8 @@ pub(crate) fn extract(
 ) -> Result<(Tables, Vec<Leak>)> {
     let wants = |source| experiment.controls.contains(&source);
     let seeds = experiment.random_seeds().filter(|_| wants(Source::RandomInit));
-    let random = seeds.map(|seed| random_network(experiment, seed)).collect::<Result<Vec<_>>>()?;
+    let random =
+        seeds.map(|seed| random_network(experiment.model, seed)).collect::<Result<Vec<_>>>()?;
     let (spec, layers) = (experiment.spec, union(experiment));
     let of = |model| FeatureSource::Latents { model, spec, layers };
     let mut sources = vec![(Source::Latents, of(experiment.model))];
@@ -44,8 +45,8 @@ pub(crate) fn extract(
 }
 
 /// The same network with the weights that training would start from.
-fn random_network(experiment: &Experiment<'_>, seed: u64) -> Result<Vdvae> {
-    let (model, config) = (experiment.model, experiment.model.config());
+pub(crate) fn random_network(model: &Vdvae, seed: u64) -> Result<Vdvae> {
+    let config = model.config();
     let weights = Weights::initialise(config, seed);
     let random = Vdvae::new(config, &weights, model.device())?;
     Ok(random.with_precision(model.precision())?.with_exact(model.exact()))

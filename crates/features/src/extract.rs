@@ -59,14 +59,25 @@ impl FeatureSource<'_> {
             Self::Latents { model, spec, layers } => {
                 let Batch { pixels, indices, .. } = batch;
                 let parts = extract_pictures(model, pixels, indices, spec, *layers, batch_size)?;
-                for i in 0..batch.len() {
-                    let rows =
-                        parts.iter().map(|part| &part.values[i * part.columns..][..part.columns]);
-                    rows.for_each(|row| data.extend_from_slice(row));
-                }
+                append_rows(&parts, batch.len(), data);
             }
         }
         Ok(())
+    }
+}
+
+/// The features of `n` pictures as one matrix, (N, all columns): the parts side by side.
+pub fn side_by_side(parts: &[LayerFeatures], n: usize) -> Array2<f32> {
+    let columns = parts.iter().map(|part| part.columns).sum();
+    let mut data = Vec::with_capacity(n * columns);
+    append_rows(parts, n, &mut data);
+    Array2::from_shape_vec((n, columns), data).expect("as many numbers as pictures and columns")
+}
+
+fn append_rows(parts: &[LayerFeatures], n: usize, data: &mut Vec<f32>) {
+    for picture in 0..n {
+        let rows = parts.iter().map(|part| &part.values[picture * part.columns..][..part.columns]);
+        rows.for_each(|row| data.extend_from_slice(row));
     }
 }
 
@@ -154,7 +165,11 @@ fn parts(
             .iter()
             .map(|l| (Some(l.index), l.resolution, config.width_at(l.resolution)))
             .collect(),
-        Statistic::Mean | Statistic::Z | Statistic::PriorMean | Statistic::LogStd => {
+        Statistic::Mean
+        | Statistic::Z
+        | Statistic::PriorMean
+        | Statistic::LogStd
+        | Statistic::PriorLogStd => {
             layers.iter().map(|l| (Some(l.index), l.resolution, l.channels)).collect()
         }
     })

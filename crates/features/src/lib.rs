@@ -22,7 +22,7 @@ pub use cache::{CacheContents, CacheEntry, CacheUse, CachedSources, FeatureCache
 pub use error::{Error, Result};
 pub use extract::{
     Extracted, Extraction, FeatureSource, LayerFeatures, extract_batch, extract_pictures, features,
-    selection_parts, source_columns,
+    selection_parts, side_by_side, source_columns,
 };
 pub use pool::unpooled;
 pub use reader::read_layers;

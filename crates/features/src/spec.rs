@@ -22,6 +22,8 @@ pub enum Statistic {
     PriorMean,
     /// Logarithm of the posterior standard deviation.
     LogStd,
+    /// Logarithm of the prior standard deviation, along the path of posterior means.
+    PriorLogStd,
     /// The decoder's state after the layer's block; of a resolution, and of all layers, that after the
     /// last block of each resolution, which the others are on the way to.
     State,
@@ -30,11 +32,12 @@ pub enum Statistic {
 }
 
 impl Statistic {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Mean, "mean"),
         (Self::Z, "z"),
         (Self::PriorMean, "prior-mean"),
         (Self::LogStd, "log-std"),
+        (Self::PriorLogStd, "prior-log-std"),
         (Self::State, "state"),
         (Self::Activation, "activation"),
     ];
@@ -54,7 +57,7 @@ impl FromStr for Statistic {
         Self::ALL.iter().find(|(_, name)| *name == text).map(|(s, _)| *s).ok_or_else(|| {
             Error::Unknown {
                 what: "statistic",
-                expected: "mean, z, prior-mean, log-std, state, activation".into(),
+                expected: "mean, z, prior-mean, log-std, prior-log-std, state, activation".into(),
                 found: text.into(),
             }
         })
@@ -329,8 +332,8 @@ mod tests {
             assert_eq!(pooling.to_string(), text);
             assert_eq!(from_value::<Pooling>(to_value(pooling).unwrap()).unwrap(), pooling);
         }
-        for text in ["mean", "z", "prior-mean", "log-std", "state", "activation"] {
-            let statistic: Statistic = text.parse().unwrap();
+        for (statistic, text) in Statistic::ALL {
+            assert_eq!(text.parse::<Statistic>().unwrap(), statistic);
             assert_eq!(statistic.to_string(), text);
             assert_eq!(to_value(statistic).unwrap(), json!(text));
         }

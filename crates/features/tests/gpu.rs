@@ -51,6 +51,7 @@ fn gpu_features_are_those_of_the_cpu() {
         Statistic::Mean,
         Statistic::PriorMean,
         Statistic::LogStd,
+        Statistic::PriorLogStd,
         Statistic::State,
         Statistic::Activation,
     ] {

@@ -20,7 +20,10 @@ pub use page::{
     write_charts, write_page,
 };
 pub use predictions::{predictions_csv, predictions_table};
-pub use table::{comparisons_table, report_table, results_table, targets_table};
+pub use table::{
+    Side, comparisons_table, report_table, results_table, signed_with_interval, targets_table,
+    text_table, with_interval,
+};
 
 #[cfg(test)]
 mod fixture;

@@ -13,7 +13,9 @@ use vdvae_probes::{
 };
 
 use layout::{Column, align};
+pub use layout::{Side, text_table};
 use number::{dash, score, signed};
+pub use number::{signed_with_interval, with_interval};
 use rows::Row;
 
 /// Comparisons printed; the rest stand in results.json.

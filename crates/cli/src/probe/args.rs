@@ -87,7 +87,11 @@ pub(super) struct SelectionArgs {
     pub(super) match_columns: Option<Matching>,
     /// What is read from each layer; the decoder's state of a resolution, and of all, where the resolution
     /// ends [example: --statistic log-std]
-    #[arg(long, default_value = "mean", value_name = "mean|z|prior-mean|log-std|state|activation")]
+    #[arg(
+        long,
+        default_value = "mean",
+        value_name = "mean|z|prior-mean|log-std|prior-log-std|state|activation"
+    )]
     pub(super) statistic: Statistic,
     /// How a layer's grid becomes columns [example: --pool mean]
     #[arg(long, default_value = "grid:4", value_name = "none|mean|grid:K")]

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use vdvae_experiment::{Difference, Error, Merged, Run};
+use vdvae_experiment::{Error, Merged, Run};
 use vdvae_io::printable;
 use vdvae_probes::{Compared, ProbeReport, ProbeResult};
-use vdvae_report::{ChartPage, resolution_figure, write_charts};
+use vdvae_report::{
+    ChartPage, Side, resolution_figure, signed_with_interval, text_table, with_interval,
+    write_charts,
+};
 
 use crate::common::Common;
 use crate::exit::usage;
@@ -120,7 +123,7 @@ fn rows(merged: &Merged) -> (Vec<String>, Vec<Vec<String>>) {
         row.extend(merged.runs.iter().map(|run| value(&run.report, side)));
         for run in others {
             let of = merged.differences.iter().find(|d| d.run == run.name && d.of == *side);
-            row.push(of.map_or_else(dash, difference));
+            row.push(signed_with_interval(of.map(|of| of.difference), of.and_then(|of| of.ci95)));
         }
         row
     };
@@ -131,25 +134,9 @@ fn rows(merged: &Merged) -> (Vec<String>, Vec<Vec<String>>) {
 fn value(report: &ProbeReport, side: &Compared) -> String {
     let same: Vec<&ProbeResult> = report.results.iter().filter(|r| r.side() == *side).collect();
     let values: Vec<f64> = same.iter().filter_map(|result| result.value).collect();
-    if values.is_empty() {
-        return dash();
-    }
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    match same[..] {
-        [ProbeResult { ci95: Some([low, high]), .. }] => format!("{mean:.3} [{low:.3}, {high:.3}]"),
-        _ => format!("{mean:.3}"),
-    }
-}
-
-fn difference(of: &Difference) -> String {
-    match of.ci95 {
-        Some([low, high]) => format!("{:+.3} [{low:+.3}, {high:+.3}]", of.difference),
-        None => format!("{:+.3}", of.difference),
-    }
-}
-
-fn dash() -> String {
-    "-".to_owned()
+    let ci95 = if let [one] = same[..] { one.ci95 } else { None };
+    with_interval((!values.is_empty()).then_some(mean), ci95)
 }
 
 /// What each run read, and whether it is paired.
@@ -171,23 +158,13 @@ fn about(merged: &Merged) -> Vec<String> {
 
 fn table(merged: &Merged) -> String {
     let (headers, rows) = rows(merged);
-    let lines = || std::iter::once(&headers).chain(&rows);
-    let width = |column: usize| {
-        lines().map(|line| printable(&line[column]).chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
     let mut text = String::new();
     for about in about(merged) {
         text += &printable(&about);
         text.push('\n');
     }
     text.push('\n');
-    for line in lines() {
-        let cells = line.iter().zip(&widths);
-        let cells = cells.map(|(cell, &width)| format!("{:<width$}", printable(cell)));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
+    text += &text_table(&headers, &rows, Side::Left);
     text + "\n" + LEGEND + "\n"
 }
 

@@ -10,10 +10,11 @@ use vdvae_experiment::{
 };
 use vdvae_probes::{Bootstrap, LinearProbe, Metric, Probe, RidgeProbe};
 use vdvae_report::{
-    Chart, ChartAxis, ChartLine, ChartPage, ChartPoint, ChartSection, ChartSpan, write_charts,
+    Chart, ChartAxis, ChartLine, ChartPage, ChartPoint, ChartSection, ChartSpan, Side,
+    signed_with_interval, text_table, with_interval, write_charts,
 };
 
-use super::args::SplitArgs;
+use super::args::{SplitArgs, Which};
 use crate::common::Common;
 use crate::exit::usage;
 use crate::model::{LoadedModel, ModelArgs};
@@ -77,7 +78,7 @@ type OfLayer<'a> = (&'a str, &'a dyn Fn(&LayerFindings) -> Option<f64>);
 struct Found {
     loaded: LoadedModel,
     data: String,
-    split: Split,
+    which: Which,
     report: LayerReport,
     scores: Vec<LayerScores>,
     /// Its name, and its probe's.
@@ -86,15 +87,15 @@ struct Found {
 
 fn look(args: &Args, common: &Common) -> Result<Found> {
     let loaded = args.model.load(common)?;
-    let split = args.pictures.split;
-    let dataset = match &args.task {
+    let opened = match &args.task {
         None => args.pictures.open()?,
-        Some(task) => args.pictures.open_whole(&task.dataset)?,
+        Some(task) => args.pictures.open_task(&task.dataset)?,
     };
+    let dataset = &*opened.dataset;
     let analysis = Analysis {
         model: &loaded.model,
-        data: &*dataset,
-        split,
+        data: dataset,
+        split: opened.split,
         preparation: args.pictures.preparation(loaded.model.config().image_size),
         on_bad_image: args.pictures.on_bad_image(),
         pictures: args.num as usize,
@@ -102,17 +103,17 @@ fn look(args: &Args, common: &Common) -> Result<Found> {
         batch_size: args.pictures.batch_size().min(args.num as usize),
         seed: common.seed,
     };
-    let bar = progress(u64::from(args.num).min(dataset.len(split) as u64), "analysing");
+    let bar = progress(u64::from(args.num).min(opened.len() as u64), "analysing");
     let report = analysis.run(|pictures| bar.inc(pictures as u64))?;
     bar.finish_and_clear();
     let (mut of_layers, mut task) = (Vec::new(), None);
     if let Some(name) = &args.task {
-        let probe = probe(args.probe.as_deref(), &*dataset);
-        of_layers = scores(&analysis, &*dataset, &*probe, common.seed)?;
+        let probe = probe(args.probe.as_deref(), dataset);
+        of_layers = scores(&analysis, dataset, &*probe, common.seed)?;
         task = Some((name.to_string(), probe.name()));
     }
-    let data = dataset.name().to_owned();
-    Ok(Found { data, split, report, scores: of_layers, task, loaded })
+    let (data, which) = (dataset.name().to_owned(), opened.which);
+    Ok(Found { data, which, report, scores: of_layers, task, loaded })
 }
 
 /// The probe asked for, or the usual one of the labels.
@@ -148,7 +149,7 @@ impl Found {
         let LoadedModel { model, name, sha256 } = &self.loaded;
         json!({
             "model": {"name": name, "sha256": sha256, "config": model.config()},
-            "data": {"name": self.data, "split": self.split.to_string()},
+            "data": {"name": self.data, "split": self.which.to_string()},
             "analysis": self.report,
             "task": self.task.as_ref().map(|(task, _)| task),
             "probe": self.task.as_ref().map(|(_, probe)| probe),
@@ -158,7 +159,7 @@ impl Found {
     }
 
     /// What a layer's row is called, and its numbers.
-    fn rows(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    fn rows(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let mut headers =
             vec!["layer", "resolution", "KL (nats)", "95% of KL in", "active", "reliability"];
         if self.report.decoded > 0 {
@@ -174,40 +175,33 @@ impl Found {
                 format!("{:.3}", layer.kl_nats),
                 format!("{}/{}", layer.dimensions_95, layer.dimensions),
                 format!("{:.0}%", 100.0 * layer.active as f64 / layer.dimensions as f64),
-                layer.reliability.map_or_else(dash, |value| format!("{value:.3}")),
+                with_interval(layer.reliability, None),
             ];
             if let Some(depth) = layer.depth {
                 let bound = depth.rate + depth.distortion;
                 row.extend([depth.rate, depth.distortion, bound].map(|x| format!("{x:.3}")));
             }
             if let Some(scores) = self.scores.get(layer.index) {
+                let plain = |score: Score| with_interval(score.value, None);
                 row.extend([plain(scores.posterior), plain(scores.prior)]);
-                row.extend([difference(scores.born), plain(scores.random)]);
+                row.push(signed_with_interval(scores.born.value, scores.born.ci95));
+                row.push(plain(scores.random));
             }
             row
         };
+        let headers = headers.into_iter().map(str::to_owned).collect();
         (headers, self.report.layers.iter().map(row).collect())
     }
 
     fn text(&self) -> String {
         let (headers, rows) = self.rows();
-        let all = || {
-            std::iter::once(headers.iter().map(ToString::to_string).collect()).chain(rows.clone())
-        };
-        let width = |column: usize| all().map(|row: Vec<String>| row[column].chars().count()).max();
-        let widths: Vec<usize> = (0..headers.len()).map(|i| width(i).unwrap_or(0)).collect();
-        let mut text = format!("{}\n{}\n\n", self.overline(), self.title());
-        for row in all() {
-            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}"));
-            text += cells.collect::<Vec<_>>().join("  ").trim_end();
-            text.push('\n');
-        }
-        text + "\n" + &self.legend()
+        let table = text_table(&headers, &rows, Side::Right);
+        format!("{}\n{}\n\n{table}\n{}", self.overline(), self.title(), self.legend())
     }
 
     fn overline(&self) -> String {
-        let Self { loaded, data, split, report, .. } = self;
-        format!("{} on {data} {split}: {} images", loaded.name, report.images)
+        let Self { loaded, data, which, report, .. } = self;
+        format!("{} on {data} {which}: {} images", loaded.name, report.images)
     }
 
     fn title(&self) -> String {
@@ -217,6 +211,13 @@ impl Found {
             "{kl_nats:.1} nats a picture, 95% of them in {dimensions_95} of {dimensions} latent \
              dimensions ({share:.0}%)"
         )
+    }
+
+    /// How to read the page.
+    fn standfirst(&self) -> String {
+        "Layers are counted from the top, 1x1 first. Below: what each holds, whether it can be read \
+         again, and what it costs; the table at the end has every number."
+            .to_owned()
     }
 
     fn legend(&self) -> String {
@@ -284,10 +285,11 @@ impl Found {
         ChartPage {
             overline: self.overline(),
             title: self.title(),
-            lead: self.legend(),
+            lead: self.standfirst(),
             figure: None,
             charts,
-            table: (headers.into_iter().map(str::to_owned).collect(), rows),
+            table_lead: self.legend(),
+            table: (headers, rows),
             provenance: self.provenance(),
             command: command("vdvae"),
         }
@@ -298,7 +300,7 @@ impl Found {
         let mut rows = vec![
             ("Model", name.clone()),
             ("Weights, SHA-256", sha256.clone()),
-            ("Data", format!("{}, split {}", self.data, self.split)),
+            ("Data", format!("{}, split {}", self.data, self.which)),
             ("Pictures", self.report.images.to_string()),
             ("Pictures decoded from the first layers", self.report.decoded.to_string()),
         ];
@@ -383,9 +385,9 @@ impl Found {
             x: axis("layer, from the top"),
             y: axis(self.metric()),
             lines: vec![
-                line("random weights", &|layer| layer.random),
-                line("prior", &|layer| layer.prior),
                 line("posterior", &|layer| layer.posterior),
+                line("prior", &|layer| layer.prior),
+                line("random weights", &|layer| layer.random),
             ],
             spans: self.resolutions(),
         };
@@ -400,19 +402,4 @@ impl Found {
 
 fn axis(label: &str) -> ChartAxis {
     ChartAxis { label: label.to_owned(), logarithmic: false }
-}
-
-fn dash() -> String {
-    "–".to_owned()
-}
-
-fn plain(score: Score) -> String {
-    score.value.map_or_else(dash, |value| format!("{value:.3}"))
-}
-
-/// `+0.012 [+0.003, +0.020]`.
-fn difference(score: Score) -> String {
-    let interval = |[low, high]: [f64; 2]| format!(" [{low:+.3}, {high:+.3}]");
-    let value = score.value.map(|value| format!("{value:+.3}"));
-    value.map_or_else(dash, |value| value + &score.ci95.map_or_else(String::new, interval))
 }

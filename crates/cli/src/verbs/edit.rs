@@ -8,10 +8,11 @@ use candle_core::Tensor;
 use ndarray::Array2;
 use serde_json::json;
 use vdvae_experiment::Direction;
-use vdvae_features::{LayerSelection, extract_pictures};
+use vdvae_features::{LayerSelection, extract_pictures, side_by_side};
 use vdvae_io::Grid;
 use vdvae_model::Vdvae;
 use vdvae_probes::SavedProbe;
+use vdvae_report::{Side, text_table};
 
 use super::args::{ZoomArg, read_pictures};
 use super::decode::count;
@@ -146,13 +147,7 @@ fn features(probe: &SavedProbe, model: &Vdvae, pictures: &Tensor) -> Result<Arra
     let numbers: Vec<usize> = (0..n).collect();
     let bytes: Vec<u8> = pictures.flatten_all()?.to_vec1()?;
     let parts = extract_pictures(model, &bytes, &numbers, &info.spec(), info.layers, n)?;
-    let mut rows = Vec::with_capacity(n * probe.columns());
-    for picture in 0..n {
-        for part in &parts {
-            rows.extend_from_slice(&part.values[picture * part.columns..][..part.columns]);
-        }
-    }
-    Ok(Array2::from_shape_vec((n, probe.columns()), rows)?)
+    Ok(side_by_side(&parts, n))
 }
 
 fn as_json(args: &Args, strengths: &[f64], scores: &[Vec<Option<f64>>]) -> Result<String> {
@@ -167,27 +162,20 @@ fn as_json(args: &Args, strengths: &[f64], scores: &[Vec<Option<f64>>]) -> Resul
 }
 
 fn as_text(args: &Args, strengths: &[f64], scores: &[Vec<Option<f64>>]) -> String {
-    let name = |path: &PathBuf| vdvae_io::printable(&path.display().to_string());
-    let names: Vec<String> = args.images.iter().map(name).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
-    let mut text = format!(
-        "{}: {} moved by standard deviations of its score, and the score that the pictures then have\n\n\
-         {:width$}  {:>8}",
+    let headers = ["strength", "as it is"].map(str::to_owned).into_iter();
+    let headers = headers.chain(strengths.iter().map(|strength| format!("{strength:.2}")));
+    let number = |score: Option<f64>| score.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}"));
+    let row = |(picture, path): (usize, &PathBuf)| {
+        let scores = scores.iter().map(|column| number(column[picture]));
+        std::iter::once(path.display().to_string()).chain(scores).collect()
+    };
+    let rows: Vec<Vec<String>> = args.images.iter().enumerate().map(row).collect();
+    format!(
+        "{}: {} moved by standard deviations of its score, and the score that the pictures then have\n\n{}",
         args.out.display(),
         vdvae_io::printable(&args.target),
-        "strength",
-        "as it is"
-    );
-    strengths.iter().for_each(|strength| text += &format!("  {strength:>7.2}"));
-    for (i, name) in names.iter().enumerate() {
-        text += &format!("\n{name:width$}  {:>8}", number(scores[0][i]));
-        scores[1..].iter().for_each(|column| text += &format!("  {:>7}", number(column[i])));
-    }
-    text + "\n"
-}
-
-fn number(score: Option<f64>) -> String {
-    score.map_or_else(|| "–".to_owned(), |score| format!("{score:.2}"))
+        text_table(&headers.collect::<Vec<_>>(), &rows, Side::Right)
+    )
 }
 
 #[cfg(test)]

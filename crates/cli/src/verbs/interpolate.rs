@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, common: &Common) -> Result<()> {
     place_column(&mut grid, &pixels.narrow(0, 0, 1)?, 0, columns + 2)?;
     for column in 0..columns {
         let share = column as f64 / (columns - 1) as f64;
-        let latents = mixed(model, [a.layers(), b.layers()], share, args.layers)?;
+        let latents = mixed(model.config(), [a.layers(), b.layers()], share, args.layers)?;
         let picture = model.decode(1, &latents, 1.0, common.seed)?;
         place_column(&mut grid, &picture, column + 1, columns + 2)?;
     }

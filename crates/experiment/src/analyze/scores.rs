@@ -4,11 +4,12 @@
 use serde::Serialize;
 use vdvae_datasets::{Dataset, Split};
 use vdvae_features::{FeatureSource, FeatureSpec, FeatureTable, LayerSelection, Statistic};
-use vdvae_model::{LayerShape, Vdvae, Weights};
+use vdvae_model::LayerShape;
 use vdvae_probes::{Bootstrap, Evaluated, Metric, PairedDifference, Probe, evaluate};
 
 use super::Analysis;
 use crate::error::{Error, Result};
+use crate::tables::random_network;
 
 /// What a probe reads off one layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,9 +65,7 @@ pub fn layer_scores(
     let Analysis { model, data, .. } = analysis;
     check_labels(*data)?;
     data.require(&Split::ALL)?;
-    let weights = Weights::initialise(model.config(), analysis.seed);
-    let random = Vdvae::new(model.config(), &weights, model.device())?;
-    let random = random.with_precision(model.precision())?.with_exact(model.exact());
+    let random = random_network(model, analysis.seed)?;
     let of = |model, statistic| FeatureSource::Latents {
         model,
         spec: FeatureSpec { statistic, ..FeatureSpec::default() },

@@ -179,6 +179,7 @@ fn statistic(layer: &LayerView<'_>, spec: &FeatureSpec) -> vdvae_model::Result<T
         Statistic::Z => layer.z(),
         Statistic::PriorMean => layer.prior_mean(),
         Statistic::LogStd => layer.log_std(),
+        Statistic::PriorLogStd => layer.prior_log_std(),
         Statistic::State | Statistic::Activation => layer.state(),
     }
 }

@@ -7,11 +7,12 @@ use vdvae_model::{LatentMode, Preset, Weights};
 use super::batch::runs;
 use super::*;
 
-const STATISTICS: [Statistic; 6] = [
+const STATISTICS: [Statistic; 7] = [
     Statistic::Mean,
     Statistic::Z,
     Statistic::PriorMean,
     Statistic::LogStd,
+    Statistic::PriorLogStd,
     Statistic::State,
     Statistic::Activation,
 ];
@@ -71,6 +72,7 @@ fn grids(model: &Vdvae, spec: &FeatureSpec) -> Vec<Vec<Vec<Vec<Vec<f32>>>>> {
                 Statistic::Z => &layer.z,
                 Statistic::PriorMean => &layer.prior_mean,
                 Statistic::LogStd => &layer.log_std,
+                Statistic::PriorLogStd => &layer.prior_log_std,
                 _ => &layer.state,
             }));
             Ok(ControlFlow::Continue(()))

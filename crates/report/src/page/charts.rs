@@ -22,6 +22,8 @@ pub struct ChartPage {
     pub figure: Option<String>,
     /// The charts, in order.
     pub charts: Vec<ChartSection>,
+    /// How to read the numbers.
+    pub table_lead: String,
     /// The numbers: headers, and a row of cells each. The first cell of a row names it.
     pub table: (Vec<String>, Vec<Vec<String>>),
     /// Where they come from, as names and values.
@@ -81,6 +83,7 @@ pub fn write_charts(path: &Path, page: &ChartPage) -> Result<()> {
 fn table(page: &ChartPage) -> Markup {
     let (headers, rows) = &page.table;
     html! {
+        @if !page.table_lead.is_empty() { p.lead { (page.table_lead) } }
         div.scroll tabindex="0" role="region" aria-label="Every number" {
             table.numbers {
                 thead {
@@ -130,6 +133,7 @@ mod tests {
         let page = ChartPage {
             title: "Most of it is at 8×8".into(),
             charts: vec![section("kl", vec![point(0.0), point(1.0)]), section("none", Vec::new())],
+            table_lead: "KL in nats.".into(),
             table: (vec!["Layer".into(), "KL".into()], vec![vec!["0".into(), "1.5".into()]]),
             command: "vdvae analyze".into(),
             ..ChartPage::default()
@@ -139,6 +143,7 @@ mod tests {
         assert!(
             html.contains("What it &lt;says&gt;.") && html.contains("<td class=\"number\">1.5")
         );
+        assert!(html.contains("<p class=\"lead\">KL in nats.</p><div class=\"scroll\""));
         assert!(html.contains("Most of it is at 8×8</title>"));
         assert_eq!(html, render_charts(&page));
     }

@@ -107,6 +107,12 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`Dataset::len`].
     fn key(&self, split: Split, index: usize) -> String;
 
+    /// The split that a picture was published in, or drawn for: this one, but where a data set holds the
+    /// pictures of several as one.
+    fn origin(&self, split: Split, _index: usize) -> Split {
+        split
+    }
+
     /// Labels of a split, one row a picture, in order.
     fn labels(&self, split: Split) -> Labels;
 

@@ -58,3 +58,14 @@ impl Error {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 }
+
+impl From<vdvae_parquet::Error> for Error {
+    fn from(error: vdvae_parquet::Error) -> Self {
+        match error {
+            vdvae_parquet::Error::Io { path, source } => Self::Io { path, source },
+            vdvae_parquet::Error::Damaged { path, found } => {
+                Self::Table { path, expected: "a whole Parquet file".to_owned(), found }
+            }
+        }
+    }
+}

@@ -88,7 +88,7 @@ impl Table {
     }
 
     fn stored(&self, column: usize) -> Option<Stored> {
-        Stored::of(&self.metadata.file_metadata().schema_descr().column(column))
+        Stored::of(&self.file.metadata().file_metadata().schema_descr().column(column))
     }
 
     /// Reads classes of a column of integers. Where they have names, -1 is none, as the library
@@ -100,7 +100,7 @@ impl Table {
         names: Option<&Vec<String>>,
         labels: &mut TableLabels,
     ) -> Result<()> {
-        let own = class_names(self.metadata.file_metadata()).remove(column);
+        let own = class_names(self.file.metadata().file_metadata()).remove(column);
         labels.names = own.or_else(|| names.cloned());
         labels.classes = self.integers(number)?;
         let Some(count) = labels.names.as_ref().map(Vec::len) else { return Ok(()) };
@@ -162,7 +162,7 @@ impl Table {
             // 0 and -1 both say no, but not in one column: there, -1 may mean that it is not known.
             Some(value @ (0 | -1)) if *no.get_or_insert(value) == value => Ok(0),
             Some(value) => {
-                let name = self.metadata.file_metadata().schema_descr().column(column);
+                let name = self.file.metadata().file_metadata().schema_descr().column(column);
                 let expected = format!("1 and 0, or 1 and -1, in {}, row {row}", name.name());
                 Err(self.error(expected, value.to_string()))
             }
@@ -172,7 +172,7 @@ impl Table {
     }
 
     fn integers(&self, column: usize) -> Result<Vec<Option<i64>>> {
-        let kind = self.metadata.file_metadata().schema_descr().column(column);
+        let kind = self.file.metadata().file_metadata().schema_descr().column(column);
         let unsigned = is_unsigned(&kind);
         match kind.physical_type() {
             Type::INT32 if unsigned => {
@@ -207,7 +207,7 @@ impl Table {
 
     /// Numbers; NaN is missing.
     fn reals(&self, column: usize) -> Result<Vec<f64>> {
-        let types = self.metadata.file_metadata().schema_descr();
+        let types = self.file.metadata().file_metadata().schema_descr();
         let values = match types.column(column).physical_type() {
             Type::FLOAT => self.column::<FloatType, _>(column, f64::NAN, f64::from)?,
             Type::INT32 | Type::INT64 => {

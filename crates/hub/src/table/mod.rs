@@ -1,31 +1,22 @@
 //! One Parquet file: labels are read when it is opened, pictures when they are asked for.
 
 mod candidates;
-mod claims;
 mod columns;
-mod format;
-mod guard;
 mod labels;
-mod pages;
 #[cfg(test)]
 mod tests;
-mod thrift;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType};
-use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::errors::ParquetError;
 use vdvae_io::MAX_PICTURE_BYTES;
+use vdvae_parquet::ParquetFile;
 
 use crate::{ClassNames, Error, Result};
 pub use candidates::is_label;
 pub use columns::{Columns, Target, TargetKind, Targets};
-use guard::Guard;
 pub use labels::TableLabels;
-use pages::Pages;
 
 /// Most rows of one file, and most labels: a column of one value repeated takes a few bytes,
 /// however many rows it claims.
@@ -41,8 +32,7 @@ const BLOCK_ROWS: usize = 1024;
 /// One open Parquet file: its metadata, not its pages.
 #[derive(Debug)]
 pub struct Table {
-    path: PathBuf,
-    metadata: ParquetMetaData,
+    file: ParquetFile,
     /// Number of the column of pictures.
     picture: usize,
     groups: Vec<RowGroup>,
@@ -93,8 +83,8 @@ impl Block {
 /// [`Error::Table`] where it is no Parquet file or has no column of pictures; [`Error::Targets`]
 /// where what to predict has to be chosen, or otherwise; [`Error::Io`].
 pub fn columns(path: &Path, chosen: Option<&[Target]>, names: &ClassNames) -> Result<Columns> {
-    let metadata = metadata(path)?;
-    Columns::find(metadata.file_metadata(), chosen, names).map_err(|wrong| {
+    let file = ParquetFile::open(path)?;
+    Columns::find(file.metadata().file_metadata(), chosen, names).map_err(|wrong| {
         let (path, expected, found) = (path.to_owned(), wrong.expected, wrong.found);
         match wrong.of_targets {
             true => Error::Targets { path, expected, found },
@@ -108,30 +98,10 @@ pub fn columns(path: &Path, chosen: Option<&[Target]>, names: &ClassNames) -> Re
 /// # Errors
 /// [`Error::Table`] where it is no Parquet file, [`Error::Io`].
 pub fn has_targets(path: &Path, columns: &Columns) -> Result<bool> {
-    let metadata = metadata(path)?;
-    let all = metadata.file_metadata().schema_descr().columns();
+    let file = ParquetFile::open(path)?;
+    let all = file.metadata().file_metadata().schema_descr().columns();
     let known = |name: &&str| all.iter().any(|column| column.path().string() == *name);
     Ok(columns.targets.names().iter().all(known))
-}
-
-fn metadata(path: &Path) -> Result<ParquetMetaData> {
-    let guard = Guard::open(path).map_err(Error::io(path))?;
-    careful(path, || {
-        guard.check_metadata()?;
-        ParquetMetaDataReader::new().parse_and_finish(&guard)
-    })
-}
-
-/// Runs `parquet`, whose errors may have several lines, and which must not take the program down.
-fn careful<T>(path: &Path, run: impl FnOnce() -> ParquetResult<T>) -> Result<T> {
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        Err(ParquetError::General("a structure that the reader cannot follow".into()))
-    });
-    result.map_err(|error| Error::Table {
-        path: path.to_owned(),
-        expected: "a whole Parquet file".into(),
-        found: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
-    })
 }
 
 impl Table {
@@ -141,9 +111,9 @@ impl Table {
     /// [`Error::Table`] where it is no whole Parquet file, lacks a column, or claims too much;
     /// [`Error::Io`].
     pub fn open(path: &Path, columns: &Columns) -> Result<(Self, TableLabels)> {
-        let metadata = metadata(path)?;
+        let file = ParquetFile::open(path)?;
         let find = |name: &str| {
-            let all = metadata.file_metadata().schema_descr().columns();
+            let all = file.metadata().file_metadata().schema_descr().columns();
             all.iter().position(|column| column.path().string() == name).ok_or_else(|| {
                 let all: Vec<String> = all.iter().map(|column| column.path().string()).collect();
                 Error::Table {
@@ -156,7 +126,7 @@ impl Table {
         let picture = find(&columns.picture)?;
         let width = columns.targets.names().len();
         let numbers = find_all(columns, find)?;
-        let mut table = Self { path: path.to_owned(), picture, groups: Vec::new(), metadata };
+        let mut table = Self { file, picture, groups: Vec::new() };
         table.groups = table.row_groups(width)?;
         let labels = table.labels(columns, &numbers)?;
         Ok((table, labels))
@@ -169,17 +139,21 @@ impl Table {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn error(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
-        Error::Table { path: self.path.clone(), expected: expected.into(), found: found.into() }
+        Error::Table {
+            path: self.path().to_owned(),
+            expected: expected.into(),
+            found: found.into(),
+        }
     }
 
     fn row_groups(&self, width: usize) -> Result<Vec<RowGroup>> {
         let mut groups = Vec::new();
         let mut first = 0_usize;
-        for group in self.metadata.row_groups() {
+        for group in self.file.metadata().row_groups() {
             let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
             let end = first.saturating_add(rows);
             if end > MAX_ROWS || end.saturating_mul(width) > MAX_LABELS {
@@ -201,24 +175,25 @@ impl Table {
         missing: V,
         convert: impl Fn(T::T) -> V,
     ) -> Result<Vec<V>> {
-        let guard = Guard::open(&self.path).map_err(Error::io(&self.path))?.pages();
+        let level =
+            self.file.metadata().file_metadata().schema_descr().column(column).max_def_level();
+        let is_present = |levels: &[i16], row: usize| level == 0 || levels.get(row) == Some(&level);
         let mut all = Vec::new();
         for (number, group) in self.groups.iter().enumerate() {
             let before = all.len();
-            careful(&self.path, || {
-                let mut reader = self.reader::<T>(&guard, number, column)?;
+            self.file.read(|file| {
+                let mut reader = file.column::<T>(number, column)?;
                 let (mut values, mut present) = (Vec::new(), Vec::new());
                 while all.len() - before < group.rows {
                     values.clear();
                     present.clear();
                     let step = STEP.min(group.rows - (all.len() - before));
-                    let read =
-                        reader.reader.read_records(step, Some(&mut present), None, &mut values)?;
+                    let read = reader.read_records(step, Some(&mut present), None, &mut values)?;
                     if read.0 == 0 {
                         break;
                     }
                     let mut found = values.drain(..).map(&convert);
-                    all.extend((0..read.0).map(|row| match reader.is_present(&present, row) {
+                    all.extend((0..read.0).map(|row| match is_present(&present, row) {
                         true => found.next().unwrap_or_else(|| missing.clone()),
                         false => missing.clone(),
                     }));
@@ -231,25 +206,6 @@ impl Table {
             }
         }
         Ok(all)
-    }
-
-    fn reader<T: DataType>(
-        &self,
-        guard: &Guard,
-        group: usize,
-        column: usize,
-    ) -> ParquetResult<Reader<T>> {
-        let group = self.metadata.row_group(group);
-        let chunk = group.column(column);
-        let starts = [Some(chunk.data_page_offset()), chunk.dictionary_page_offset()];
-        if chunk.compressed_size() < 0 || starts.iter().flatten().any(|&start| start < 0) {
-            return Err(ParquetError::General(format!("column {column} before the file begins")));
-        }
-        let rows = group.num_rows() as usize;
-        let pages = Pages::new(guard.clone(), chunk, rows)?;
-        let descriptor = chunk.column_descr_ptr();
-        let level = descriptor.max_def_level();
-        Ok(Reader { reader: ColumnReaderImpl::new(descriptor, Box::new(pages)), level })
     }
 
     /// Row group and block that a row belongs to.
@@ -280,16 +236,15 @@ impl Table {
     }
 
     fn pictures(&self, group: usize, from: usize, count: usize) -> Result<Block> {
-        let guard = Guard::open(&self.path).map_err(Error::io(&self.path))?.pages();
-        careful(&self.path, || {
-            let mut reader = self.reader::<ByteArrayType>(&guard, group, self.picture)?;
-            reader.reader.skip_records(from - self.groups[group].first)?;
+        Ok(self.file.read(|file| {
+            let mut reader = file.column::<ByteArrayType>(group, self.picture)?;
+            reader.skip_records(from - self.groups[group].first)?;
             let mut block = Block { first: from, ..Block::default() };
             let (mut values, mut present) = (Vec::<ByteArray>::new(), Vec::new());
             while block.ends.len() < count && block.bytes.len() < BLOCK_BYTES {
                 values.clear();
                 present.clear();
-                let read = reader.reader.read_records(1, Some(&mut present), None, &mut values)?;
+                let read = reader.read_records(1, Some(&mut present), None, &mut values)?;
                 if read.0 == 0 {
                     let row = from + block.ends.len();
                     return Err(ParquetError::EOF(format!("no picture in row {row}")));
@@ -298,19 +253,7 @@ impl Table {
                 block.push(picture.filter(|picture| picture.len() as u64 <= MAX_PICTURE_BYTES));
             }
             Ok(block)
-        })
-    }
-}
-
-struct Reader<T: DataType> {
-    reader: ColumnReaderImpl<T>,
-    /// Definition level of a value that is there.
-    level: i16,
-}
-
-impl<T: DataType> Reader<T> {
-    fn is_present(&self, levels: &[i16], row: usize) -> bool {
-        self.level == 0 || levels.get(row) == Some(&self.level)
+        })?)
     }
 }
 

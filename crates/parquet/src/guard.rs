@@ -14,8 +14,8 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 use vdvae_io::read_exact_at;
 
-use super::format::{FILE_METADATA, PAGE_HEADER, UNCOMPRESSED_SIZE};
-use super::thrift::Walk;
+use crate::format::{FILE_METADATA, PAGE_HEADER, UNCOMPRESSED_SIZE};
+use crate::thrift::Walk;
 
 /// Largest page, in bytes: a page ends with the value that fills it, and a picture of 64 MiB is
 /// the largest that is decoded.
@@ -30,7 +30,7 @@ const FOOTER: (usize, &[u8]) = (8, b"PAR1");
 
 /// An open file.
 #[derive(Debug, Clone)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     file: Arc<File>,
     length: u64,
     /// Whether what is read byte by byte is the header of a page.
@@ -38,7 +38,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         Ok(Self { file: Arc::new(file), length, pages: false })
@@ -46,7 +46,7 @@ impl Guard {
 
     /// Fails where the metadata at the end of the file claims more than it has. What is no Parquet file
     /// is for `parquet` to refuse.
-    pub(super) fn check_metadata(&self) -> Result<()> {
+    pub(crate) fn check_metadata(&self) -> Result<()> {
         let Some(before) = self.length.checked_sub(FOOTER.0 as u64) else { return Ok(()) };
         let footer = self.get_bytes(before, FOOTER.0)?;
         let Some((length, magic)) = footer.split_first_chunk() else { return Ok(()) };
@@ -61,7 +61,7 @@ impl Guard {
     }
 
     /// For reading pages.
-    pub(super) fn pages(self) -> Self {
+    pub(crate) fn pages(self) -> Self {
         Self { pages: true, ..self }
     }
 }
@@ -97,7 +97,7 @@ impl ChunkReader for Guard {
 
 /// Reads on from one place. Nothing is read, and nothing checked, before the first byte is asked
 /// for: `parquet` also makes readers that it does not use, at places where no header is.
-pub(super) struct From {
+pub(crate) struct From {
     file: Arc<File>,
     at: u64,
     end: u64,

@@ -1,11 +1,11 @@
 //! The structures of a Parquet file: the kind of each field by its number, as the format's
 //! `parquet.thrift` (2.12) has them.
 
-use super::thrift::{Fields, Kind};
+use crate::thrift::{Fields, Kind};
 use Kind::{Binary, Boolean, Byte, Double, List, Number, Structure};
 
 /// `PageHeader`.
-pub(super) const PAGE_HEADER: Fields = &[
+pub(crate) const PAGE_HEADER: Fields = &[
     (1, Number),
     (UNCOMPRESSED_SIZE, Number),
     (3, Number),
@@ -17,10 +17,10 @@ pub(super) const PAGE_HEADER: Fields = &[
 ];
 
 /// Bytes of the page once decompressed (`uncompressed_page_size`).
-pub(super) const UNCOMPRESSED_SIZE: i16 = 2;
+pub(crate) const UNCOMPRESSED_SIZE: i16 = 2;
 
 /// `FileMetaData`, which ends a file.
-pub(super) const FILE_METADATA: Fields = &[
+pub(crate) const FILE_METADATA: Fields = &[
     (1, Number),
     (2, List(&Structure(SCHEMA_ELEMENT))),
     (3, Number),

@@ -12,19 +12,22 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::claims::check_claims;
-use super::guard::Guard;
+use crate::claims::check_claims;
+use crate::guard::Guard;
 
-pub(super) struct Pages {
+pub(crate) struct Pages {
     inner: SerializedPageReader<Guard>,
     column: ColumnDescPtr,
     dictionary: bool,
+    /// Values that the metadata says are still to come.
+    left: u64,
 }
 
 impl Pages {
-    pub(super) fn new(guard: Guard, chunk: &ColumnChunkMetaData, rows: usize) -> Result<Self> {
+    pub(crate) fn new(guard: Guard, chunk: &ColumnChunkMetaData, rows: usize) -> Result<Self> {
+        let left = u64::try_from(chunk.num_values()).unwrap_or(0);
         let inner = SerializedPageReader::new(Arc::new(guard), chunk, rows, None)?;
-        Ok(Self { inner, column: chunk.column_descr_ptr(), dictionary: false })
+        Ok(Self { inner, column: chunk.column_descr_ptr(), dictionary: false, left })
     }
 }
 
@@ -36,16 +39,24 @@ impl PageReader for Pages {
         }
         match &page {
             Some(Page::DictionaryPage { .. }) => self.dictionary = true,
-            Some(data) if !self.dictionary => {
+            Some(data) => {
+                let values = u64::from(data.num_values());
+                self.left = self.left.checked_sub(values).ok_or_else(|| {
+                    let most = self.left;
+                    ParquetError::General(format!(
+                        "a page of {values} values where {most} are left"
+                    ))
+                })?;
+
                 let refers = matches!(
                     data.encoding(),
                     Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY
                 );
-                if refers {
+                if refers && !self.dictionary {
                     return Err(ParquetError::General("a page without its dictionary".into()));
                 }
             }
-            _ => {}
+            None => {}
         }
         Ok(page)
     }

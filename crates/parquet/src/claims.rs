@@ -8,7 +8,7 @@ use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnDescriptor;
 
-use super::thrift::varint;
+use crate::thrift::varint;
 
 /// Most values of a dictionary, which writers end at a megabyte, and of a page with a list of lengths:
 /// those that are all the same take next to no bytes.
@@ -16,7 +16,7 @@ const MAX_VALUES: u64 = 1 << 22;
 
 /// Fails where a page claims more values than it has bytes for, or more lengths than values. What has no
 /// such form is for `parquet` to refuse.
-pub(super) fn check_claims(page: &Page, column: &ColumnDescriptor) -> Result<()> {
+pub(crate) fn check_claims(page: &Page, column: &ColumnDescriptor) -> Result<()> {
     let values = u64::from(page.num_values());
     if let Page::DictionaryPage { buf, .. } = page {
         let held = buf.len() as u64 * 8 / bits(column);

@@ -12,11 +12,11 @@ use std::io::{self, Read, Take};
 const MAX_DEPTH: u8 = 32;
 
 /// Fields that are known by their number.
-pub(super) type Fields = &'static [(i16, Kind)];
+pub(crate) type Fields = &'static [(i16, Kind)];
 
 /// What a field or an element is.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Boolean,
     Byte,
     /// A whole number of 16 to 64 bits, or a name for one.
@@ -63,7 +63,7 @@ fn is_boolean(kind: u8) -> bool {
 }
 
 /// Walks one structure.
-pub(super) struct Walk<R> {
+pub(crate) struct Walk<R> {
     from: Take<R>,
     /// Whether lists may occur.
     lists: bool,
@@ -71,13 +71,13 @@ pub(super) struct Walk<R> {
 
 impl<R: Read> Walk<R> {
     /// Of a structure that ends within `left` bytes.
-    pub(super) fn new(from: R, left: u64, lists: bool) -> Self {
+    pub(crate) fn new(from: R, left: u64, lists: bool) -> Self {
         Self { from: from.take(left), lists }
     }
 
     /// Tells whole numbers among the fields of the structure itself, with the number of their field. Fails
     /// where the structure is not whole, or has what cannot be.
-    pub(super) fn structure(
+    pub(crate) fn structure(
         mut self,
         known: Fields,
         tell: &mut dyn FnMut(i16, i64),
@@ -206,7 +206,7 @@ fn byte(from: &mut impl Read) -> io::Result<u8> {
 }
 
 /// A whole number of up to 64 bits, seven of them a byte, the lowest first.
-pub(super) fn varint(from: &mut impl Read) -> io::Result<u64> {
+pub(crate) fn varint(from: &mut impl Read) -> io::Result<u64> {
     let mut value = 0;
     for place in 0..9 {
         let byte = byte(from)?;

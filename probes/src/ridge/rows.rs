@@ -18,7 +18,7 @@ use crate::standardise::Standardiser;
 /// Named in errors.
 const WHAT: &str = "ridge";
 /// Columns that stand in memory in float64 at a time.
-const COLUMNS: usize = 4096;
+const COLUMNS: usize = 2048;
 
 /// The rows of train, then of validation, and all their products.
 pub(super) struct Rows {
@@ -51,7 +51,8 @@ impl Rows {
         mut right: Array2<f64>,
     ) -> Result<(Array2<f64>, Array1<f64>)> {
         let count = rows.len() as f64;
-        let mut matrix = self.products.select(Axis(0), rows).select(Axis(1), rows);
+        let shape = (rows.len(), rows.len());
+        let mut matrix = Array2::from_shape_fn(shape, |(a, b)| self.products[(rows[a], rows[b])]);
         // Products of centred rows: the means of rows and columns go, that of all comes back.
         let means = matrix.sum_axis(Axis(0)) / count;
         let grand = means.sum() / count;

@@ -79,8 +79,9 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
     // A matrix that an earlier run finished is taken as it is; means are another one.
     let first = folder.join("g.npz.arrays/train_latents.npy");
     fs::create_dir(folder.join("g.npz.arrays")).unwrap();
-    let z =
-        format!("{extract} --statistic z --data npy:a.npy --out g.npz.arrays/train_latents.npy");
+    let z = format!(
+        "{extract} --statistic z --data npy:a.npy --split all --out g.npz.arrays/train_latents.npy"
+    );
     vdvae(folder, &z).ok();
     write_matrix(&first, 132, (0..12 * 132).map(|i| i as f32));
     vdvae(folder, &like.replace("f.npz", "g.npz")).ok();
@@ -102,6 +103,21 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
             .map(|start| fs::read(folder.join(format!("{start}{i}.png"))).unwrap());
         assert_eq!(same[0], same[1], "batches, names and files change no picture");
     }
+    // The same latents in other files are the same pictures.
+    let other = |statistic: &str, file: &str| {
+        let flags = format!("--statistic {statistic} --data npy:b.npy --out {file}");
+        vdvae(folder, &format!("{extract} {flags}")).ok();
+    };
+    for file in ["z.npz", "z.safetensors", "z.parquet"] {
+        other("z", file);
+        vdvae(folder, &format!("{decode} --latents {file} --out {file}.pictures")).ok();
+        for i in 0..5 {
+            let same = ["plain".to_owned(), format!("{file}.pictures")]
+                .map(|out| fs::read(folder.join(format!("{out}/00000{i}.png"))).unwrap());
+            assert_eq!(same[0], same[1], "{file}");
+        }
+    }
+    other("log-std", "wrong.parquet");
     let said = vdvae(folder, &format!("{decode} --latents z.npy --layers first:2 --out two")).ok();
     assert_eq!(said, "two: 5 pictures, 2 layers given\n");
 
@@ -116,6 +132,7 @@ fn latents_go_out_and_come_back_as_brain_diffuser_has_them() {
         1,
         "an array `other`, found train_latents, test_latents",
     );
+    refused(&format!("{none} wrong.parquet"), 1, "found log-std in its manifest");
     refused(&format!("{none} z.npy --layers first:4"), 1, "latents of 4 layers, found 3");
     refused(&format!("{none} z.npy --layers first:10"), 2, "--layers: expected first:1 to first:9");
     refused(&format!("{none} z.npy --layers 4x4"), 2, "--layers: expected first:1 to first:9");

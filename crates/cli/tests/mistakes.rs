@@ -32,7 +32,7 @@ fn bad_usage_of_vdvae() {
         ("--split dev", "expected one of train, valid, test, all, found `dev`"),
         ("--data nothing", "toy-faces[:PEOPLE], celeba[:PATH]"),
         ("--data cifar10", "--data-root"),
-        ("--out f.txt", ".npz, .npy or .safetensors"),
+        ("--out f.txt", ".npz, .npy, .safetensors or .parquet"),
         ("--out .", "ends in"),
         ("--on-bad-image ignore", "fail, skip"),
         ("--threads 99999999", "0..=1024"),

@@ -1,4 +1,6 @@
-//! Arrays of floats in `.npy`, `.npz` and `.safetensors` files, whoever wrote them.
+//! Arrays of floats in `.npy`, `.npz`, `.safetensors` and `.parquet` files, whoever wrote them.
+
+mod parquet;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +18,8 @@ use crate::{Error, Result};
 /// Bytes read at a time.
 const PIECE: usize = 1 << 20;
 
-/// A file of arrays, or one of its arrays: `FILE`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
+/// A file of arrays, or one of its arrays: `FILE`, or `FILE:NAME` where FILE ends in `.npz`,
+/// `.safetensors` or `.parquet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayFile {
     /// The file.
@@ -31,7 +34,7 @@ impl FromStr for ArrayFile {
     /// # Errors
     /// [`Error::Unknown`] where no kind of file has such a name, or nothing follows the colon.
     fn from_str(text: &str) -> Result<Self> {
-        let cut = [".npz:", ".safetensors:"].into_iter().find_map(|ending| {
+        let cut = [".npz:", ".safetensors:", ".parquet:"].into_iter().find_map(|ending| {
             let at = text.rfind(ending)?;
             Some(text.split_at(at + ending.len() - 1))
         });
@@ -63,7 +66,8 @@ impl fmt::Display for ArrayFile {
 }
 
 impl ArrayFile {
-    /// The arrays by name, as float32; of an `.npy` file the one, named `matrix`. Where one is named,
+    /// The arrays by name, as float32; of an `.npy` file the one, named `matrix`; of a `.parquet` file its
+    /// columns of lists, or, without any, its columns of floats side by side as `matrix`. Where one is named,
     /// the others are not read.
     ///
     /// # Errors
@@ -75,6 +79,7 @@ impl ArrayFile {
         let (arrays, names) = match FileFormat::of(path)? {
             FileFormat::Npz => read_npz(path, wanted)?,
             FileFormat::Safetensors => read_safetensors(path, wanted)?,
+            FileFormat::Parquet => parquet::read(path, wanted)?,
             FileFormat::Npy => {
                 let file = File::open(path).map_err(cannot_read(path))?;
                 let length = file.metadata().map_err(cannot_read(path))?.len();
@@ -207,6 +212,7 @@ mod tests {
         let (plain, named) = (parsed("a.npy").unwrap(), parsed("D:/a.npz:test_latents").unwrap());
         assert_eq!(plain, ("a.npy".into(), None));
         assert_eq!(named, ("D:/a.npz".into(), Some("test_latents".into())));
+        assert_eq!(parsed("a.parquet:z").unwrap(), ("a.parquet".into(), Some("z".into())));
         assert_eq!("a.npz:b".parse::<ArrayFile>().unwrap().to_string(), "a.npz:b");
         for wrong in ["a.npz:", "a.txt", "a.npy:b", ""] {
             assert!(parsed(wrong).is_err(), "{wrong}");

@@ -64,6 +64,9 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// A Parquet file is damaged, or cannot be read.
+    #[error(transparent)]
+    Parquet(#[from] vdvae_parquet::Error),
     /// The network failed.
     #[error(transparent)]
     Model(#[from] vdvae_model::Error),

@@ -10,14 +10,15 @@ use vdvae_model::{LayerShape, VdvaeConfig};
 
 use crate::Result;
 use crate::arrays::{ArrayFile, invalid, listed};
-use crate::writer::manifest_path;
+use crate::writer::{FileFormat, manifest_path, parquet};
 
 /// Reads unpooled latents: the first layers of a network, as floats of 16 to 64 bits.
 ///
 /// An `.npz` (compressed or not) or `.safetensors` file holds `layer.000`, `layer.001`, …, each (N,
-/// Z, r, r). A matrix (N, D), of an `.npy` file, alone in another or named by `file`, has the layers
-/// side by side, each flattened as PyTorch does. A manifest beside the file, where there is one, must
-/// say that it holds latents.
+/// Z, r, r); a `.parquet` file has lists of Z · r · r numbers by these names. A matrix (N, D), of an
+/// `.npy` file, alone in another or named by `file`, has the layers side by side, each flattened as
+/// PyTorch does; so have the columns of floats of a `.parquet` file without lists. A manifest, beside the
+/// file or in a `.parquet` file of ours, must say that it holds latents.
 ///
 /// # Shapes
 /// - result: (N, r, r, Z) float32 a layer
@@ -61,10 +62,14 @@ pub fn read_layers(file: &ArrayFile, config: &VdvaeConfig) -> Result<Vec<Tensor>
 
 /// What a file of ours says of itself, where its manifest lies beside it.
 fn check_manifest(path: &Path) -> Result<()> {
-    let manifest = manifest_path(path);
-    let Ok(text) = fs::read(&manifest) else { return Ok(()) };
-    let manifest: Value = serde_json::from_slice(&text)
-        .map_err(|error| invalid(&manifest, "a manifest in JSON", &error.to_string()))?;
+    let beside = manifest_path(path);
+    let text = match FileFormat::of(path)? {
+        FileFormat::Parquet => parquet::manifest(path)?,
+        _ => fs::read_to_string(&beside).ok(),
+    };
+    let Some(text) = text else { return Ok(()) };
+    let manifest: Value = serde_json::from_str(&text)
+        .map_err(|error| invalid(&beside, "a manifest in JSON", &error.to_string()))?;
     let says = |key: &str| manifest[key].as_str().unwrap_or_default();
     if says("format") != "vdvae-features" {
         return Ok(());
@@ -95,6 +100,9 @@ fn by_name(
         let n = layers.first().map_or_else(|| array.dims().first().copied(), |l| l.dim(0).ok());
         let (z, r) = (shape.channels, shape.resolution);
         let expected = [n.unwrap_or(0), z, r, r];
+        // A list of Parquet's has no shape.
+        let flat = array.dims() == [expected[0], z * r * r];
+        let array = if flat { array.reshape(&expected)? } else { array };
         if array.dims() != expected || !array.dtype().is_float() {
             let found = format!("{:?} {:?}", array.dtype(), array.dims());
             let expected = format!("layer.{:03}: floats {expected:?}", shape.index);
@@ -157,13 +165,15 @@ mod tests {
         }
         let mut writer = FeatureWriter::open(&path, parts, "").unwrap();
         writer.append(2, &[0, 1], &layers).unwrap();
-        writer.finish("", |_| serde_json::Value::Null).unwrap();
+        let faces = vdvae_datasets::ToyFaces::with_people(0, [1, 1, 1]);
+        let manifest = serde_json::json!({});
+        writer.finish("", manifest, &faces, vdvae_datasets::Split::Test).unwrap();
         read_layers(&path.into(), &config)
     }
 
     #[test]
     fn layers_come_back_as_nhwc() {
-        for name in ["a.npz", "a.safetensors"] {
+        for name in ["a.npz", "a.safetensors", "a.parquet"] {
             let layers = round_trip(name, 3).unwrap();
             assert_eq!(layers.len(), 3);
             assert_eq!(layers[1].dims(), [2, 4, 4, 4]);

@@ -4,13 +4,19 @@
 //! A run that was stopped continues there; [`FeatureWriter::finish`] assembles the parts into the
 //! file asked for, which appears under its name only when it is complete and on disk.
 
+pub(crate) mod parquet;
+mod rows;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use vdvae_datasets::{Dataset, Split};
 use vdvae_io::npy_header;
 
+use self::rows::Rows;
 use crate::{Error, LayerFeatures, Result};
 
 /// A kind of feature file, known by its extension.
@@ -22,6 +28,8 @@ pub enum FileFormat {
     Npy,
     /// `.safetensors`: one tensor a layer.
     Safetensors,
+    /// `.parquet`: a row a picture with all that is known of it, and a list of numbers a layer.
+    Parquet,
 }
 
 impl FileFormat {
@@ -34,9 +42,10 @@ impl FileFormat {
             Some("npz") => Ok(Self::Npz),
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
+            Some("parquet") => Ok(Self::Parquet),
             _ => Err(Error::Unknown {
                 what: "feature file",
-                expected: "a name that ends in .npz, .npy or .safetensors".into(),
+                expected: "a name that ends in .npz, .npy, .safetensors or .parquet".into(),
                 found: path.display().to_string(),
             }),
         }
@@ -190,15 +199,18 @@ impl FeatureWriter {
         replace(&self.folder.join("progress.json"), |file| file.write_all(&text))
     }
 
-    /// Assembles the file and its manifest `OUT.json`, and removes the parts. Returns the indices
-    /// of the pictures kept; `manifest` makes the manifest from them.
+    /// Assembles the file, and its manifest `OUT.json`, which a Parquet file holds itself, and removes the
+    /// parts. `manifest` says what the file holds; what is known of each picture of `split` that was kept
+    /// is added to it.
     ///
     /// # Errors
     /// [`Error::Io`] where a file cannot be written.
     pub fn finish(
         mut self,
         request: &str,
-        manifest: impl FnOnce(&[usize]) -> serde_json::Value,
+        mut manifest: Value,
+        dataset: &dyn Dataset,
+        split: Split,
     ) -> Result<()> {
         debug_assert_eq!(request, self.progress.request);
         for file in &mut self.files {
@@ -206,17 +218,20 @@ impl FeatureWriter {
         }
         let path = self.folder.join("indices");
         let bytes = fs::read(&path).map_err(io_error(&path, "read"))?;
-        let indices: Vec<usize> = bytes
-            .chunks_exact(8)
-            .map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")) as usize)
-            .collect();
+        let (numbers, _) = bytes.as_chunks();
+        let kept = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes) as usize).collect();
+        let rows = Rows { dataset, split, kept };
         replace(&self.path, |file| match self.format {
             FileFormat::Npz => self.write_npz(file),
             FileFormat::Npy => self.write_npy(file),
             FileFormat::Safetensors => self.write_safetensors(file),
+            FileFormat::Parquet => parquet::write(&self, &rows, &manifest, file),
         })?;
-        let text = serde_json::to_vec_pretty(&manifest(&indices)).expect("plain values serialise");
-        replace(&manifest_path(&self.path), |file| file.write_all(&text))?;
+        if self.format != FileFormat::Parquet {
+            rows.describe(&mut manifest);
+            let text = serde_json::to_vec_pretty(&manifest).expect("plain values serialise");
+            replace(&manifest_path(&self.path), |file| file.write_all(&text))?;
+        }
         fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
     }
 
@@ -360,6 +375,8 @@ fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use vdvae_datasets::ToyFaces;
+
     use super::*;
 
     fn layer(index: usize, resolution: usize, columns: usize, values: &[f32]) -> LayerFeatures {
@@ -386,7 +403,8 @@ mod tests {
         }
         let (a, b) = ([7., 8.], [9., 10., 11., 12.]);
         writer.append(1, &[2], &[layer(0, 1, 2, &a), layer(1, 2, 4, &b)])?;
-        writer.finish("a", |rows| serde_json::json!({ "rows": rows }))
+        let faces = ToyFaces::with_people(0, [1, 1, 1]);
+        writer.finish("a", serde_json::json!({"format": "test"}), &faces, Split::Valid)
     }
 
     #[test]
@@ -403,14 +421,21 @@ mod tests {
             .collect();
         assert_eq!(numbers, [1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.]);
         let manifest = fs::read_to_string(folder.path().join("f.npy.json")).unwrap();
-        assert_eq!(manifest.split_whitespace().collect::<String>(), "{\"rows\":[1,2]}");
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let faces = ToyFaces::with_people(0, [1, 1, 1]);
+        let keys = [1, 2].map(|index| faces.key(Split::Valid, index));
+        assert_eq!(manifest["keys"], serde_json::json!(keys));
+        assert_eq!((&manifest["format"], manifest.get("splits")), (&"test".into(), None));
+        let groups = faces.groups(Split::Valid).unwrap();
+        assert_eq!(manifest["groups"], serde_json::json!(groups[1..3]));
+        assert_eq!(manifest["labels"]["values"].as_array().unwrap().len(), 2);
         assert!(!folder.path().join("f.npy.partial").exists());
     }
 
     #[test]
     fn a_stopped_run_continues_and_gives_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["f.npz", "f.npy", "f.safetensors"] {
+        for name in ["f.npz", "f.npy", "f.safetensors", "f.parquet"] {
             let (whole, resumed) = (folder.path().join(name), folder.path().join("r").join(name));
             fs::create_dir_all(resumed.parent().unwrap()).unwrap();
             write(&whole, false).unwrap();
@@ -457,6 +482,6 @@ mod tests {
     #[test]
     fn unknown_extensions_are_refused() {
         let message = FileFormat::of(Path::new("x.txt")).unwrap_err().to_string();
-        assert!(message.contains(".npz, .npy or .safetensors"), "{message}");
+        assert!(message.contains(".npz, .npy, .safetensors or .parquet"), "{message}");
     }
 }

@@ -22,9 +22,10 @@ use crate::output::{cannot_write, check_writable, print, progress};
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Latents of the first layers, as `extract --pool none` writes them: `layer.000` on in an .npz or
-    /// .safetensors file, or one matrix with the layers side by side, in an .npy file, alone in another,
-    /// or named after a colon; the other layers come from the prior [example: --latents latents.npz]
+    /// Latents of the first layers, as `extract --pool none` writes them: `layer.000` on in an .npz,
+    /// .safetensors or .parquet file, or one matrix with the layers side by side, in an .npy file, alone
+    /// in another, named after a colon, or all columns of floats of a .parquet file; the other layers
+    /// come from the prior [example: --latents latents.npz]
     #[arg(long, value_name = "FILE[:ARRAY]")]
     latents: ArrayFile,
     /// How many layers of the file are given, from the top; without it all that it has

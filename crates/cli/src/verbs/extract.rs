@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use vdvae_datasets::{Batch, Labels, read_ahead};
+use vdvae_datasets::{Batch, read_ahead};
 use vdvae_features::{
     FeatureSpec, FeatureWriter, FileFormat, LayerSelection, Part, Pooling, Statistic,
     extract_pictures, selection_parts,
@@ -39,8 +39,9 @@ pub(crate) struct Args {
     /// How a layer's grid becomes columns [example: --pool grid:4]
     #[arg(long, default_value = "none", value_name = "none|mean|grid:K")]
     pool: Pooling,
-    /// File to write: .npz and .safetensors hold one array a layer, .npy one matrix; OUT.json
-    /// beside it says what they hold. A run that was stopped continues
+    /// File to write: .npz and .safetensors hold one array a layer, .npy one matrix, and OUT.json beside
+    /// it says what they hold; .parquet holds that, too, a row a picture with key, labels and a list a
+    /// layer. A run that was stopped continues
     /// [example: --out latents.npz]
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -205,7 +206,8 @@ impl Request<'_> {
             writer.discard()?;
             return Err(self.opened.none_read());
         }
-        writer.finish(&identity, |kept| self.manifest(kept))?;
+        let Opened { dataset, split, .. } = self.opened;
+        writer.finish(&identity, self.manifest(), &**dataset, *split)?;
         Ok(rows)
     }
 
@@ -235,42 +237,14 @@ impl Request<'_> {
         })
     }
 
-    /// What the file holds, and where each row came from.
-    fn manifest(&self, kept: &[usize]) -> Value {
-        let (mut manifest, Opened { dataset, split, .. }) = (self.identity(), self.opened);
+    /// What the file holds.
+    fn manifest(&self) -> Value {
+        let mut manifest = self.identity();
         manifest["format"] = json!("vdvae-features");
         // Who standardises the columns otherwise than probes do gets other scores.
         manifest["deviation_floor"] = json!(DEVIATION_FLOOR);
         manifest["arrays"] = json!(self.parts);
-        manifest["remarks"] = json!(dataset.remarks());
-        manifest["keys"] = kept.iter().map(|&i| Value::from(dataset.key(*split, i))).collect();
-        if let Some(groups) = dataset.groups(*split) {
-            manifest["groups"] = kept.iter().map(|&i| Value::from(groups[i])).collect();
-        }
-        manifest["labels"] = labels_of(&dataset.labels(*split), kept);
+        manifest["remarks"] = json!(self.opened.dataset.remarks());
         manifest
-    }
-}
-
-/// The labels of some pictures. A number or a class that is missing is null.
-fn labels_of(labels: &Labels, kept: &[usize]) -> Value {
-    match labels {
-        Labels::None => Value::Null,
-        Labels::Classes { names, labels } => {
-            let known = |&i: &usize| Some(labels[i]).filter(|l| *l != Labels::UNKNOWN_CLASS);
-            json!({"classes": names, "values": kept.iter().map(known).collect::<Vec<_>>()})
-        }
-        Labels::Binary { names, values } => {
-            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-            json!({"attributes": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
-        }
-        Labels::Real { names, values } => {
-            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-            json!({"numbers": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
-        }
-        Labels::Several(parts) => {
-            let part = |(name, part): &(String, Labels)| (name.clone(), labels_of(part, kept));
-            json!({"several": parts.iter().map(part).collect::<serde_json::Map<_, _>>()})
-        }
     }
 }

@@ -208,7 +208,7 @@ impl FeatureWriter {
     pub fn finish(
         mut self,
         request: &str,
-        mut manifest: Value,
+        manifest: Value,
         dataset: &dyn Dataset,
         split: Split,
     ) -> Result<()> {
@@ -228,9 +228,10 @@ impl FeatureWriter {
             FileFormat::Parquet => parquet::write(&self, &rows, &manifest, file),
         })?;
         if self.format != FileFormat::Parquet {
-            rows.describe(&mut manifest);
-            let text = serde_json::to_vec_pretty(&manifest).expect("plain values serialise");
-            replace(&manifest_path(&self.path), |file| file.write_all(&text))?;
+            let described = rows.described(&manifest);
+            replace(&manifest_path(&self.path), |file| {
+                Ok(serde_json::to_writer_pretty(file, &described)?)
+            })?;
         }
         fs::remove_dir_all(&self.folder).map_err(io_error(&self.folder, "remove"))
     }

@@ -1,6 +1,8 @@
 //! What is known of the pictures whose features a file holds.
 
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use vdvae_datasets::{Dataset, Labels, Split};
 
 /// The rows of a file: some pictures of a split.
@@ -33,16 +35,97 @@ impl Rows<'_> {
         columns
     }
 
-    /// Adds keys, groups and labels to a manifest, in the order of the rows.
-    pub(super) fn describe(&self, manifest: &mut Value) {
-        manifest["keys"] = self.keys().map(Value::from).collect();
-        if self.splits().any(|split| split != self.split) {
-            manifest["splits"] = self.splits().map(|split| split.to_string()).collect();
+    /// A manifest, and keys, groups and labels in the order of the rows: written as it goes, since a
+    /// data set may have millions of labels.
+    pub(super) fn described<'a>(&'a self, manifest: &'a Value) -> impl Serialize + 'a {
+        Manifest { manifest, rows: self }
+    }
+}
+
+struct Manifest<'a> {
+    manifest: &'a Value,
+    rows: &'a Rows<'a>,
+}
+
+impl Serialize for Manifest<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { manifest, rows } = self;
+        let mut map = to.serialize_map(None)?;
+        for (name, value) in manifest.as_object().into_iter().flatten() {
+            map.serialize_entry(name, value)?;
         }
-        if let Some(groups) = self.groups() {
-            manifest["groups"] = json!(groups);
+        map.serialize_entry("keys", &Each(|| rows.keys()))?;
+        if rows.splits().any(|split| split != rows.split) {
+            map.serialize_entry("splits", &Each(|| rows.splits().map(|split| split.to_string())))?;
         }
-        manifest["labels"] = as_json(&self.dataset.labels(self.split), &self.kept);
+        if let Some(groups) = rows.groups() {
+            map.serialize_entry("groups", &groups)?;
+        }
+        let labels = &rows.dataset.labels(rows.split);
+        map.serialize_entry("labels", &Known { labels, kept: &rows.kept })?;
+        map.end()
+    }
+}
+
+/// A list that is made while it is written.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((self.0)())
+    }
+}
+
+/// The labels of some pictures. A number or a class that is missing is null.
+struct Known<'a> {
+    labels: &'a Labels,
+    kept: &'a [usize],
+}
+
+impl Serialize for Known<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { labels, kept } = *self;
+        match labels {
+            Labels::None => to.serialize_unit(),
+            Labels::Classes { names, labels } => {
+                let known = |&i: &usize| Some(labels[i]).filter(|l| *l != Labels::UNKNOWN_CLASS);
+                named(to, "classes", names, &Each(|| kept.iter().map(known)))
+            }
+            Labels::Binary { names, values } => {
+                let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
+                named(to, "attributes", names, &Each(|| kept.iter().map(row)))
+            }
+            Labels::Real { names, values } => {
+                let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
+                named(to, "numbers", names, &Each(|| kept.iter().map(row)))
+            }
+            Labels::Several(parts) => to.collect_map([("several", Kinds { parts, kept })]),
+        }
+    }
+}
+
+fn named<S: Serializer>(
+    to: S,
+    kind: &'static str,
+    names: &[String],
+    values: &impl Serialize,
+) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(2))?;
+    map.serialize_entry(kind, names)?;
+    map.serialize_entry("values", values)?;
+    map.end()
+}
+
+/// Labels of several kinds, by their names.
+struct Kinds<'a> {
+    parts: &'a [(String, Labels)],
+    kept: &'a [usize],
+}
+
+impl Serialize for Kinds<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let kept = self.kept;
+        to.collect_map(self.parts.iter().map(|(name, labels)| (name, Known { labels, kept })))
     }
 }
 
@@ -51,29 +134,6 @@ pub(super) enum LabelColumn {
     Text(Vec<Option<String>>),
     Boolean(Vec<Option<bool>>),
     Real(Vec<Option<f64>>),
-}
-
-/// The labels of some pictures. A number or a class that is missing is null.
-fn as_json(labels: &Labels, kept: &[usize]) -> Value {
-    match labels {
-        Labels::None => Value::Null,
-        Labels::Classes { names, labels } => {
-            let known = |&i: &usize| Some(labels[i]).filter(|l| *l != Labels::UNKNOWN_CLASS);
-            json!({"classes": names, "values": kept.iter().map(known).collect::<Vec<_>>()})
-        }
-        Labels::Binary { names, values } => {
-            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-            json!({"attributes": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
-        }
-        Labels::Real { names, values } => {
-            let row = |&i: &usize| &values[i * names.len()..(i + 1) * names.len()];
-            json!({"numbers": names, "values": kept.iter().map(row).collect::<Vec<_>>()})
-        }
-        Labels::Several(parts) => {
-            let part = |(name, part): &(String, Labels)| (name.clone(), as_json(part, kept));
-            json!({"several": parts.iter().map(part).collect::<Map<_, _>>()})
-        }
-    }
 }
 
 fn add_columns(

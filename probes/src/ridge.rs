@@ -16,7 +16,7 @@ mod system;
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, CowArray, Ix2};
 use vdvae_features::{FeatureTable, Targets};
 
 use self::rows::Rows;
@@ -74,11 +74,14 @@ impl Probe for RidgeProbe {
     }
 }
 
+/// `(N, outputs)`: numbers as they are, -1 and 1 of anything else; NaN is missing.
+type Responses<'a> = CowArray<'a, f64, Ix2>;
+
 /// What is fitted: rows of train and of validation, and what is to be predicted of them.
 struct Data<'a> {
     tables: [&'a FeatureTable; 2],
     /// `(N, outputs)` each.
-    responses: [Array2<f64>; 2],
+    responses: [Responses<'a>; 2],
     /// Outputs that can be fitted, those that miss the same rows together.
     groups: Vec<Vec<usize>>,
 }
@@ -189,27 +192,29 @@ impl Data<'_> {
     }
 }
 
-/// `(N, outputs)`: -1 and 1, or real values; NaN is missing.
-fn responses(targets: &Targets) -> Array2<f64> {
+fn responses(targets: &Targets) -> Responses<'_> {
     match targets {
-        Targets::None | Targets::Several(_) => Array2::zeros((0, 0)),
-        Targets::Binary { values, .. } => values.mapv(|label| match label {
-            0 => -1.0,
-            label if label > 0 => 1.0,
-            _ => f64::NAN,
-        }),
+        Targets::None | Targets::Several(_) => Array2::zeros((0, 0)).into(),
+        Targets::Binary { values, .. } => {
+            let side = |label| match label {
+                0 => -1.0,
+                label if label > 0 => 1.0,
+                _ => f64::NAN,
+            };
+            values.mapv(side).into()
+        }
         Targets::Classes { names, labels } => {
             let side = |(row, class): (usize, usize)| {
                 if labels[row] as usize == class { 1.0 } else { -1.0 }
             };
-            Array2::from_shape_fn((labels.len(), names.len()), side)
+            Array2::from_shape_fn((labels.len(), names.len()), side).into()
         }
-        Targets::Real { values, .. } => values.clone(),
+        Targets::Real { values, .. } => values.view().into(),
     }
 }
 
 /// Outputs that can be fitted, those that miss the same rows together.
-fn groups(train: &FeatureTable, responses: &[Array2<f64>; 2]) -> Vec<Vec<usize>> {
+fn groups(train: &FeatureTable, responses: &[Responses<'_>; 2]) -> Vec<Vec<usize>> {
     let mut by_missing: BTreeMap<[Vec<usize>; 2], Vec<usize>> = BTreeMap::new();
     for output in 0..responses[0].ncols() {
         if has_two_values(&train.targets, output) {

@@ -88,6 +88,7 @@ pub(crate) fn latents(bytes: &[u8]) -> Result<(), String> {
     let name = match bytes {
         [b'P', b'K', ..] => "latents.npz",
         [0x93, ..] => "latents.npy",
+        [b'P', b'A', b'R', b'1', ..] => "latents.parquet",
         _ => "latents.safetensors",
     };
     let config = Preset::Tiny.config();

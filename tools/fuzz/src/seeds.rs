@@ -6,6 +6,8 @@ use std::io::{Cursor, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{ImageFormat, RgbImage};
+use vdvae_datasets::{Split, ToyFaces};
+use vdvae_features::{FeatureWriter, LayerFeatures, Part};
 use vdvae_model::{Array, Preset, Weights, write_safetensors};
 use zip::CompressionMethod::{Deflated, Stored};
 use zip::ZipWriter;
@@ -170,7 +172,24 @@ pub(crate) fn latents() -> Vec<Vec<u8>> {
         zipped(&[("predicted.npy", &matrix)]),
         matrix,
         [&length, &header[..], &floats(&numbers)].concat(),
+        latents_table(numbers),
     ]
+}
+
+/// The same as a Parquet file, with all that is known of two rendered faces.
+fn latents_table(values: Vec<f32>) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder in TMPDIR");
+    let path = folder.path().join("latents.parquet");
+    let part = Part { name: "layer.000".to_owned(), shape: vec![4, 1, 1] };
+    let layer = LayerFeatures { layer: Some(0), resolution: 1, columns: 4, values };
+    let faces = ToyFaces::with_people(0, [1, 1, 1]);
+    let write = || {
+        let mut writer = FeatureWriter::open(&path, vec![part], "")?;
+        writer.append(2, &[0, 1], &[layer])?;
+        writer.finish("", Default::default(), &faces, Split::Test)
+    };
+    write().expect("room in TMPDIR");
+    std::fs::read(&path).expect("the file was written")
 }
 
 /// A state dict of one tensor of two by two.

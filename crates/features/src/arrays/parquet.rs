@@ -1,6 +1,6 @@
 //! Floats of Parquet files: lists of one length a row, or columns of one number a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -57,15 +57,14 @@ impl Column {
 pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Arrays> {
     let file = ParquetFile::open(path)?;
     let schema = file.metadata().file_metadata().schema_descr();
-    let all: Vec<Column> = schema
-        .columns()
-        .iter()
-        .map(|column| &**column)
-        .enumerate()
-        .filter_map(Column::of)
-        .collect();
-    let (lists, single): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|column| column.repeated == 1);
+    let mut leaves: HashMap<&str, usize> = HashMap::new();
+    for column in schema.columns() {
+        *leaves.entry(column.path().parts().first().map_or("", String::as_str)).or_default() += 1;
+    }
+    let all = schema.columns().iter().map(|column| &**column).enumerate().filter_map(Column::of);
+    // A structure of several numbers is no number.
+    let all = all.filter(|column| leaves[&*column.name] == 1);
+    let (lists, single): (Vec<_>, Vec<_>) = all.partition(|column| column.repeated == 1);
     let names = lists.iter().map(|column| column.name.clone()).collect();
     let length = std::fs::metadata(path).map_err(super::cannot_read(path))?.len();
     // A number that is repeated takes next to no bytes.
@@ -86,12 +85,18 @@ pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Arrays>
 
 /// Columns of one number a row, as a matrix.
 fn matrix(file: &ParquetFile, columns: &[Column], room: &mut u64) -> Result<Tensor> {
-    let (mut data, mut rows) = (Vec::new(), 0);
+    let mut data = Vec::new();
+    let mut rows = None;
     for column in columns {
         let (numbers, found) = numbers(file, column, room)?;
+        let expected = *rows.get_or_insert(found);
+        if found != expected {
+            let expected = format!("{}: {expected} rows, as in the first column", column.name);
+            return Err(invalid(file.path(), &expected, &found.to_string()));
+        }
         data.extend(numbers);
-        rows = found;
     }
+    let rows = rows.unwrap_or(0);
     Ok(Tensor::from_vec(data, (columns.len(), rows), &Device::Cpu)?.t()?.contiguous()?)
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use candle_core::safetensors::BufferedSafetensors;
 use candle_core::{DType, Device, Tensor};
 use vdvae_io::{Fault, NpyHeader, most_inflated};
 
@@ -67,8 +68,8 @@ impl fmt::Display for ArrayFile {
 
 impl ArrayFile {
     /// The arrays by name, as float32; of an `.npy` file the one, named `matrix`; of a `.parquet` file its
-    /// columns of lists, or, without any, its columns of floats side by side as `matrix`. Where one is named,
-    /// the others are not read.
+    /// columns of lists, or, without any, its columns of floats side by side as `matrix`. Where one is
+    /// named, the others are not decoded.
     ///
     /// # Errors
     /// [`Error::File`] where the file is damaged, holds other numbers than floats, or lacks the array;
@@ -120,16 +121,22 @@ pub(crate) fn cannot_read(path: &Path) -> impl Fn(io::Error) -> Error {
 type Arrays = (BTreeMap<String, Tensor>, Vec<String>);
 
 fn read_safetensors(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Arrays> {
-    let all = candle_core::safetensors::load(path, &Device::Cpu)?;
-    let mut names: Vec<String> = all.keys().cloned().collect();
+    let bytes = std::fs::read(path).map_err(cannot_read(path))?;
+    let broken = |error: candle_core::Error| {
+        let said = error.to_string();
+        invalid(path, "a whole safetensors file", said.lines().next().unwrap_or_default())
+    };
+    let file = BufferedSafetensors::new(bytes).map_err(broken)?;
+    let mut names: Vec<String> = file.tensors().into_iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     let mut arrays = BTreeMap::new();
-    for (name, array) in all.into_iter().filter(|(name, _)| wanted(name)) {
+    for name in names.iter().filter(|name| wanted(name)) {
+        let array = file.load(name, &Device::Cpu).map_err(broken)?;
         if !array.dtype().is_float() {
             let found = format!("{:?}", array.dtype());
             return Err(invalid(path, &format!("{name}: floats"), &found));
         }
-        arrays.insert(name, array.to_dtype(DType::F32)?);
+        arrays.insert(name.clone(), array.to_dtype(DType::F32)?);
     }
     Ok((arrays, names))
 }

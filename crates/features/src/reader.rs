@@ -15,7 +15,7 @@ use crate::writer::{FileFormat, manifest_path, parquet};
 /// Reads unpooled latents: the first layers of a network, as floats of 16 to 64 bits.
 ///
 /// An `.npz` (compressed or not) or `.safetensors` file holds `layer.000`, `layer.001`, …, each (N,
-/// Z, r, r); a `.parquet` file has lists of Z · r · r numbers by these names. A matrix (N, D), of an
+/// Z, r, r) or (N, Z · r · r); a `.parquet` file has lists of so many numbers by these names. A matrix (N, D), of an
 /// `.npy` file, alone in another or named by `file`, has the layers side by side, each flattened as
 /// PyTorch does; so have the columns of floats of a `.parquet` file without lists. A manifest, beside the
 /// file or in a `.parquet` file of ours, must say that it holds latents.
@@ -60,16 +60,15 @@ pub fn read_layers(file: &ArrayFile, config: &VdvaeConfig) -> Result<Vec<Tensor>
     layers.iter().map(nhwc).collect()
 }
 
-/// What a file of ours says of itself, where its manifest lies beside it.
+/// What a file of ours says of itself, in its manifest.
 fn check_manifest(path: &Path) -> Result<()> {
-    let beside = manifest_path(path);
-    let text = match FileFormat::of(path)? {
-        FileFormat::Parquet => parquet::manifest(path)?,
-        _ => fs::read_to_string(&beside).ok(),
+    let (place, text) = match FileFormat::of(path)? {
+        FileFormat::Parquet => (path.to_owned(), parquet::manifest(path)?.map(String::into_bytes)),
+        _ => (manifest_path(path), fs::read(manifest_path(path)).ok()),
     };
     let Some(text) = text else { return Ok(()) };
-    let manifest: Value = serde_json::from_str(&text)
-        .map_err(|error| invalid(&beside, "a manifest in JSON", &error.to_string()))?;
+    let manifest: Value = serde_json::from_slice(&text)
+        .map_err(|error| invalid(&place, "a manifest in JSON", &error.to_string()))?;
     let says = |key: &str| manifest[key].as_str().unwrap_or_default();
     if says("format") != "vdvae-features" {
         return Ok(());
@@ -100,7 +99,7 @@ fn by_name(
         let n = layers.first().map_or_else(|| array.dims().first().copied(), |l| l.dim(0).ok());
         let (z, r) = (shape.channels, shape.resolution);
         let expected = [n.unwrap_or(0), z, r, r];
-        // A list of Parquet's has no shape.
+        // Lists of Parquet's have no shape.
         let flat = array.dims() == [expected[0], z * r * r];
         let array = if flat { array.reshape(&expected)? } else { array };
         if array.dims() != expected || !array.dtype().is_float() {
@@ -282,6 +281,11 @@ mod tests {
         assert!(text.contains("finite numbers in layer 0, found inf in row 1"), "{text}");
         assert!(message("a.npy", &npy("<i4", &[1, 4], &[0; 16]), None).contains("floats"));
         assert!(message("a.npy", &npy("<f4", &[2, 4], &[0; 16]), None).contains("16 bytes"));
+        let text = message("a.safetensors", &[0; 9], None);
+        assert!(
+            text.contains("a.safetensors: expected a whole safetensors file, found "),
+            "{text}"
+        );
         let other = npz("layer.001", &npy("<f4", &[1, 4], &[0; 16]));
         assert!(message("a.npz", &other, None).contains("layer.000 of the network's 9"));
     }

@@ -1,7 +1,5 @@
 //! A data set without splits.
 
-use std::collections::HashSet;
-
 use alphanumeric_sort::compare_str;
 use image::RgbImage;
 use vdvae_io::Exif;
@@ -28,11 +26,8 @@ impl Whole {
         };
         let mut keys: Vec<(String, (Split, usize))> =
             Split::ALL.into_iter().flat_map(keyed).collect();
-        let mut seen = HashSet::new();
-        let new: Vec<bool> = keys.iter().map(|(key, _)| seen.insert(key.clone())).collect();
-        let mut new = new.into_iter();
-        keys.retain(|_| new.next().unwrap_or(false));
         keys.sort_by(|(a, _), (b, _)| compare_str(a, b).then_with(|| a.cmp(b)));
+        keys.dedup_by(|(a, _), (b, _)| a == b);
         let pictures = keys.into_iter().map(|(_, at)| at).collect();
         Self { inner, pictures }
     }

@@ -191,6 +191,9 @@ fn all_pictures_of_a_folder_come_in_the_order_of_their_names() {
         vdvae(folder, "eval --checkpoint model.safetensors --data folder:pictures --split all")
             .ok();
     assert!(said.contains(" all: 24 images"), "{said}");
+    let analyze = "analyze --checkpoint model.safetensors --decoded 0 --num 24 --out looked";
+    let said = vdvae(folder, &format!("{analyze} --data folder:pictures --split all")).ok();
+    assert!(said.contains(" all: 24 images"), "{said}");
 }
 
 #[test]

@@ -130,6 +130,11 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
         let found = args.out.display();
         return Err(usage(format!("--arrays, --like: expected --out FILE.npz, found {found}")));
     }
+    let unread = !arrays.is_empty() && !arrays.iter().any(NamedArray::reads_data);
+    if let Some(data) = args.pictures.named().filter(|_| unread) {
+        let expected = "expected --arrays NAME=SPLIT to read it";
+        return Err(usage(format!("--data: {expected}, found {data}")));
+    }
     let out = args.shard.map_or_else(|| args.out.clone(), |shard| shard.path(&args.out));
     check_writable(&out)?;
     let loaded = args.model.load(common)?;
@@ -155,12 +160,6 @@ pub(crate) fn run(args: Args, common: &Common) -> Result<()> {
     if arrays.is_empty() {
         let rows = request(&args.pictures.open()?, args.shard).write(&out)?;
         return print(&format!("{}: {rows} images, {columns} columns", out.display()));
-    }
-    if let Some(data) = args.pictures.named().filter(|_| !arrays.iter().any(NamedArray::reads_data))
-    {
-        return Err(usage(format!(
-            "--data: expected --arrays NAME=SPLIT to read it, found {data}"
-        )));
     }
     let opened = arrays.iter().map(|array| array.open(&args.pictures));
     let opened = opened.collect::<Result<Vec<_>>>()?;

@@ -50,25 +50,30 @@ pub fn sample_pairs(
     check_range(even, "pairs of a fold", "an even number above 0", pairs_per_fold)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let dealt = deal(identities, folds, &mut rng);
+    let half = pairs_per_fold / 2;
+    let too_few = |fold: usize, which: &str, found: u64| {
+        let fewest =
+            dealt.iter().map(|people| pairs_within(people).min(pairs_between(people))).min();
+        Error::Pairs {
+            expected: format!("at least {half} pairs {which} in every fold"),
+            found: format!(
+                "{found} in fold {fold} ({} pairs a fold would fit all)",
+                2 * fewest.unwrap_or(0)
+            ),
+        }
+    };
     let sample = |(fold, people): (usize, &Vec<Vec<usize>>)| {
         // A stream of its own: a fold does not depend on how many draws another took.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(fold as u64 + 1);
-        let mut pairs = genuine(people, pairs_per_fold / 2, &mut rng)
-            .map_err(|found| too_few(fold, "of one identity", pairs_per_fold / 2, found))?;
-        let impostors = impostors(people, pairs_per_fold / 2, &mut rng)
-            .map_err(|found| too_few(fold, "of two identities", pairs_per_fold / 2, found))?;
+        let mut pairs = genuine(people, half, &mut rng)
+            .map_err(|found| too_few(fold, "of one identity", found))?;
+        let impostors = impostors(people, half, &mut rng)
+            .map_err(|found| too_few(fold, "of two identities", found))?;
         pairs.extend(impostors);
         Ok(pairs)
     };
     dealt.iter().enumerate().map(sample).collect()
-}
-
-fn too_few(fold: usize, which: &str, expected: usize, found: u64) -> Error {
-    Error::Pairs {
-        expected: format!("at least {expected} pairs {which} in every fold"),
-        found: format!("{found} in fold {fold}"),
-    }
 }
 
 /// The rows of each identity, identities dealt in turn: first those with several rows, then those
@@ -90,6 +95,16 @@ fn pairs_among(count: usize) -> u64 {
     count as u64 * (count as u64).saturating_sub(1) / 2
 }
 
+/// Pairs there are within identities.
+fn pairs_within(people: &[Vec<usize>]) -> u64 {
+    people.iter().map(|rows| pairs_among(rows.len())).sum()
+}
+
+/// Pairs there are between identities.
+fn pairs_between(people: &[Vec<usize>]) -> u64 {
+    pairs_among(people.iter().map(Vec::len).sum()) - pairs_within(people)
+}
+
 /// Pairs within identities, or how many there are where those are too few.
 fn genuine(
     people: &[Vec<usize>],
@@ -99,8 +114,8 @@ fn genuine(
     let available = |rounds: u64| -> u64 {
         people.iter().map(|rows| pairs_among(rows.len()).min(rounds)).sum()
     };
-    if available(u64::MAX) < needed as u64 {
-        return Err(available(u64::MAX));
+    if pairs_within(people) < needed as u64 {
+        return Err(pairs_within(people));
     }
     // The fewest pairs of an identity at most that are enough together.
     let rounds = (1..).find(|&rounds| available(rounds) >= needed as u64).unwrap_or(u64::MAX);
@@ -160,8 +175,7 @@ fn impostors(
         .zip(people)
         .flat_map(|(person, rows)| rows.iter().map(move |&row| (person, row)))
         .collect();
-    let within: u64 = people.iter().map(|rows| pairs_among(rows.len())).sum();
-    let available = pairs_among(pictures.len()) - within;
+    let available = pairs_between(people);
     if available < needed as u64 {
         return Err(available);
     }

@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Times our operators and networks beside PyTorch's, in turn, and prints the ratios.
 
-    python3 benches/peers/cpu.py [--rounds 7] [--only block]
+    python3 benches/peers/cpu.py [--rounds 7] [--only block] [--threads 1] [--peers nchw,nhwc]
     python3 benches/peers/cpu.py --only peak
 
 Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benches/peers/ours.rs`
-in release, and then runs each case on both sides alternately on the same cores, PyTorch in both
-memory layouts; short cases several times a turn. Ratios are ours over PyTorch's better layout, of
-medians over the rounds; below 1 is faster. `peak` cases give the highest memory of a process of its own that runs the case three
-times, in MiB, above what the process held before (libraries, mostly).
+in release, and then runs each case on all sides in turn on the same cores; short cases several times
+a turn. Turns in which other processes or virtual machines took the processor are run again.
+
+PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16, with jemalloc or
+tcmalloc where the system has one (its own allocator is slower). Ratios are ours in float32 over
+PyTorch's best in float32, and over its bfloat16, of medians over the rounds; below 1 is faster.
+`peak` cases give the highest memory of a process of its own that runs the case three times, in MiB,
+above what the process held before (libraries, mostly).
 """
 
 import argparse
+import ctypes.util
 import json
 import os
 import pathlib
@@ -30,6 +35,8 @@ CASES = [
     "extract cifar10 8 all", "extract cifar10 1 all", "train cifar10 8 step",
     "extract imagenet64 4 31",
 ]
+PEERS = ["nchw", "nhwc", "compiled", "bf16"]
+ALLOCATORS = ["jemalloc", "tcmalloc_minimal", "tcmalloc"]
 PEAKS = ["train cifar10 8 step"]
 
 
@@ -39,7 +46,9 @@ def reexecute():
     if not python.exists():
         subprocess.check_call([sys.executable, "-m", "venv", str(VENV)])
         subprocess.check_call([str(python), "-m", "pip", "install", "-q", "torch", "numpy"])
-    os.execv(python, [str(python), *sys.argv])
+    allocator = next(filter(None, map(ctypes.util.find_library, ALLOCATORS)), None)
+    environment = dict(os.environ, **({"LD_PRELOAD": allocator} if allocator else {}))
+    os.execve(python, [str(python), *sys.argv], environment)
 
 
 def build():
@@ -56,7 +65,9 @@ class Ours:
 
     def __init__(self, program):
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process = subprocess.Popen([program, "serve"], **pipes)
+        environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        self.process = subprocess.Popen([program, "serve"], env=environment, **pipes)
+        self.pid = self.process.pid
 
     def run(self, case):
         self.process.stdin.write(case + "\n")
@@ -68,14 +79,22 @@ class Ours:
 
 
 class Torch:
-    """PyTorch in one memory layout."""
+    """PyTorch in one of the ways of PEERS; but for `nchw`, channels last."""
 
-    def __init__(self, channels_last):
+    def __init__(self, way):
         import torch
         import network
-        self.torch, self.network = torch, network
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.torch, self.network, self.way = torch, network, way
+        self.format = torch.contiguous_format if way == "nchw" else torch.channels_last
+        self.type = torch.bfloat16 if way == "bf16" else torch.float32
+        self.pid = os.getpid()
         self.made = {}
+
+    def laid_out(self, it):
+        return it.to(dtype=self.type, memory_format=self.format)
+
+    def compiled(self, it):
+        return self.torch.compile(it, dynamic=False) if self.way == "compiled" else it
 
     def run(self, case):
         if case not in self.made:
@@ -91,8 +110,8 @@ class Torch:
         if kind == "block":
             width, resolution, n = int(what), int(a), int(b)
             block = self.network.Block(width, width // 4, width, resolution, residual=True)
-            block = block.to(memory_format=self.format)
-            x = torch.randn(n, width, resolution, resolution).to(memory_format=self.format)
+            block = self.compiled(self.laid_out(block))
+            x = self.laid_out(torch.randn(n, width, resolution, resolution))
             if rest[0] == "forward":
                 return lambda: self.quiet(lambda: block(x))
             x.requires_grad_(True)
@@ -105,8 +124,10 @@ class Torch:
         net = self.network.Network(what).to(memory_format=self.format)
         x = torch.randn(int(a), 3, net.size, net.size).to(memory_format=self.format)
         if kind == "extract":
+            net, x = self.laid_out(net), self.laid_out(x)
             layers = None if b == "all" else int(b)
-            return lambda: self.quiet(lambda: net.latents(x, layers))
+            latents = self.compiled(net.latents)
+            return lambda: self.quiet(lambda: latents(x, layers))
         return self.train_step(net, x)
 
     def quiet(self, work):
@@ -116,6 +137,7 @@ class Torch:
     def train_step(self, net, x):
         torch = self.torch
         target = torch.randint(0, 256, x.shape).float() / 127.5 - 1
+        loss = self.compiled(net.loss)
         parameters = list(net.parameters())
         average = [p.detach().clone() for p in parameters]
         optimizer = torch.optim.AdamW(parameters, lr=2e-4, betas=(0.9, 0.9), weight_decay=0.01,
@@ -123,7 +145,9 @@ class Torch:
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            net.loss(x, target).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.way == "bf16"):
+                of_batch = loss(x, target)
+            of_batch.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 200.0)
             optimizer.step()
             torch._foreach_lerp_(average, [p.detach() for p in parameters], 2e-4)
@@ -133,24 +157,51 @@ class Torch:
 TURN = 150.0
 
 
-def turn(side, case):
-    """Median milliseconds of runs that follow one another for TURN milliseconds, at least one: a
-    run of a millisecond after another process's says most about waking threads."""
-    found = []
-    while not found or sum(found) < TURN:
-        found.append(side.run(case))
-    return statistics.median(found)
+def work_of(pid):
+    """Processor time of a process so far, in ticks."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
-def compare(case, sides, rounds):
-    """Median milliseconds of each side, run in turn."""
-    for side in sides:
-        side.run(case)
-    times = [[] for _ in sides]
-    for _ in range(rounds):
-        for side, found in zip(sides, times):
-            found.append(turn(side, case))
-    return [statistics.median(found) for found in times]
+def work_of_all():
+    """Processor time of all processes so far, and what other virtual machines took, in ticks."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return user + nice + system + irq + softirq + steal
+
+
+class Turns:
+    """Runs turns, again where something else took the processor."""
+
+    def __init__(self, cores):
+        self.cores, self.run, self.refused = cores, 0, 0
+
+    def turn(self, side, case):
+        """Median milliseconds of runs that follow one another for TURN milliseconds, at least one:
+        a run of a millisecond after another process's says most about waking threads."""
+        for _ in range(20):
+            pids = {os.getpid(), side.pid}
+            own, all_of_them, start = sum(map(work_of, pids)), work_of_all(), time.perf_counter()
+            found = []
+            while not found or sum(found) < TURN:
+                found.append(side.run(case))
+            ticks = (time.perf_counter() - start) * os.sysconf("SC_CLK_TCK") * self.cores
+            others = (work_of_all() - all_of_them) - (sum(map(work_of, pids)) - own)
+            self.run += 1
+            if others <= max(2, ticks * 0.07):
+                return statistics.median(found)
+            self.refused += 1
+        sys.exit(f"other work takes the processor: {others} of {ticks:.0f} ticks of the last turn")
+
+    def compare(self, case, sides, rounds):
+        """Median milliseconds of each side, run in turn."""
+        for side in sides:
+            side.run(case)
+        times = [[] for _ in sides]
+        for _ in range(rounds):
+            for side, found in zip(sides, times):
+                found.append(self.turn(side, case))
+        return [statistics.median(found) for found in times]
 
 
 def memory(name):
@@ -160,9 +211,9 @@ def memory(name):
                 if line.startswith(name))
 
 
-def peak_of_torch(case, layout):
+def peak_of_torch(case, way):
     """Prints memory before and at its highest; runs in a process of its own."""
-    side = Torch(channels_last=layout == "NHWC")
+    side = Torch(way)
     before = memory("VmRSS")
     for _ in range(3):
         side.run(case)
@@ -172,7 +223,7 @@ def peak_of_torch(case, layout):
 def peaks(program, case):
     """Prints a line of peaks above what each process held before."""
     here = [sys.executable, __file__, "--peak-of-torch", case]
-    commands = [[program, "peak", case], here + ["NCHW"], here + ["NHWC"]]
+    commands = [[program, "peak", case], here + ["nchw"], here + ["nhwc"]]
     found = []
     for command in commands:
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -183,26 +234,46 @@ def peaks(program, case):
           f"{ours / min(first, last):7.2f}", flush=True)
 
 
+def processor():
+    """The processor's name."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="cases that begin with this")
     parser.add_argument("--peak-of-torch", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, help="cores to use; all by default")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"some of {', '.join(PEERS)}")
     args = parser.parse_args()
+    peers = args.peers.split(",")
+    if unknown := set(peers) - set(PEERS):
+        parser.error(f"unknown peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     if args.peak_of_torch:
         return peak_of_torch(*args.peak_of_torch)
     program = build()
+    cores = sorted(os.sched_getaffinity(0))[:args.threads]
+    os.sched_setaffinity(0, cores)
     import torch
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-          f"PyTorch {torch.__version__} ({torch.get_num_threads()} threads)")
-    print(f"{'case':28} {'ours ms':>10} {'NCHW ms':>10} {'NHWC ms':>10} {'ratio':>7}")
-    sides = [Ours(program), Torch(channels_last=False), Torch(channels_last=True)]
+    torch.set_num_threads(len(cores))
+    print(f"{processor()}, {len(cores)} cores, PyTorch {torch.__version__}, "
+          f"allocator {os.environ.get('LD_PRELOAD', 'of the system')}")
+    heads = "".join(f"{peer:>10}" for peer in ["ours"] + peers)
+    print(f"{'milliseconds':28}{heads} {'ratio':>7} {'to bf16':>8}")
+    sides, turns = [Ours(program)] + [Torch(way) for way in peers], Turns(len(cores))
     for case in CASES:
         if not case.startswith(args.only):
             continue
-        ours, first, last = compare(case, sides, args.rounds)
-        ratio = ours / min(first, last)
-        print(f"{case:28} {ours:10.2f} {first:10.2f} {last:10.2f} {ratio:7.2f}", flush=True)
+        ours, *theirs = turns.compare(case, sides, args.rounds)
+        of = dict(zip(peers, theirs))
+        best = min((of[peer] for peer in peers if peer != "bf16"), default=None)
+        ratios = [f"{ours / t:.2f}" if t else "" for t in (best, of.get("bf16"))]
+        times = "".join(f"{t:10.2f}" for t in [ours] + theirs)
+        print(f"{case:28}{times} {ratios[0]:>7} {ratios[1]:>8}", flush=True)
+    print(f"{turns.refused} of {turns.run} turns were run again")
     for case in PEAKS:
         if ("peak " + case).startswith(args.only):
             peaks(program, case)

@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use vdvae::datasets::{Dataset, Folder, OnBadImage, Preparation, Split, load_batch};
 use vdvae::model::{LatentMode, Preset, Vdvae, Weights};
 use vdvae::train::{TrainConfig, Trainer};
-use vdvae_ops::{BlockShape, block};
+use vdvae_ops::{BlockShape, Tape, block};
 
 // What the command-line programs do, see `vdvae_cli::settle`.
 #[global_allocator]
@@ -100,7 +100,12 @@ fn block_case(width: usize, resolution: usize, n: usize, forward: bool) -> Resul
         let (x, parameters) = (x.as_detached_tensor(), parameters.as_detached_tensor());
         return Ok(Box::new(move || block(&x, &parameters, shape).map(drop)));
     }
-    Ok(Box::new(move || block(&x, &parameters, shape)?.backward().map(drop)))
+    // By the tape, as training does.
+    Ok(Box::new(move || {
+        let (y, tape) = Tape::record(|| block(&x, &parameters, shape))?;
+        let seed = y.ones_like()?;
+        tape.backward(&[(&y, seed)]).map(drop)
+    }))
 }
 
 fn preset(name: &str) -> Result<Preset> {

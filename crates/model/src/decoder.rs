@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
     Arithmetic, BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, recomputed,
-    sample_and_kl, sample_prior, upsample_add,
+    sample_and_kl, sample_prior, together, upsample_add,
 };
 
 use crate::config::VdvaeConfig;
@@ -207,10 +207,11 @@ impl Decoder {
             let (prior, posterior, latent, state) = match source {
                 LatentSource::Posterior { activations, noise } => {
                     let (activation, noise) = (&activations[&resolution], draw(noise)?);
-                    let [prior, posterior, latent, state] = match self.recompute {
-                        true => b.with_posterior_recomputed(&x, activation, noise)?,
-                        false => b.with_posterior(&x, activation, noise)?,
-                    };
+                    let [prior, posterior, latent, state] =
+                        together(&self.device, || match self.recompute {
+                            true => b.with_posterior_recomputed(&x, activation, noise),
+                            false => b.with_posterior(&x, activation, noise),
+                        })?;
                     (prior, Some(posterior), latent, state)
                 }
                 LatentSource::Prior { given, noise, temperature } => {

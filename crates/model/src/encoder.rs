@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use vdvae_ops::{Arithmetic, BlockShape, BlockWeights, ConvShape, avg_pool, conv};
+use vdvae_ops::{Arithmetic, BlockShape, BlockWeights, ConvShape, avg_pool, conv, together};
 
 use crate::Result;
 use crate::config::VdvaeConfig;
@@ -71,6 +71,10 @@ impl Encoder {
     /// # Shapes
     /// - `x`: (N, H, W, 3), shifted and scaled
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Activations> {
+        together(x.device(), || self.activations(x))
+    }
+
+    fn activations(&self, x: &Tensor) -> Result<Activations> {
         let mut x = conv(x, &self.stem.1, self.stem.0, self.arithmetic)?;
         let mut activations = Activations::from([(x.dim(1)?, x.clone())]);
         for b in &self.blocks {

@@ -15,6 +15,7 @@ use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
 use crate::shape::{check_parameters, grid_of};
+use crate::team::share_new;
 
 /// `x · gain + bias`, channel by channel.
 ///
@@ -49,14 +50,16 @@ impl Operator<2> for GainBias {
 
     fn forward<T: Number>(&self, &channels: &usize, [x, parameters]: [&[T]; 2]) -> Vec<T> {
         let (gain, bias) = parameters.split_at(channels);
-        let mut out = x.to_vec();
-        out.par_chunks_mut(PIXELS * channels).for_each(|block| {
-            for pixel in block.chunks_exact_mut(channels) {
-                let parameters = gain.iter().zip(bias);
-                pixel.iter_mut().zip(parameters).for_each(|(v, (&g, &b))| *v = *v * g + b);
+        let size = PIXELS * channels;
+        share_new(x.len(), size, |blocks| {
+            for (i, block) in blocks {
+                let pixels = x[i * size..].chunks_exact(channels);
+                for (out, pixel) in block.chunks_exact_mut(channels).zip(pixels) {
+                    let parameters = gain.iter().zip(bias).zip(pixel);
+                    out.iter_mut().zip(parameters).for_each(|(v, ((&g, &b), &x))| *v = x * g + b);
+                }
             }
-        });
-        out
+        })
     }
 
     /// One pass gives both.

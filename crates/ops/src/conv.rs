@@ -20,6 +20,7 @@ use crate::cuda::{
 use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{ConvShape, check_parameters, grid_of};
+use crate::team::Out;
 
 /// Rows of a convolution over `x`.
 pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) -> Rows<'_, T> {
@@ -52,7 +53,7 @@ pub(crate) fn run_conv<T: Kernels>(
         Direction::Backward => (matrix.into(), output, input),
     };
     let rows = Rows::Plain { x, channels: read, stride: read };
-    product(&[(rows, matrix)], bias, written, out, finish);
+    product(&[(rows, matrix)], bias, written, Out::Held(out), finish);
 }
 
 /// A convolution that keeps the picture's size.

@@ -4,7 +4,6 @@
 //! quotients of exponentials written as exponentials of differences.
 
 use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use crate::cpu::Number;
 use crate::cpu::elementary::Elementary;
@@ -20,6 +19,7 @@ use crate::cuda::{
 use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{nhwc, same_shape};
+use crate::team::{Out, share_new};
 
 /// Draws the latent of a posterior, and its KL from the prior.
 ///
@@ -115,11 +115,9 @@ impl<const N: usize> Operator<N> for SampleAndKl {
 
     fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
         let pixels = sizes.of(inputs);
-        let mut out = vec![T::zero(); inputs[0].len()];
-        out.par_chunks_mut(PIXELS * 2 * sizes.latent_channels)
-            .enumerate()
-            .for_each(|(i, out)| forward(pixels.chunk(i), out));
-        out
+        share_new(inputs[0].len(), PIXELS * 2 * sizes.latent_channels, |chunks| {
+            chunks.for_each(|(i, out)| forward(pixels.chunk(i), out));
+        })
     }
 
     // What a prior has so far is wider than its statistics: adding in place saves passes over that.
@@ -129,18 +127,20 @@ impl<const N: usize> Operator<N> for SampleAndKl {
         std::array::from_fn(|i| match (i, held[i].take()) {
             _ if !wanted[i] => Gradient::Nothing,
             (0, _) => {
-                let mut dq = vec![T::zero(); inputs[0].len()];
-                let width = 2 * sizes.latent_channels;
-                gradient(pixels, upstream, width, posterior_gradient, &mut dq);
+                let (mut dq, width) = (vec![], 2 * sizes.latent_channels);
+                let new = Out::New(&mut dq, inputs[0].len());
+                gradient(pixels, upstream, width, posterior_gradient, new);
                 Gradient::Own(dq)
             }
             (1, Some(held)) => {
+                let held = Out::Held(held);
                 gradient(pixels, upstream, sizes.prior_width, prior_gradient, held);
                 Gradient::Nothing
             }
             (1, None) => {
-                let mut dp = vec![T::zero(); inputs[1].len()];
-                gradient(pixels, upstream, sizes.prior_width, prior_gradient, &mut dp);
+                let mut dp = vec![];
+                let new = Out::New(&mut dp, inputs[1].len());
+                gradient(pixels, upstream, sizes.prior_width, prior_gradient, new);
                 Gradient::Own(dp)
             }
             // Noise is a constant.
@@ -172,13 +172,15 @@ fn gradient<T: Elementary>(
     upstream: &[T],
     width: usize,
     kernel: Kernel<T>,
-    out: &mut [T],
+    out: Out<'_, T>,
 ) {
-    let upstream = upstream.par_chunks(PIXELS * 2 * pixels.latent_channels);
-    out.par_chunks_mut(PIXELS * width)
-        .zip(upstream)
-        .enumerate()
-        .for_each(|(i, (out, upstream))| kernel(pixels.chunk(i), upstream, out));
+    out.share_chunks(PIXELS * width, |chunks| {
+        for (i, out) in chunks {
+            let size = 2 * pixels.latent_channels;
+            let upstream = &upstream[i * PIXELS * size..][..out.len() / width * size];
+            kernel(pixels.chunk(i), upstream, out);
+        }
+    });
 }
 
 #[cfg(test)]

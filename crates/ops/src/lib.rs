@@ -30,7 +30,9 @@
 //!
 //! **3×3 convolutions** go through Winograd's F(4×4, 3×3) (`cpu/winograd.rs`) from 1024 pixels on,
 //! where a quarter of the multiplications outweighs transforming the weights, and are summed
-//! directly below, for channels that are no multiple of 16, and where [`Arithmetic::exact`] is set.
+//! directly below, for channels that are no multiple of 16, and where [`Arithmetic::exact`] is set:
+//! in a copy with a border of zeros (`Padded` in `cpu/im2col.rs`) a neighbourhood is three runs of
+//! numbers, which the product reads in place.
 //!
 //! **Fusion** is for what is bound by memory. GELU is computed where a product reads its rows, its
 //! derivative and the residual where a product has just finished a block, and both again in the
@@ -45,6 +47,11 @@
 //! moved rather than added to zeros, blocks and latents add to what a tensor has from other uses
 //! while they compute their own part, and every activation is let go of as soon as it was passed.
 //! [`recomputed`] keeps nothing of what is inside it; [`stock`] takes in operators of candle's own.
+//!
+//! **Threads** (`team.rs`). A block divides its work a dozen times, each time for less than a
+//! millisecond. The thread that calls it works along with rayon's idle workers, who stay awake
+//! until the block is done; blocks of less than some 40 µs are left to the caller. [`together`] keeps
+//! them for several operators. Programs with many pictures give each worker a batch of its own.
 //!
 //! **Weights that never change** ([`BlockWeights::frozen`]) are packed and transformed at their first
 //! use only.
@@ -81,6 +88,7 @@ mod shape;
 mod simd;
 mod storage;
 mod tape;
+mod team;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -99,6 +107,7 @@ pub use rate::kl_sum;
 pub use shape::{BlockShape, ConvShape};
 pub use tape::stock::{add, cast, scale, stock};
 pub use tape::{Gradients, Tape, recomputed};
+pub use team::together;
 pub use training::{OptimizerMemory, StepStats};
 pub use upsample::upsample_add;
 

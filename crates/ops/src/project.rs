@@ -16,6 +16,10 @@ use crate::cuda::{
 use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{ConvShape, check_parameters};
+use crate::team::{Out, share_new};
+
+/// Pixels of a gradient a task copies at once.
+const PIXELS: usize = 1 << 8;
 
 /// Adds the projection of a latent to the last channels of `base`:
 /// `base[.., P - W..] + latent[.., ..Z] · weightsᵀ + bias`.
@@ -86,10 +90,11 @@ impl Operator<3> for ProjectAdd {
         let Sizes { pixels, base_width, latent_width } = sizes;
         let ConvShape { input, output, .. } = self.shape;
         let (weights, bias) = parameters.split_at(self.shape.weights());
-        let mut out = vec![T::zero(); pixels * output];
+        let mut out = vec![];
+        let new = Out::New(&mut out, pixels * output);
         let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
         let weights = Matrix::new(weights, output, input, input).transposed().into();
-        product(&[(rows, weights)], Some(bias), output, &mut out, |first, block| {
+        product(&[(rows, weights)], Some(bias), output, new, |first, block| {
             let base = base[first * base_width..].chunks_exact(base_width);
             for (out, base) in block.chunks_exact_mut(output).zip(base) {
                 let tail = &base[base_width - output..];
@@ -107,14 +112,19 @@ impl Operator<3> for ProjectAdd {
         let OnSlices { inputs: [_, latent, parameters], upstream, .. } = of;
         let Sizes { pixels, base_width, latent_width } = sizes;
         let ConvShape { input, output, .. } = self.shape;
-        let mut db = vec![T::zero(); pixels * base_width];
-        for (db, us) in db.chunks_exact_mut(base_width).zip(upstream.chunks_exact(output)) {
-            db[base_width - output..].copy_from_slice(us);
-        }
-        let mut dz = vec![T::zero(); pixels * input];
+        let db = share_new(pixels * base_width, PIXELS * base_width, |chunks| {
+            for (i, chunk) in chunks {
+                let upstream = upstream[i * PIXELS * output..].chunks_exact(output);
+                for (db, upstream) in chunk.chunks_exact_mut(base_width).zip(upstream) {
+                    db[base_width - output..].copy_from_slice(upstream);
+                }
+            }
+        });
+        let mut dz = vec![];
+        let new = Out::New(&mut dz, pixels * input);
         let rows = Rows::Plain { x: upstream, channels: output, stride: output };
         let weights = Matrix::new(&parameters[..self.shape.weights()], output, input, input);
-        product(&[(rows, weights.into())], None, input, &mut dz, |_, _| ());
+        product(&[(rows, weights.into())], None, input, new, |_, _| ());
         let mut dl = vec![T::zero(); latent.len()];
         for (dl, dz) in dl.chunks_exact_mut(latent_width).zip(dz.chunks_exact(input)) {
             dl[..input].copy_from_slice(dz);

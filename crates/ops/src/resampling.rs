@@ -1,8 +1,7 @@
 //! Cells of pixels to one pixel and back: what pooling and upsampling are made of.
 
-use rayon::prelude::*;
-
 use crate::real::Real;
+use crate::team::share_new;
 
 /// The same pictures at two resolutions: `rate`×`rate` pixels of the fine ones are a cell, and a
 /// pixel of the coarse ones. Channels that only one of the two has are zeros or are left out.
@@ -33,17 +32,17 @@ impl Resampling {
     pub(crate) fn sum_cells<T: Real>(&self, x: &[T], finish: impl Fn(&mut [T]) + Sync) -> Vec<T> {
         let (cells, row) = (self.rate * self.fine_row(), self.coarse_row());
         let shared = self.fine.min(self.coarse);
-        let mut out = vec![T::zero(); x.len() / cells * row];
-        out.par_chunks_exact_mut(row).zip(x.par_chunks_exact(cells)).for_each(|(out, cells)| {
-            for line in cells.chunks_exact(self.fine_row()) {
-                for (i, pixel) in line.chunks_exact(self.fine).enumerate() {
-                    let sum = &mut out[i / self.rate * self.coarse..][..shared];
-                    sum.iter_mut().zip(pixel).for_each(|(s, &v)| *s += v);
+        share_new(x.len() / cells * row, row, |rows| {
+            for (i, out) in rows {
+                for line in x[i * cells..][..cells].chunks_exact(self.fine_row()) {
+                    for (i, pixel) in line.chunks_exact(self.fine).enumerate() {
+                        let sum = &mut out[i / self.rate * self.coarse..][..shared];
+                        sum.iter_mut().zip(pixel).for_each(|(s, &v)| *s += v);
+                    }
                 }
+                finish(out);
             }
-            finish(out);
-        });
-        out
+        })
     }
 
     /// Fine pictures: of each pixel what the coarse one of its cell makes, by `put`, of zeros or of
@@ -55,20 +54,21 @@ impl Resampling {
         put: impl Fn(&mut T, T) + Sync,
     ) -> Vec<T> {
         let (row, coarse_row) = (self.fine_row(), self.coarse_row());
-        let mut out = vec![T::zero(); x.len() / coarse_row * self.rate * row];
-        out.par_chunks_exact_mut(row).enumerate().for_each(|(i, out)| {
-            if let Some(start) = start {
-                out.copy_from_slice(&start[i % self.height * row..][..row]);
-            }
-            // Every row of a picture is a whole number of cells, so `i / rate` counts coarse rows.
-            let x = &x[i / self.rate * coarse_row..][..coarse_row];
-            let cells = out.chunks_exact_mut(self.rate * self.fine);
-            for (cell, x) in cells.zip(x.chunks_exact(self.coarse)) {
-                for pixel in cell.chunks_exact_mut(self.fine) {
-                    pixel.iter_mut().zip(x).for_each(|(v, &x)| put(v, x));
+        share_new(x.len() / coarse_row * self.rate * row, row, |rows| {
+            for (i, out) in rows {
+                if let Some(start) = start {
+                    out.copy_from_slice(&start[i % self.height * row..][..row]);
+                }
+                // Every row of a picture is a whole number of cells, so `i / rate` counts coarse
+                // rows.
+                let x = &x[i / self.rate * coarse_row..][..coarse_row];
+                let cells = out.chunks_exact_mut(self.rate * self.fine);
+                for (cell, x) in cells.zip(x.chunks_exact(self.coarse)) {
+                    for pixel in cell.chunks_exact_mut(self.fine) {
+                        pixel.iter_mut().zip(x).for_each(|(v, &x)| put(v, x));
+                    }
                 }
             }
-        });
-        out
+        })
     }
 }

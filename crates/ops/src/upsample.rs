@@ -5,7 +5,6 @@
 //! upsampling overwrites the gradient of a tensor that is used twice, which states here are.
 
 use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
 
 use crate::cpu::Number;
 #[cfg(feature = "cuda")]
@@ -22,6 +21,7 @@ use crate::resampling::Resampling;
 use crate::shape::nhwc;
 #[cfg(feature = "cuda")]
 use crate::storage::collected;
+use crate::team::share_new;
 
 /// Repeats every pixel of `low` `rate`×`rate` times, keeps its first `channels` channels (or
 /// appends zeros where it has fewer), and adds `bias` to every image.
@@ -115,13 +115,13 @@ impl<const N: usize> Operator<N> for UpsampleAdd {
 /// The gradient of the bias: the sum over images, in their order.
 fn sum_images<T: Real>(upstream: &[T], rows: usize, row: usize) -> Vec<T> {
     let image = rows * row;
-    let mut d = vec![T::zero(); image];
-    d.par_chunks_exact_mut(row).enumerate().for_each(|(i, d)| {
-        for upstream in upstream.chunks_exact(image) {
-            d.iter_mut().zip(&upstream[i * row..]).for_each(|(d, &g)| *d += g);
+    share_new(image, row, |rows| {
+        for (i, d) in rows {
+            for upstream in upstream.chunks_exact(image) {
+                d.iter_mut().zip(&upstream[i * row..]).for_each(|(d, &g)| *d += g);
+            }
         }
-    });
-    d
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::arithmetic::Arithmetic;
 use crate::conv::run_conv;
 use crate::cpu::buffer::Buffer;
@@ -15,6 +13,7 @@ use crate::cpu::winograd::Direction;
 use crate::kept::Kept;
 use crate::real::Real;
 use crate::shape::{BlockShape, ConvShape};
+use crate::team::{Out, share_chunks, share_new};
 
 /// Hidden states (pixels × middle), before GELU, in the number type of the call.
 type Hidden<T> = [Buffer<T>; 3];
@@ -53,11 +52,15 @@ fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
 /// One convolution's weights and bias.
 type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
 
+/// Numbers a task takes at once of what is done number by number.
+const CHUNK: usize = 1 << 14;
+
 /// `gelu(x)` of a whole batch.
 fn gelu_all<T: Kernels>(x: &[T]) -> Buffer<T> {
-    const CHUNK: usize = 1 << 14;
     let mut y = Buffer::stale(x.len());
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| gelu(x, y));
+    share_chunks(&mut y, CHUNK, |chunks| {
+        chunks.for_each(|(i, y)| gelu(&x[i * CHUNK..][..y.len()], y));
+    });
     y
 }
 
@@ -99,7 +102,7 @@ impl Fused {
             })
             .collect();
         let mut h1 = Buffer::stale(grid.pixels() * first.output);
-        product(&operands, Some(bias), first.output, &mut h1, |_, _| ());
+        product(&operands, Some(bias), first.output, Out::Held(&mut h1), |_, _| ());
         let h2 = self.middle(grid, parameters[1], self.packed(1), &h1);
         let h3 = self.middle(grid, parameters[2], self.packed(2), &h2);
         [h1, h2, h3]
@@ -117,7 +120,7 @@ impl Fused {
             let rows = Rows::Gelu { x: h, channels: conv.input };
             let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
             let weights = Weights::kept_in(packed.map(|packed| &packed.panels[0]), weights);
-            product(&[(rows, weights)], Some(bias), conv.output, &mut out, |_, _| ());
+            product(&[(rows, weights)], Some(bias), conv.output, Out::Held(&mut out), |_, _| ());
         } else {
             let how = (grid, &conv, Direction::Forward);
             let by = (packed, self.arithmetic.exact);
@@ -136,11 +139,12 @@ impl Fused {
         let inputs = inputs_of(slices);
         let hidden = self.hidden(grid, &inputs, flat);
         let (last, weights, bias) = self.split(flat)[3];
-        let mut out = vec![T::zero(); grid.pixels() * last.output];
+        let mut out = vec![];
+        let new = Out::New(&mut out, grid.pixels() * last.output);
         let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
         let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
         let weights = Weights::kept_in(self.packed(3).map(|packed| &packed.panels[0]), weights);
-        product(&[(rows, weights)], Some(bias), last.output, &mut out, |first, block| {
+        product(&[(rows, weights)], Some(bias), last.output, new, |first, block| {
             if self.shape.residual {
                 let channels = self.shape.input;
                 add_to_tails(block, last.output, &inputs[0].x[first * channels..], channels);
@@ -163,7 +167,7 @@ impl Fused {
         let kept = self.kept.take::<Hidden<T>>();
         let [h1, h2, h3] = kept.unwrap_or_else(|| self.hidden(grid, &inputs, flat));
         let parameters = self.split(flat);
-        let mut gradient = vec![T::zero(); flat.len()];
+        let mut gradient = share_new(flat.len(), CHUNK, |_| ());
         let [g1, g2, g3, g4] = split_mut(&self.shape, &mut gradient);
 
         let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
@@ -243,9 +247,10 @@ impl Fused {
         let channels = input.channels;
         let weights = Matrix::new(&weights[input.offset..], conv.output, channels, conv.input);
         let rows = Rows::Plain { x: d1, channels: conv.output, stride: conv.output };
-        let mut dx = vec![T::zero(); input.x.len()];
+        let mut dx = vec![];
+        let new = Out::New(&mut dx, input.x.len());
         let output = self.shape.output;
-        product(&[(rows, weights.into())], None, channels, &mut dx, |first, block| {
+        product(&[(rows, weights.into())], None, channels, new, |first, block| {
             gelu_backward(&input.x[first * channels..][..block.len()], block);
             if let Some(held) = held {
                 let held = &held[first * channels..];

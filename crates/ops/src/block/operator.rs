@@ -15,6 +15,7 @@ use crate::cuda::{
 use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator};
 use crate::shape::{check_parameters, grid_of};
+use crate::team::together_if_worth;
 
 /// The pixels, and the channels of each input.
 pub(super) struct Sizes {
@@ -54,7 +55,8 @@ impl<const N: usize> Operator<N> for Fused {
 
     fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
         let (flat, inputs) = parameters_last(&inputs);
-        self.result(sizes.grid, &with_channels(inputs, sizes), flat)
+        let inputs = with_channels(inputs, sizes);
+        together_if_worth(self.multiplications(sizes), || self.result(sizes.grid, &inputs, flat))
     }
 
     fn gradients<T: Number>(&self, sizes: &Sizes, of: OnSlices<'_, T, N>) -> [Gradient<Vec<T>>; N] {
@@ -63,7 +65,9 @@ impl<const N: usize> Operator<N> for Fused {
         let held = held.map(|held| held.map(|held| &*held));
         let onto = (&wanted[..], &held[..]);
         let inputs = with_channels(inputs, sizes);
-        let (dx, dp) = self.backward(sizes.grid, &inputs, flat, upstream, onto);
+        let (dx, dp) = together_if_worth(2 * self.multiplications(sizes), || {
+            self.backward(sizes.grid, &inputs, flat, upstream, onto)
+        });
         in_order(dx, dp)
     }
 
@@ -104,6 +108,13 @@ impl Fused {
     ) -> Call<'a> {
         let tf32 = self.arithmetic.tf32;
         Call { gpu, grid, shape: self.shape, inputs, parameters, tf32 }
+    }
+}
+
+impl Fused {
+    /// Multiplications of the forward pass, were it summed directly.
+    fn multiplications(&self, sizes: &Sizes) -> usize {
+        sizes.grid.pixels() * self.shape.parameters()
     }
 }
 

@@ -4,11 +4,13 @@
 //! costs a pass over memory to zero it, about a tenth of a small network's training step; a
 //! [`Buffer`] comes back with whatever its last user left in it.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
-/// Vectors kept; when more come back, the smallest is freed.
-const KEPT: usize = 48;
+/// Vectors kept; when more come back, the smallest is freed. A 3×3 convolution by Winograd's transforms
+/// takes 36 for its weights.
+const KEPT: usize = 160;
 
 /// Vectors that wait for their next use.
 pub(crate) struct Pool<T>(Mutex<Vec<Vec<T>>>);
@@ -80,6 +82,27 @@ impl<T: Pooled> Buffer<T> {
         let mut buffer = Self::stale(len);
         buffer.fill(T::default());
         buffer
+    }
+}
+
+impl<T: Pooled> Buffer<T> {
+    /// The same numbers in memory of their own size, for what is kept a long time.
+    pub(crate) fn unpooled(self) -> Self {
+        Self { data: self.to_vec(), len: self.len }
+    }
+}
+
+impl<T: Pooled> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::stale(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: Pooled> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive()
     }
 }
 

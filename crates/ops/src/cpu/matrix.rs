@@ -1,5 +1,8 @@
 //! Matrices inside slices.
 
+/// Side of the tiles that a transposed matrix is copied in.
+const TILE: usize = 8;
+
 /// A matrix inside a slice: element (i, j) lies at `offset + i * row_stride + j * column_stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
@@ -59,15 +62,30 @@ impl<'a, T: Copy> Matrix<'a, T> {
             }
             return;
         }
-        // A few rows at a time, so that what is read along columns stays in cache until it is
-        // written along rows.
-        const ROWS: usize = 8;
-        for (block, to) in to.chunks_mut(ROWS * width).enumerate() {
-            for column in 0..count {
-                let start = block * ROWS * self.row_stride + (first + column) * self.column_stride;
-                let from = self.data[start..].iter().step_by(self.row_stride);
-                let to = to[column..].iter_mut().step_by(width);
-                to.zip(from).for_each(|(to, &from)| *to = from);
+        // Square tiles, so that what is read along columns is written along rows from registers.
+        for (block, to) in to.chunks_mut(TILE * width).enumerate() {
+            let rows = to.len() / width;
+            for column in (0..count).step_by(TILE) {
+                let columns = TILE.min(count - column);
+                let start = block * TILE * self.row_stride + (first + column) * self.column_stride;
+                let from = &self.data[start..];
+                if self.row_stride == 1 && (rows, columns) == (TILE, TILE) {
+                    let tile: [&[T; TILE]; TILE] = std::array::from_fn(|column| {
+                        from[column * self.column_stride..]
+                            .first_chunk()
+                            .expect("inside the matrix")
+                    });
+                    for (row, to) in to.chunks_exact_mut(width).enumerate() {
+                        let to = to[column..].first_chunk_mut::<TILE>().expect("inside the row");
+                        (0..TILE).for_each(|column| to[column] = tile[column][row]);
+                    }
+                    continue;
+                }
+                for (row, to) in to.chunks_exact_mut(width).enumerate() {
+                    for (j, to) in to[column..][..columns].iter_mut().enumerate() {
+                        *to = from[row * self.row_stride + j * self.column_stride];
+                    }
+                }
             }
         }
     }

@@ -11,21 +11,20 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
-
 use super::buffer::Buffer;
 use super::gelu::{Normal, gelu};
-use super::im2col::{Grid, im2col_3x3};
+use super::im2col::{Grid, Padded, im2col_3x3};
 use super::matmul::matmul;
 use super::matrix::Matrix;
-use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
+use super::panels::{MAX_LANES, Panels, Start, multiply, multiply_neighbours, outer};
 use super::winograd::{self, Direction};
 use crate::real::Real;
+use crate::team::{Out, share_chunks, share_map};
 use vdvae_io::{InstructionSet, instruction_set};
 
 /// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
 /// cache, and that every thread finds work.
-const BLOCK: usize = 120;
+pub(super) const BLOCK: usize = 120;
 /// Blocks are multiples of this: whole result tiles of six and of eight rows.
 const BLOCK_STEP: usize = 24;
 
@@ -153,6 +152,17 @@ impl<'a, T> Weights<'a, T> {
     }
 }
 
+impl<'a> Weights<'a, f32> {
+    /// The packed form.
+    fn panels(&self, set: InstructionSet) -> Cow<'a, Panels> {
+        let pack = || Panels::pack(set, self.matrix);
+        match self.packed {
+            Some(cell) => Cow::Borrowed(cell.get_or_init(|| pack().kept())),
+            None => Cow::Owned(pack()),
+        }
+    }
+}
+
 /// Rows and what they are multiplied with.
 pub(crate) type Operand<'a, T> = (Rows<'a, T>, Weights<'a, T>);
 
@@ -163,7 +173,7 @@ pub(crate) trait Kernels: Normal {
         operands: &[Operand<'_, Self>],
         bias: Option<&[Self]>,
         outputs: usize,
-        out: &mut [Self],
+        out: Out<'_, Self>,
         finish: Finish<'_, Self>,
     );
 
@@ -197,7 +207,7 @@ pub(crate) fn product<T: Kernels>(
     operands: &[Operand<'_, T>],
     bias: Option<&[T]>,
     outputs: usize,
-    out: &mut [T],
+    out: Out<'_, T>,
     finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
     T::product(operands, bias, outputs, out, &finish);
@@ -230,25 +240,25 @@ impl Kernels for f64 {
         operands: &[Operand<'_, f64>],
         bias: Option<&[f64]>,
         outputs: usize,
-        out: &mut [f64],
+        out: Out<'_, f64>,
         finish: Finish<'_, f64>,
     ) {
         let size = block_size(out.len() / outputs);
-        out.par_chunks_mut(size * outputs).enumerate().for_each_init(
-            || scratch(operands, size),
-            |scratch, (i, out)| {
+        out.share_chunks(size * outputs, |chunks| {
+            let mut scratch = scratch(operands, size);
+            for (i, out) in chunks {
                 let (first, count) = (i * size, out.len() / outputs);
                 if let Some(bias) = bias {
                     out.chunks_exact_mut(outputs).for_each(|pixel| pixel.copy_from_slice(bias));
                 }
                 for (j, (rows, weights)) in operands.iter().enumerate() {
                     let accumulate = j > 0 || bias.is_some();
-                    let rows = rows.block(first, count, scratch);
+                    let rows = rows.block(first, count, &mut scratch);
                     matmul(rows, weights.matrix, out, outputs, accumulate);
                 }
                 finish(first, out);
-            },
-        );
+            }
+        });
     }
 
     fn convolve(
@@ -261,7 +271,7 @@ impl Kernels for f64 {
         let (read, written) = convolution.channels();
         let rows = Rows::Neighbours { grid: convolution.grid, x, channels: read };
         convolution.with_matrix(|weights| {
-            Self::product(&[(rows, weights)], bias, written, out, finish);
+            Self::product(&[(rows, weights)], bias, written, Out::Held(out), finish);
         });
     }
 
@@ -293,7 +303,7 @@ impl Kernels for f32 {
         operands: &[Operand<'_, f32>],
         bias: Option<&[f32]>,
         outputs: usize,
-        out: &mut [f32],
+        out: Out<'_, f32>,
         finish: Finish<'_, f32>,
     ) {
         product_f32(instruction_set(), operands, bias, outputs, out, finish);
@@ -325,20 +335,14 @@ fn product_f32(
     operands: &[Operand<'_, f32>],
     bias: Option<&[f32]>,
     outputs: usize,
-    out: &mut [f32],
+    out: Out<'_, f32>,
     finish: Finish<'_, f32>,
 ) {
     let size = block_size(out.len() / outputs);
-    let packed: Vec<Cow<'_, Panels>> = operands
-        .iter()
-        .map(|(_, Weights { matrix, packed })| match packed {
-            Some(cell) => Cow::Borrowed(cell.get_or_init(|| Panels::pack(set, *matrix))),
-            None => Cow::Owned(Panels::pack(set, *matrix)),
-        })
-        .collect();
-    out.par_chunks_mut(size * outputs).enumerate().for_each_init(
-        || scratch(operands, size),
-        |scratch, (i, out)| {
+    let packed: Vec<_> = operands.iter().map(|(_, weights)| weights.panels(set)).collect();
+    out.share_chunks(size * outputs, |chunks| {
+        let mut scratch = scratch(operands, size);
+        for (i, out) in chunks {
             let (first, count) = (i * size, out.len() / outputs);
             for (j, ((rows, _), panels)) in operands.iter().zip(&packed).enumerate() {
                 let start = match (j, bias) {
@@ -346,11 +350,11 @@ fn product_f32(
                     (0, None) => Start::Zero,
                     _ => Start::Result,
                 };
-                multiply(rows.block(first, count, scratch), panels, start, out, outputs);
+                multiply(rows.block(first, count, &mut scratch), panels, start, out, outputs);
             }
             finish(first, out);
-        },
-    );
+        }
+    });
 }
 
 fn convolve_f32(
@@ -366,14 +370,23 @@ fn convolve_f32(
     if !direct && winograd::suits(grid, read, written) {
         let transform = || winograd::Weights::new(set, weights, (input, output), direction);
         let weights = match packed {
-            Some(packed) => Cow::Borrowed(packed.winograd.get_or_init(transform)),
+            Some(packed) => Cow::Borrowed(packed.winograd.get_or_init(|| transform().kept())),
             None => Cow::Owned(transform()),
         };
         return winograd::convolve(grid, x, &weights, bias, out, finish);
     }
-    let rows = Rows::Neighbours { grid, x, channels: read };
+    let padded = Padded::new(grid, x, read);
+    let size = block_size(grid.pixels());
     convolution.with_matrix(|weights| {
-        product_f32(set, &[(rows, weights)], bias, written, out, finish);
+        let panels = weights.panels(set);
+        share_chunks(out, size * written, |chunks| {
+            for (i, out) in chunks {
+                let (first, count) = (i * size, out.len() / written);
+                let start = bias.map_or(Start::Zero, Start::Bias);
+                multiply_neighbours(&padded, (first, count), &panels, start, out);
+                finish(first, out);
+            }
+        });
     });
 }
 
@@ -392,15 +405,29 @@ fn weight_gradient_f32(
     {
         return winograd::weight_gradient(set, grid, x, upstream, gradient);
     }
+    let neighbours = match *rows {
+        Rows::Neighbours { grid, x, channels } => Some(Padded::new(grid, x, channels)),
+        Rows::Plain { .. } | Rows::Gelu { .. } => None,
+    };
     let parts = by_share(upstream.len() / outputs, |range| {
-        let mut sum = Buffer::zeros(outputs * width);
+        let mut sum = Buffer::stale(outputs * width);
+        if range.is_empty() {
+            sum.fill(0.0);
+        }
         let mut scratch = Buffer::stale(rows.scratch(BLOCK));
         let mut padded = Buffer::stale(BLOCK * width.next_multiple_of(MAX_LANES));
         for first in range.clone().step_by(BLOCK) {
             let count = BLOCK.min(range.end - first);
             let upstream = Matrix::new(&upstream[first * outputs..], count, outputs, outputs);
-            let rows = whole_registers(rows.block(first, count, &mut scratch), &mut padded);
-            add_outer(set, upstream, rows, &mut sum);
+            let rows = match &neighbours {
+                Some(padded) => {
+                    padded.im2col(first, &mut scratch[..count * width]);
+                    Matrix::new(&scratch, count, width, width)
+                }
+                None => rows.block(first, count, &mut scratch),
+            };
+            let rows = whole_registers(rows, &mut padded);
+            outer(set, upstream, rows, &mut sum, first > range.start);
         }
         sum
     });
@@ -433,26 +460,33 @@ pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
 }
 
 /// Runs `work` on one range of pixels a thread, fewer where there are few; results in order.
-fn by_share<R: Send>(
-    pixels: usize,
-    work: impl Fn(std::ops::Range<usize>) -> R + Sync + Send,
-) -> Vec<R> {
+fn by_share<R: Send>(pixels: usize, work: impl Fn(std::ops::Range<usize>) -> R + Sync) -> Vec<R> {
     let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).max(1);
     let edge = |i: usize| pixels * i / count;
-    (0..count).into_par_iter().map(|i| work(edge(i)..edge(i + 1))).collect()
+    share_map(count, |i| work(edge(i)..edge(i + 1)))
 }
+
+/// Numbers of a gradient a task adds up at once.
+const ADDED: usize = 1 << 13;
 
 /// Adds parts of rows of `width` numbers, in order, into rows `row_stride` apart.
 fn add_parts<T: Real>(parts: &[Buffer<T>], width: usize, gradient: &mut [T], row_stride: usize) {
     let rows = parts[0].len() / width;
-    for (row, out) in gradient.chunks_mut(row_stride).take(rows).enumerate() {
-        let out = &mut out[..width];
-        out.copy_from_slice(&parts[0][row * width..][..width]);
-        for part in &parts[1..] {
-            let part = &part[row * width..][..width];
-            out.iter_mut().zip(part).for_each(|(o, &p)| *o += p);
+    // Rows of the gradient lie `row_stride` apart, the last one may end where its numbers do.
+    let gradient = &mut gradient[..(rows - 1) * row_stride + width];
+    let together = (ADDED / width).max(1);
+    share_chunks(gradient, together * row_stride, |chunks| {
+        for (i, chunk) in chunks {
+            for (row, out) in (i * together..).zip(chunk.chunks_mut(row_stride)) {
+                let out = &mut out[..width];
+                out.copy_from_slice(&parts[0][row * width..][..width]);
+                for part in &parts[1..] {
+                    let part = &part[row * width..][..width];
+                    out.iter_mut().zip(part).for_each(|(o, &p)| *o += p);
+                }
+            }
         }
-    }
+    });
 }
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ mod transforms;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::buffer::Buffer;
 use super::im2col::Grid;
 use super::matrix::Matrix;
-use super::panels::{MAX_LANES, Panels, Start, add_outer, multiply};
+use super::panels::{MAX_LANES, Panels, Start, multiply, outer};
+use crate::team::{share_chunks, share_map};
 use transforms::{
     Patches, Results, Upstream, transform_gradient, transform_patches, transform_results,
     transform_upstream, transform_weights,
@@ -79,26 +78,27 @@ impl Weights {
     ) -> Self {
         let mut transformed = Buffer::stale(POINTS * output * input);
         // Chunks of one point are strided through the result, so outputs are taken one by one.
-        let rows: Vec<Vec<f32>> = weights
-            .par_chunks_exact(9 * input)
-            .map(|taps| transform_weights(taps, input, direction))
-            .collect();
+        let rows: Vec<Vec<f32>> = share_map(output, |o| {
+            transform_weights(&weights[o * 9 * input..][..9 * input], input, direction)
+        });
         for (o, row) in rows.iter().enumerate() {
             for (point, values) in row.chunks_exact(input).enumerate() {
                 transformed[(point * output + o) * input..][..input].copy_from_slice(values);
             }
         }
-        let points = transformed
-            .par_chunks_exact(output * input)
-            .map(|point| {
-                let matrix = Matrix::new(point, output, input, input);
-                match direction {
-                    Direction::Forward => Panels::pack(set, matrix.transposed()),
-                    Direction::Backward => Panels::pack(set, matrix),
-                }
-            })
-            .collect();
+        let points = share_map(POINTS, |point| {
+            let matrix = Matrix::new(&transformed[point * output * input..], output, input, input);
+            match direction {
+                Direction::Forward => Panels::pack(set, matrix.transposed()),
+                Direction::Backward => Panels::pack(set, matrix),
+            }
+        });
         Self { set, points }
+    }
+
+    /// The same in memory of its own size, to be kept.
+    pub(crate) fn kept(self) -> Self {
+        Self { points: self.points.into_iter().map(Panels::kept).collect(), ..self }
     }
 
     fn output(&self) -> usize {
@@ -148,12 +148,11 @@ pub(crate) fn convolve(
     let zeros = vec![0.0; output];
     let bias = bias.unwrap_or(&zeros);
     let block = rows.pixels(each) * output;
-    out.par_chunks_mut(block).enumerate().for_each_init(
-        || {
-            let tiles = POINTS * each * rows.per_row();
-            (Buffer::stale(tiles * input), Buffer::stale(tiles * output))
-        },
-        |(patches, products), (task, out)| {
+    share_chunks(out, block, |chunks| {
+        let most = POINTS * each * rows.per_row();
+        let (mut patches, mut products) =
+            (Buffer::stale(most * input), Buffer::stale(most * output));
+        for (task, out) in chunks {
             let first = task * each;
             let range = first..(first + each).min(rows.count());
             let tiles = range.len() * rows.per_row();
@@ -170,8 +169,8 @@ pub(crate) fn convolve(
             let per_row = rows.per_row();
             transform_results(set, Results { products, tiles, per_row, bias, out });
             finish(rows.pixels(first), out);
-        },
-    );
+        }
+    });
 }
 
 /// Gradient of weights (output, 3, 3, input), added up over consecutive rows of tiles by each
@@ -187,20 +186,22 @@ pub(crate) fn weight_gradient(
     let rows = TileRows { grid };
     let threads = rayon::current_num_threads().min(rows.count());
     let share = |i: usize| rows.count() * i / threads;
-    let parts: Vec<Buffer<f32>> = (0..threads)
-        .into_par_iter()
-        .map(|i| point_gradients(set, rows, share(i)..share(i + 1), (x, input), (upstream, output)))
-        .collect();
+    let parts: Vec<Buffer<f32>> = share_map(threads, |i| {
+        point_gradients(set, rows, share(i)..share(i + 1), (x, input), (upstream, output))
+    });
     let point = output * input;
-    gradient.par_chunks_exact_mut(9 * input).enumerate().for_each(|(o, gradient)| {
-        let mut sum = Buffer::zeros(POINTS * input);
-        for part in &parts {
-            for (q, sum) in sum.chunks_exact_mut(input).enumerate() {
-                let part = &part[q * point + o * input..][..input];
-                sum.iter_mut().zip(part).for_each(|(s, &p)| *s += p);
+    share_chunks(gradient, 9 * input, |chunks| {
+        let mut sum = Buffer::stale(POINTS * input);
+        for (o, gradient) in chunks {
+            sum.fill(0.0);
+            for part in &parts {
+                for (q, sum) in sum.chunks_exact_mut(input).enumerate() {
+                    let part = &part[q * point + o * input..][..input];
+                    sum.iter_mut().zip(part).for_each(|(s, &p)| *s += p);
+                }
             }
+            transform_gradient(&sum, input, gradient);
         }
-        transform_gradient(&sum, input, gradient);
     });
 }
 
@@ -212,11 +213,12 @@ fn point_gradients(
     (x, input): (&[f32], usize),
     (upstream, output): (&[f32], usize),
 ) -> Buffer<f32> {
-    let mut sums = Buffer::zeros(POINTS * output * input);
+    let mut sums = Buffer::stale(POINTS * output * input);
     let each = rows.per_task();
     let tiles = POINTS * each * rows.per_row();
     let (mut patches, mut spread) = (Buffer::stale(tiles * input), Buffer::stale(tiles * output));
     for first in range.clone().step_by(each) {
+        let add = first > range.start;
         let range = first..(first + each).min(range.end);
         let tiles = range.len() * rows.per_row();
         let patches = &mut patches[..POINTS * tiles * input];
@@ -231,7 +233,7 @@ fn point_gradients(
         let points = patches.chunks_exact(tiles * input).zip(spread.chunks_exact(tiles * output));
         for ((patch, spread), sum) in points.zip(sums.chunks_exact_mut(output * input)) {
             let patch = Matrix::new(patch, tiles, input, input);
-            add_outer(set, Matrix::new(spread, tiles, output, output), patch, sum);
+            outer(set, Matrix::new(spread, tiles, output, output), patch, sum, add);
         }
     }
     sums

@@ -51,7 +51,7 @@ fn products_of_two_operands() {
                 Matrix::new(&v64, input, output, output).into(),
             ),
         ];
-        f64::product(&operands, Some(&b64), output, &mut expected, &|first, block| {
+        f64::product(&operands, Some(&b64), output, Out::Held(&mut expected), &|first, block| {
             block.iter_mut().for_each(|v| *v += first as f64);
         });
         let operands = [
@@ -65,11 +65,15 @@ fn products_of_two_operands() {
             ),
         ];
         for set in sets() {
-            let mut found = vec![f32::NAN; pixels * output];
-            product_f32(set, &operands, Some(&b), output, &mut found, &|first, block| {
+            let finish = |first, block: &mut [f32]| {
                 block.iter_mut().for_each(|v| *v += first as f32);
-            });
+            };
+            let mut found = vec![f32::NAN; pixels * output];
+            product_f32(set, &operands, Some(&b), output, Out::Held(&mut found), &finish);
             assert_close(&found, &expected, 2e-6, &format!("{set:?} {pixels}×{input}×{output}"));
+            let (mut new, size) = (vec![], found.len());
+            product_f32(set, &operands, Some(&b), output, Out::New(&mut new, size), &finish);
+            assert_eq!(new, found);
         }
     }
 }

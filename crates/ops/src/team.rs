@@ -1,0 +1,466 @@
+//! Threads that share the work of one operator after another without going to sleep in between.
+//!
+//! A small block divides its work among threads a dozen times in a millisecond. By rayon's parallel
+//! iterators a caller that is not of the pool goes to sleep each time until the pool has finished, and
+//! the workers do soon after; two threads took longer than one. Here the caller is one of the threads
+//! that work and waits for none to begin: [`together`] lends it rayon's other workers, as far as they
+//! are free, who look out for what it [`share`]s until it returns, or has shared nothing for a while.
+//!
+//! Work inside work is not divided again, and a worker that is busy elsewhere is not waited for:
+//! where every worker has a batch of its own, each does its own work alone.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::{ptr, slice};
+
+use candle_core::Device;
+
+/// Looks for work before a helper offers the processor to others between any two.
+const LOOKS: usize = 1 << 12;
+/// Looks, with such offers between them, before it goes home: about a millisecond. A leader that
+/// waits for rayon, whose workers its helpers are, must not find them waiting for it.
+const PATIENCE: usize = LOOKS + (1 << 11);
+
+/// What this thread is to a team.
+#[derive(Clone, Copy)]
+enum Role {
+    /// None.
+    Outside,
+    /// It divides its work among the team, which outlives the role.
+    Leading(*const Team),
+    /// It is doing a part of divided work.
+    Inside,
+}
+
+thread_local! {
+    static ROLE: Cell<Role> = const { Cell::new(Role::Outside) };
+}
+
+/// Puts this thread's role back when dropped.
+struct Restore(Role);
+
+impl Role {
+    fn enter(self) -> Restore {
+        Restore(ROLE.replace(self))
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        ROLE.set(self.0);
+    }
+}
+
+/// Runs operators of a device with the threads of rayon's pool at hand, as far as they have nothing
+/// else to do: each operator on the CPU finds them awake.
+///
+/// For operators that follow one another closely: after about a millisecond without one, these
+/// threads turn to other things. Where this thread already has them, the pool is of one thread, or
+/// the device is a GPU, it is the same as calling `work`.
+pub fn together<R>(device: &Device, work: impl FnOnce() -> R) -> R {
+    if device.is_cpu() { in_team(work) } else { work() }
+}
+
+/// See [`together`].
+fn in_team<R>(work: impl FnOnce() -> R) -> R {
+    let threads = rayon::current_num_threads();
+    if threads == 1 || !matches!(ROLE.get(), Role::Outside) {
+        return work();
+    }
+    let team = Team::default();
+    rayon::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| team.help());
+        }
+        let _close = Close(&team);
+        let _role = Role::Leading(&raw const team).enter();
+        work()
+    })
+}
+
+/// Multiplications from which dividing them gains more than waking a thread costs: some 40 µs of one
+/// core.
+const WORTH_WAKING: usize = 2_000_000;
+
+/// Runs `work` on the CPU, which takes about so many multiplications, [`together`] where that pays,
+/// else [`alone`].
+pub(crate) fn together_if_worth<R>(multiplications: usize, work: impl FnOnce() -> R) -> R {
+    if multiplications < WORTH_WAKING { alone(work) } else { in_team(work) }
+}
+
+/// Runs `work` with all work inside it left to this thread.
+pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
+    let _role = Role::Inside.enter();
+    work()
+}
+
+/// Divides the numbers below `pieces` among threads: each calls `work` once, with an iterator over
+/// those that fall to it.
+pub(crate) fn share(pieces: usize, work: impl Fn(Pieces<'_>) + Sync) {
+    let next = AtomicUsize::new(0);
+    let mine = Pieces { next: &next, pieces };
+    match ROLE.get() {
+        _ if pieces < 2 => work(mine),
+        Role::Inside => work(mine),
+        // SAFETY: a team outlives the role of its leader, and only this thread leads it.
+        Role::Leading(team) => unsafe { &*team }.run(mine, &work),
+        Role::Outside if rayon::current_num_threads() == 1 => work(mine),
+        Role::Outside => in_team(|| share(pieces, work)),
+    }
+}
+
+/// Divides `out` into chunks of `size`, the last one shorter where it must be, and these among
+/// threads: each calls `work` once, with an iterator over those that fall to it, numbered.
+pub(crate) fn share_chunks<T: Send>(
+    out: &mut [T],
+    size: usize,
+    work: impl Fn(Chunks<'_, '_, T>) + Sync,
+) {
+    assert!(size > 0, "chunks of nothing");
+    let (len, start) = (out.len(), Start(out.as_mut_ptr()));
+    share(len.div_ceil(size), |pieces| {
+        work(&mut pieces.map(|piece| {
+            let first = piece * size;
+            // SAFETY: the chunk lies inside the slice, which is borrowed while this lasts, and
+            // no piece is given out twice.
+            let chunk =
+                unsafe { slice::from_raw_parts_mut(start.get().add(first), size.min(len - first)) };
+            (piece, chunk)
+        }));
+    });
+}
+
+/// Chunks of a slice that fall to one thread, numbered through the slice.
+pub(crate) type Chunks<'c, 'a, T> = &'c mut dyn Iterator<Item = (usize, &'a mut [T])>;
+
+/// As [`share_chunks`], of `len` zeros, which are returned. Each chunk is zeroed by the thread that
+/// works on it, while it is in that core's cache, instead of all of them before by one.
+pub(crate) fn share_new<T: Copy + Default + Send>(
+    len: usize,
+    size: usize,
+    work: impl Fn(Chunks<'_, '_, T>) + Sync,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(len);
+    share_chunks(&mut out.spare_capacity_mut()[..len], size, |chunks| {
+        let mut chunks = chunks.map(|(i, chunk)| (i, zeroed(chunk)));
+        work(&mut chunks);
+        chunks.for_each(drop);
+    });
+    // SAFETY: the chunks are all of it, and every one was taken and zeroed.
+    unsafe { out.set_len(len) };
+    out
+}
+
+fn zeroed<T: Copy + Default>(chunk: &mut [MaybeUninit<T>]) -> &mut [T] {
+    chunk.fill(MaybeUninit::new(T::default()));
+    // SAFETY: every number has just been written; the layouts are the same.
+    unsafe { &mut *(ptr::from_mut(chunk) as *mut [T]) }
+}
+
+/// Where results go.
+pub(crate) enum Out<'a, T> {
+    /// Over what is there.
+    Held(&'a mut [T]),
+    /// A new vector of so many numbers.
+    New(&'a mut Vec<T>, usize),
+}
+
+impl<T: Copy + Default + Send> Out<'_, T> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Held(out) => out.len(),
+            Self::New(_, len) => *len,
+        }
+    }
+
+    /// See [`share_chunks`].
+    pub(crate) fn share_chunks(self, size: usize, work: impl Fn(Chunks<'_, '_, T>) + Sync) {
+        match self {
+            Self::Held(out) => share_chunks(out, size, work),
+            Self::New(out, len) => *out = share_new(len, size, work),
+        }
+    }
+}
+
+/// `work` of every number below `pieces`, in order.
+pub(crate) fn share_map<R: Send>(pieces: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let mut results: Vec<Option<R>> = (0..pieces).map(|_| None).collect();
+    share_chunks(&mut results, 1, |chunks| {
+        for (i, result) in chunks {
+            result[0] = Some(work(i));
+        }
+    });
+    results.into_iter().flatten().collect()
+}
+
+/// The numbers of divided work, each given to one thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Pieces<'a> {
+    next: &'a AtomicUsize,
+    pieces: usize,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let piece = self.next.fetch_add(1, Ordering::Relaxed);
+        (piece < self.pieces).then_some(piece)
+    }
+}
+
+/// The first number of a slice that is divided.
+struct Start<T>(*mut T);
+
+// SAFETY: threads reach disjoint chunks through it, which `T: Send` allows.
+unsafe impl<T: Send> Sync for Start<T> {}
+
+impl<T> Start<T> {
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+/// What a leader shares with its helpers.
+#[derive(Default)]
+struct Team {
+    task: Mutex<Option<Task>>,
+    /// Counts tasks.
+    epoch: AtomicUsize,
+    /// Helpers that are at work on the task.
+    busy: AtomicUsize,
+    closed: AtomicBool,
+}
+
+/// Divided work, borrowed from the leader, who takes it back before what it borrows from ends.
+#[derive(Clone, Copy)]
+struct Task {
+    work: *const (dyn Fn(Pieces<'_>) + Sync),
+    next: *const AtomicUsize,
+    pieces: usize,
+}
+
+// SAFETY: both pointers are to what may be shared between threads.
+unsafe impl Send for Task {}
+
+impl Team {
+    fn task(&self) -> MutexGuard<'_, Option<Task>> {
+        self.task.lock().expect("no panic while held")
+    }
+
+    /// The leader's part: offers the work, does what the others leave, and waits for theirs.
+    fn run(&self, pieces: Pieces<'_>, work: &(dyn Fn(Pieces<'_>) + Sync)) {
+        // SAFETY: only the lifetime changes. `TakeBack` ends every use of it before this returns.
+        let work: &'static (dyn Fn(Pieces<'_>) + Sync) = unsafe { std::mem::transmute(work) };
+        let task = Task { work, next: pieces.next, pieces: pieces.pieces };
+        *self.task() = Some(task);
+        self.epoch.fetch_add(1, Ordering::Release);
+        let _take_back = TakeBack(self);
+        alone(|| work(pieces));
+    }
+
+    /// A helper's part: works on one task after another until the team is closed or no more come.
+    fn help(&self) {
+        let _role = Role::Inside.enter();
+        let mut seen = 0;
+        loop {
+            let mut looks = 0;
+            while self.epoch.load(Ordering::Acquire) == seen {
+                if looks == PATIENCE || self.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                looks += 1;
+                if looks < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            }
+            seen = self.epoch.load(Ordering::Acquire);
+            let Some((task, _busy)) = self.join() else { continue };
+            // SAFETY: the leader waits for this helper before what the task borrows ends.
+            let (work, next) = unsafe { (&*task.work, &*task.next) };
+            if next.load(Ordering::Relaxed) < task.pieces {
+                work(Pieces { next, pieces: task.pieces });
+            }
+        }
+    }
+
+    /// The task, if there still is one; the leader waits for what comes with it to be dropped.
+    fn join(&self) -> Option<(Task, Busy<'_>)> {
+        let task = self.task();
+        let task = (*task)?;
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Some((task, Busy(self)))
+    }
+}
+
+/// A helper at work.
+struct Busy<'a>(&'a Team);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Takes the task back when dropped: no helper joins any more, and those at work have finished.
+struct TakeBack<'a>(&'a Team);
+
+impl Drop for TakeBack<'_> {
+    fn drop(&mut self) {
+        *self.0.task() = None;
+        let mut looks = 0;
+        while self.0.busy.load(Ordering::Acquire) > 0 {
+            looks += 1;
+            if looks < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+    }
+}
+
+/// Sends the helpers home when dropped.
+struct Close<'a>(&'a Team);
+
+impl Drop for Close<'_> {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Barrier, Mutex};
+
+    use super::*;
+
+    /// Runs `work` with a pool of `threads`, from outside it and from inside.
+    fn on_pool(threads: usize, work: impl Fn() + Sync) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(&work);
+        work();
+    }
+
+    #[test]
+    fn every_piece_is_done_once() {
+        for threads in [1, 2, 5] {
+            on_pool(threads, || {
+                in_team(|| {
+                    for pieces in [0, 1, 2, 7, 100] {
+                        let done: Vec<_> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
+                        share(pieces, |mine| {
+                            mine.for_each(|i| {
+                                done[i].fetch_add(1, Ordering::Relaxed);
+                            });
+                        });
+                        assert!(done.iter().all(|done| done.load(Ordering::Relaxed) == 1));
+                    }
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn chunks_cover_the_slice_and_results_are_in_order() {
+        on_pool(3, || {
+            let mut numbers = vec![0; 1003];
+            share_chunks(&mut numbers, 10, |chunks| {
+                for (i, chunk) in chunks {
+                    chunk.iter_mut().enumerate().for_each(|(j, n)| *n = 10 * i + j);
+                }
+            });
+            assert!(numbers.iter().enumerate().all(|(i, &n)| i == n));
+            let new = share_new(1003, 10, |chunks| {
+                // A thread that leaves some of its chunks alone leaves zeros.
+                for (i, chunk) in chunks.take(2) {
+                    chunk.fill(i);
+                }
+            });
+            assert!(new.chunks(10).enumerate().all(|(i, chunk)| {
+                chunk.iter().all(|&n| n == i) || chunk.iter().all(|&n| n == 0)
+            }));
+            assert_eq!(share_map(50, |i| i * i), (0..50).map(|i| i * i).collect::<Vec<_>>());
+        });
+    }
+
+    /// Two pieces that wait for each other: done by two threads, or never.
+    #[test]
+    fn threads_work_at_the_same_time() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            let (barrier, seen) = (Barrier::new(2), Mutex::new(vec![]));
+            share(2, |pieces| {
+                for piece in pieces {
+                    barrier.wait();
+                    seen.lock().unwrap().push(piece);
+                }
+            });
+            let mut seen = seen.into_inner().unwrap();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1]);
+        });
+    }
+
+    #[test]
+    fn work_inside_work_is_done_by_the_same_thread() {
+        on_pool(3, || {
+            share(4, |pieces| {
+                for _ in pieces {
+                    let here = std::thread::current().id();
+                    share(8, |inner| {
+                        inner.for_each(|_| assert_eq!(std::thread::current().id(), here));
+                    });
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn every_worker_with_a_team_of_its_own_gets_done() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let total = AtomicUsize::new(0);
+        pool.scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|_| {
+                    in_team(|| {
+                        for _ in 0..10 {
+                            share(6, |pieces| {
+                                total.fetch_add(pieces.count(), Ordering::Relaxed);
+                            });
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 20 * 10 * 6);
+    }
+
+    /// Every worker leads a team and waits for rayon inside it, where it may take up the helpers'
+    /// part of another's, or its own.
+    #[test]
+    fn leaders_that_wait_for_rayon_get_done() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let total = AtomicUsize::new(0);
+        let count = || _ = total.fetch_add(1, Ordering::Relaxed);
+        pool.scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|_| {
+                    in_team(|| rayon::join(|| rayon::join(count, count), || in_team(count)));
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 36);
+    }
+
+    #[test]
+    fn a_panic_arrives_and_the_pool_goes_on() {
+        on_pool(3, || {
+            for broken in 0..4 {
+                let failed = catch_unwind(AssertUnwindSafe(|| {
+                    share(4, |pieces| pieces.for_each(|i| assert_ne!(i, broken)));
+                }));
+                assert!(failed.is_err());
+                assert_eq!(share_map(3, |i| i), [0, 1, 2]);
+            }
+        });
+    }
+}

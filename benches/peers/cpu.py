@@ -8,9 +8,10 @@ Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benc
 in release, and then runs each case on all sides in turn on the same cores; short cases several times
 a turn. Turns in which other processes or virtual machines took the processor are run again.
 
-PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16, with jemalloc or
-tcmalloc where the system has one (its own allocator is slower). Ratios are ours in float32 over
-PyTorch's best in float32, and over its bfloat16, of medians over the rounds; below 1 is faster.
+PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16, with tcmalloc where it
+is installed (`libtcmalloc-minimal4` on Debian; the system's allocator is slower). Ratios are ours in
+float32 over PyTorch's best in float32, and over its bfloat16, of medians over the rounds; below 1 is
+faster.
 `peak` cases give the highest memory of a process of its own that runs the case three times, in MiB,
 above what the process held before (libraries, mostly).
 """
@@ -36,7 +37,8 @@ CASES = [
     "extract imagenet64 4 31",
 ]
 PEERS = ["nchw", "nhwc", "compiled", "bf16"]
-ALLOCATORS = ["jemalloc", "tcmalloc_minimal", "tcmalloc"]
+# The best first: with jemalloc or the system's, large blocks take up to twice as long.
+ALLOCATORS = ["tcmalloc_minimal", "tcmalloc", "jemalloc"]
 PEAKS = ["train cifar10 8 step"]
 
 
@@ -99,6 +101,8 @@ class Torch:
     def run(self, case):
         if case not in self.made:
             self.made.clear()
+            # What was compiled for other cases counts towards a limit.
+            self.torch._dynamo.reset()
             self.made[case] = self.make(*case.split())
         start = time.perf_counter()
         self.made[case]()

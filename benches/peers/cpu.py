@@ -12,6 +12,7 @@ PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16, wi
 is installed (`libtcmalloc-minimal4` on Debian; the system's allocator is slower). Ratios are ours in
 float32 over PyTorch's best in float32, and over its bfloat16, of medians over the rounds; below 1 is
 faster.
+
 `peak` cases give the highest memory of a process of its own that runs the case three times, in MiB,
 above what the process held before (libraries, mostly).
 """
@@ -37,7 +38,7 @@ CASES = [
     "extract imagenet64 4 31",
 ]
 PEERS = ["nchw", "nhwc", "compiled", "bf16"]
-# The best first: with jemalloc or the system's, large blocks take up to twice as long.
+# The best first: with jemalloc large blocks take twice as long, see RESULTS.md.
 ALLOCATORS = ["tcmalloc_minimal", "tcmalloc", "jemalloc"]
 PEAKS = ["train cifar10 8 step"]
 
@@ -256,10 +257,13 @@ def main():
     peers = args.peers.split(",")
     if unknown := set(peers) - set(PEERS):
         parser.error(f"unknown peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    cores = sorted(os.sched_getaffinity(0))
+    if args.threads is not None and not 1 <= args.threads <= len(cores):
+        parser.error(f"--threads: expected 1 to {len(cores)}, found {args.threads}")
+    cores = cores[:args.threads]
     if args.peak_of_torch:
         return peak_of_torch(*args.peak_of_torch)
     program = build()
-    cores = sorted(os.sched_getaffinity(0))[:args.threads]
     os.sched_setaffinity(0, cores)
     import torch
     torch.set_num_threads(len(cores))

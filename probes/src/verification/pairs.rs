@@ -52,14 +52,14 @@ pub fn sample_pairs(
     let dealt = deal(identities, folds, &mut rng);
     let half = pairs_per_fold / 2;
     let too_few = |fold: usize, which: &str, found: u64| {
-        let fewest =
-            dealt.iter().map(|people| pairs_within(people).min(pairs_between(people))).min();
+        let of_each = dealt.iter().map(|people| pairs_within(people).min(pairs_between(people)));
+        let fit = match of_each.min() {
+            Some(fewest @ 1..) => format!(" ({} pairs a fold would fit all)", 2 * fewest),
+            _ => String::new(),
+        };
         Error::Pairs {
             expected: format!("at least {half} pairs {which} in every fold"),
-            found: format!(
-                "{found} in fold {fold} ({} pairs a fold would fit all)",
-                2 * fewest.unwrap_or(0)
-            ),
+            found: format!("{found} in fold {fold}{fit}"),
         }
     };
     let sample = |(fold, people): (usize, &Vec<Vec<usize>>)| {

@@ -8,8 +8,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
-/// Vectors kept; when more come back, the smallest is freed. A 3×3 convolution by Winograd's transforms
-/// takes 36 for its weights.
+/// Vectors kept; when more come back, the smallest is freed. A 3×3 convolution by Winograd's
+/// transforms takes 36 for its weights.
 const KEPT: usize = 160;
 
 /// Vectors that wait for their next use.
@@ -83,9 +83,7 @@ impl<T: Pooled> Buffer<T> {
         buffer.fill(T::default());
         buffer
     }
-}
 
-impl<T: Pooled> Buffer<T> {
     /// The same numbers in memory of their own size, for what is kept a long time.
     pub(crate) fn unpooled(self) -> Self {
         Self { data: self.to_vec(), len: self.len }

@@ -192,8 +192,8 @@ fn multiply_left(
 for_each_set! { fn run_product = product_kernel(Product<'_>) }
 
 /// # Safety
-/// The instruction set of `L` must be present. The callers of [`multiply_left`] and itself have checked
-/// the sizes.
+/// The instruction set of `L` must be present. [`multiply_left`] and its callers have checked the
+/// sizes.
 #[inline(always)]
 unsafe fn product_kernel<L: Lanes>(p: Product<'_>) {
     let Product { a, rows, panels, start, out, out_stride } = p;
@@ -359,8 +359,8 @@ pub(crate) struct Outer<'a> {
     add: bool,
 }
 
-/// `out = aᵀ b`, or added to what is there where told to `add`; rows of `a` and `b` are `a_stride` and `b_stride` apart, `out` is m × n without
-/// gaps.
+/// `out = aᵀ b`, or added to what is there where told to `add`; rows of `a` and `b` are `a_stride`
+/// and `b_stride` apart, `out` is m × n without gaps.
 ///
 /// Registers run along `b`'s columns. Where they are no whole number of registers, the last ones
 /// must exist in memory all the same (rows padded to whole registers), whatever they hold.

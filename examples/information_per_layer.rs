@@ -31,12 +31,10 @@ use vdvae::report::{Chart, ChartAxis, ChartLine, ChartPoint};
 use vdvae::{Device, Noise, Vdvae};
 use vdvae_io::{psnr, ssim};
 
-use claim::{Findings, Outcome};
+use claim::{Findings, Mean, Outcome};
 
 /// Pictures computed at once.
 const BATCH: usize = 32;
-/// Two-sided quantile of the normal interval.
-const QUANTILE: f64 = 1.96;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -102,23 +100,6 @@ struct Likeness {
     /// In decibels.
     psnr: Mean,
     ssim: Mean,
-}
-
-/// A mean over pictures.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Mean {
-    value: f64,
-    ci95: [f64; 2],
-}
-
-impl Mean {
-    fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let value = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|one| (one - value).powi(2)).sum::<f64>() / (n - 1.0);
-        let half = QUANTILE * (variance / n).sqrt();
-        Self { value, ci95: [value - half, value + half] }
-    }
 }
 
 fn main() -> ExitCode {

@@ -102,6 +102,7 @@
 //! |---|---|
 //! | load a checkpoint, read latents, sample, decode | [`Vdvae`] |
 //! | train | [`train::train`], or [`train::Trainer::fit`] on given batches |
+//! | compare with an autoregressive model | [`pixelcnn::PixelCnn`] |
 //! | open pictures | [`datasets::open`] |
 //! | pool latents into a table | [`features::features`], or [`features::Extraction`] |
 //! | score a table | [`probes::evaluate`] with [`probes::LinearProbe`] or another, [`probes::few_shot`], [`probes::verify_table`] |
@@ -111,6 +112,7 @@ pub use vdvae_datasets as datasets;
 pub use vdvae_experiment as experiment;
 pub use vdvae_features as features;
 pub use vdvae_model as model;
+pub use vdvae_pixelcnn as pixelcnn;
 pub use vdvae_probes as probes;
 pub use vdvae_report as report;
 pub use vdvae_train as train;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The examples with a test below.
-const TESTED: [&str; 11] = [
+const TESTED: [&str; 14] = [
+    "autoregressive_baseline",
     "autoregressive_limit",
     "brain_decoding",
     "extract_latents",
@@ -18,8 +19,10 @@ const TESTED: [&str; 11] = [
     "information_per_layer",
     "layer_sweep",
     "linear_probe",
+    "skipped_updates",
     "train_small",
     "transfer_table",
+    "unpooling",
 ];
 
 /// This test lies in `deps/`, the examples beside that in `examples/`.
@@ -61,6 +64,79 @@ fn every_example_has_a_test() {
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(found, TESTED.map(str::to_owned).into());
+}
+
+#[test]
+fn autoregressive_baseline_compares_two_models_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = "--sizes small --minutes 1e-6 --eval-every 1 --batch-size 2 --num 2 --draw 1 --out";
+    let args: Vec<&Path> = args.split(' ').map(Path::new).chain([folder.path()]).collect();
+    let table = lines("autoregressive_baseline", &args);
+    assert!(table[0].contains("2 test pictures"), "{table:#?}");
+    let [ours, theirs] = [&table[4], &table[5]].map(|row| {
+        let cells: Vec<String> = row.split('|').map(|cell| cell.trim().to_owned()).collect();
+        // One step, of hardly trained weights: bytes at random cost 8 bits.
+        assert_eq!(cells[4], "1", "{row}");
+        let bits: f64 =
+            cells[5].trim_start_matches("≤ ").split(' ').next().unwrap().parse().unwrap();
+        assert!((2.0..12.0).contains(&bits), "{row}");
+        assert!(cells[6].parse::<f64>().unwrap() > 0.0, "{row}");
+        cells
+    });
+    assert_eq!((&*ours[1], &*theirs[1]), ("VDVAE", "PixelCNN++"));
+    assert!(ours[8].is_empty() && theirs[8].parse::<f64>().unwrap() > 0.0, "{theirs:?}");
+    let json = std::fs::read_to_string(folder.path().join("results.json")).unwrap();
+    assert_eq!(json.matches("\"curve\"").count(), 2, "{json}");
+    for name in ["vdvae.png", "pixelcnn.png"] {
+        assert_eq!(image::open(folder.path().join(name)).unwrap().width(), 64);
+    }
+    // The same weights again, without another step.
+    let again = lines("autoregressive_baseline", &args);
+    for (before, after) in table[4..].iter().zip(&again[4..]) {
+        let trained = |row: &str| row.split('|').take(6).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(trained(before), trained(after));
+    }
+}
+
+#[test]
+fn skipped_updates_has_a_line_a_rule_and_keeps_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let args =
+        "--steps 3 --seeds 2 --learning-rates 1e-3 --threshold 1e-6 --num 2 --batch-size 2 --out";
+    let args: Vec<&Path> = args.split(' ').map(Path::new).chain([folder.path()]).collect();
+    let table = lines("skipped_updates", &args);
+    let rows: Vec<Vec<&str>> =
+        table[4..].iter().map(|row| row.split('|').map(str::trim).collect()).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[2]).collect();
+    assert_eq!(names, ["every update", "clipped", "fixed", "adaptive", "clipped-fixed"]);
+    // Every norm is above the fixed threshold, and too few are known for a median.
+    let left_out: Vec<&str> = rows.iter().map(|row| row[4]).collect();
+    assert_eq!(left_out, ["0.0", "0.0", "100.0", "0.0", "100.0"]);
+    assert!(rows.iter().all(|row| row[3].ends_with("of 2")), "{table:#?}");
+    assert_eq!(lines("skipped_updates", &args), table);
+    assert!(folder.path().join("figure.svg").is_file());
+}
+
+#[test]
+fn unpooling_has_a_line_a_way_and_keeps_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = "--steps 10 --seeds 2 --kl-warmup-steps 5 --num 2 --batch-size 2 --out";
+    let args: Vec<&Path> = args.split(' ').map(Path::new).chain([folder.path()]).collect();
+    let table = lines("unpooling", &args);
+    let rows: Vec<Vec<&str>> =
+        table[4..].iter().map(|row| row.split('|').map(str::trim).collect()).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[1]).collect();
+    assert_eq!(names, ["nearest", "nearest, KL warm-up", "learned", "learned, KL warm-up"]);
+    let bits: Vec<f64> = rows.iter().map(|row| number(row[2], 0)).collect();
+    assert!(bits.iter().all(|bits| (3.0..12.0).contains(bits)), "{table:#?}");
+    // Four ways, four networks.
+    let json = std::fs::read_to_string(folder.path().join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let curves = results["ways"].as_array().unwrap().iter().map(|way| way["curves"].to_string());
+    assert_eq!(curves.collect::<BTreeSet<_>>().len(), 4);
+    assert!(rows.iter().all(|row| row[7].ends_with("of 8")), "{table:#?}");
+    assert_eq!(lines("unpooling", &args), table);
+    assert!(folder.path().join("figure.svg").is_file());
 }
 
 #[test]

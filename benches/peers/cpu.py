@@ -36,6 +36,8 @@ CASES = [
     "block 384 1 8 forward", "block 384 1 8 both",
     "extract cifar10 8 all", "extract cifar10 1 all", "train cifar10 8 step",
     "extract imagenet64 4 31",
+    # Filters, and blocks a scale.
+    "train pixelcnn:24:2 16 step", "train pixelcnn:64:2 8 step",
 ]
 PEERS = ["nchw", "nhwc", "compiled", "bf16"]
 # The best first: with jemalloc large blocks take twice as long, see RESULTS.md.
@@ -87,7 +89,8 @@ class Torch:
     def __init__(self, way):
         import torch
         import network
-        self.torch, self.network, self.way = torch, network, way
+        import pixelcnn
+        self.torch, self.network, self.pixelcnn, self.way = torch, network, pixelcnn, way
         self.format = torch.contiguous_format if way == "nchw" else torch.channels_last
         self.type = torch.bfloat16 if way == "bf16" else torch.float32
         self.pid = os.getpid()
@@ -126,7 +129,12 @@ class Torch:
                 x.grad = None
                 block(x).sum().backward()
             return both
-        net = self.network.Network(what).to(memory_format=self.format)
+        name, _, sizes = what.partition(":")
+        if name == "pixelcnn":
+            net = self.pixelcnn.PixelCnn(*map(int, sizes.split(":")))
+        else:
+            net = self.network.Network(what)
+        net = net.to(memory_format=self.format)
         x = torch.randn(int(a), 3, net.size, net.size).to(memory_format=self.format)
         if kind == "extract":
             net, x = self.laid_out(net), self.laid_out(x)

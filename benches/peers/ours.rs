@@ -12,6 +12,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use vdvae::datasets::{Dataset, Folder, OnBadImage, Preparation, Split, load_batch};
 use vdvae::model::{LatentMode, Preset, Vdvae, Weights};
+use vdvae::pixelcnn::{PixelCnn, PixelCnnConfig};
 use vdvae::train::{TrainConfig, Trainer};
 use vdvae_ops::{BlockShape, Tape, block};
 
@@ -80,7 +81,12 @@ fn prepare(case: &str) -> Result<Run> {
             block_case(number(width)?, number(resolution)?, number(n)?, what == "forward")
         }
         ["extract", preset, n, layers] => extract_case(preset, number(n)?, number(layers).ok()),
-        ["train", preset, n, "step"] => train_case(preset, number(n)?),
+        ["train", what, n, "step"] => match what.split(':').collect::<Vec<_>>()[..] {
+            ["pixelcnn", filters, blocks] => {
+                pixelcnn_case(number(filters)?, number(blocks)?, number(n)?)
+            }
+            _ => train_case(what, number(n)?),
+        },
         ["decode", folder] => decode_case(Path::new(folder)),
         _ => candle_core::bail!("unknown case `{case}`"),
     }
@@ -139,6 +145,16 @@ fn train_case(name: &str, n: usize) -> Result<Run> {
     let pictures = pictures(n, preset.config().image_size)?;
     let mut trainer =
         Trainer::new(&preset.config(), &config, &Device::Cpu).map_err(candle_core::Error::wrap)?;
+    Ok(Box::new(move || trainer.step(&pictures).map(drop).map_err(candle_core::Error::wrap)))
+}
+
+fn pixelcnn_case(filters: usize, blocks: usize, n: usize) -> Result<Run> {
+    let sizes = PixelCnnConfig { filters, blocks, dropout: 0.0, ..PixelCnnConfig::cifar10() };
+    let config = TrainConfig { batch_size: n, ..TrainConfig::preset(Preset::Cifar10) };
+    let pictures = pictures(n, sizes.image_size)?;
+    let weights = PixelCnn::initialise(&sizes, 0, &pictures).map_err(candle_core::Error::wrap)?;
+    let mut trainer = Trainer::<PixelCnn>::from_weights(&sizes, &config, &weights, &Device::Cpu)
+        .map_err(candle_core::Error::wrap)?;
     Ok(Box::new(move || trainer.step(&pictures).map(drop).map_err(candle_core::Error::wrap)))
 }
 

@@ -1,4 +1,6 @@
-//! What the experiments on the paper's claims leave behind: a table, a figure, and every number.
+//! What the experiments on the paper's claims share: means with intervals, the numbers of a run, and what
+//! they leave behind, a table, a figure, and every number.
+#![allow(dead_code, reason = "not every experiment uses all of it")]
 
 use std::error::Error;
 use std::fs;
@@ -6,6 +8,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::Value;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Two-sided quantile of the normal interval.
+const QUANTILE: f64 = 1.96;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -44,4 +51,42 @@ fn write<R: Serialize>(out: &Path, findings: &Findings<R>) -> Outcome<()> {
     findings.figure.as_ref().map_or(Ok(()), |figure| write("figure.svg", figure))?;
     write("results.json", &(serde_json::to_string_pretty(&findings.results)? + "\n"))?;
     Ok(())
+}
+
+/// A mean with its 95% interval.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Mean {
+    pub(crate) value: f64,
+    pub(crate) ci95: [f64; 2],
+}
+
+impl Mean {
+    /// Of many values, such as those of pictures; at least two.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        Self::with(values, QUANTILE)
+    }
+
+    /// Of a few values, such as those of seeds, by Student's distribution; at least two.
+    pub(crate) fn of_few(values: &[f64]) -> Self {
+        let freedom = values.len() as f64 - 1.0;
+        let student = StudentsT::new(0.0, 1.0, freedom).expect("two values at least");
+        Self::with(values, student.inverse_cdf(0.975))
+    }
+
+    fn with(values: &[f64], quantile: f64) -> Self {
+        let n = values.len() as f64;
+        let value = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|one| (one - value).powi(2)).sum::<f64>() / (n - 1.0);
+        let half = quantile * (variance / n).sqrt();
+        Self { value, ci95: [value - half, value + half] }
+    }
+}
+
+/// The lines of a run's `metrics.jsonl`; none where there is no such file yet.
+pub(crate) fn metrics(path: &Path) -> Outcome<Vec<Value>> {
+    let text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
+    let parse = |line: &str| {
+        serde_json::from_str(line).map_err(|error| format!("{}: {error}", path.display()).into())
+    };
+    text.lines().map(parse).collect()
 }

@@ -63,6 +63,10 @@ struct Values {
     /// Steps over which the step size rises from 0 [default: 100] [example: --warmup-steps 500]
     #[arg(long, value_name = "N")]
     warmup_steps: Option<u64>,
+    /// Steps over which the weight of the KL in the loss rises from 0 [default: 0]
+    /// [example: --kl-warmup-steps 1000]
+    #[arg(long, value_name = "N")]
+    kl_warmup_steps: Option<u64>,
     /// Decoupled weight decay of AdamW [default: 0.01] [example: --weight-decay 0]
     #[arg(long, value_name = "DECAY")]
     weight_decay: Option<f64>,
@@ -201,6 +205,7 @@ impl Values {
             learning_rate: self.learning_rate.unwrap_or(start.learning_rate),
             schedule: self.schedule.unwrap_or(start.schedule),
             warmup_steps: self.warmup_steps.unwrap_or(start.warmup_steps),
+            kl_warmup_steps: self.kl_warmup_steps.unwrap_or(start.kl_warmup_steps),
             weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
             grad_clip: self.grad_clip.unwrap_or(start.grad_clip),
             skip: self.skip.unwrap_or(start.skip),

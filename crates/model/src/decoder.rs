@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use vdvae_ops::{
-    Arithmetic, BlockShape, BlockWeights, ConvShape, add, gain_bias, project_add, recomputed,
-    sample_and_kl, sample_prior, together, upsample_add,
+    Arithmetic, BlockShape, BlockWeights, ConvShape, add, conv, gain_bias, pixel_shuffle,
+    project_add, recomputed, sample_and_kl, sample_prior, together, upsample_add,
 };
 
-use crate::config::VdvaeConfig;
+use crate::config::{Unpool, VdvaeConfig};
 use crate::encoder::Activations;
 use crate::noise::Noise;
 use crate::params::Parameters;
@@ -41,6 +41,8 @@ struct DecoderBlock {
     posterior: BlockWeights,
     project: (ConvShape, Tensor),
     resnet: BlockWeights,
+    /// Of the state of the lower resolution, where it is learned: a pixel's results are its pixels.
+    unpool: Option<(ConvShape, Tensor)>,
     arithmetic: Arithmetic,
 }
 
@@ -96,6 +98,14 @@ impl DecoderBlock {
                 parameters.unit(&name("z_proj")),
             ),
             resnet: block("resnet", shape(width, width, true)),
+            unpool: match (spec.mix_from, config.unpool) {
+                (Some(from), Unpool::Learned) => {
+                    let (input, rate) = (config.width_at(from), resolution / from);
+                    let shape = ConvShape { input, output: rate * rate * width, kernel: 1 };
+                    Some((shape, parameters.unit(&name("unpool"))))
+                }
+                _ => None,
+            },
             arithmetic: Arithmetic::default(),
         }
     }
@@ -126,6 +136,18 @@ impl DecoderBlock {
         let inputs = [x, activation, prior, posterior, &self.project.1, resnet];
         let (block, x, activation) = (self.clone(), x.clone(), activation.clone());
         recomputed(&inputs, move || block.with_posterior(&x, &activation, noise.clone()))
+    }
+
+    /// The state of a lower resolution at this one's, with a learned bias.
+    fn unpooled(&self, low: &Tensor, bias: Option<&Tensor>, rate: usize) -> Result<Tensor> {
+        let Some((shape, parameters)) = &self.unpool else {
+            return Ok(upsample_add(low, bias, rate, self.width)?);
+        };
+        let pixels = pixel_shuffle(&conv(low, parameters, *shape, self.arithmetic)?, rate)?;
+        match bias {
+            Some(_) => Ok(upsample_add(&pixels, bias, 1, self.width)?),
+            None => Ok(pixels),
+        }
     }
 
     /// The state that a latent makes.
@@ -248,9 +270,9 @@ impl Decoder {
         let (r, state) = (b.resolution, states.get(&b.resolution));
         let bias = self.biases.get(&r);
         match (b.mix_from, state) {
-            (Some(from), None) => Ok(upsample_add(&states[&from], bias, r / from, b.width)?),
+            (Some(from), None) => b.unpooled(&states[&from], bias, r / from),
             (Some(from), Some(state)) => {
-                Ok(add(state, &upsample_add(&states[&from], None, r / from, b.width)?)?)
+                Ok(add(state, &b.unpooled(&states[&from], None, r / from)?)?)
             }
             (None, Some(state)) => Ok(state.clone()),
             (None, None) => {

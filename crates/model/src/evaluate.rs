@@ -59,54 +59,75 @@ impl Vdvae {
         batches: impl IntoIterator<Item = Result<Tensor, E>>,
         noise: Noise,
     ) -> Result<Evaluation, E> {
-        let layers = self.config().latent_layers().len();
-        let mut sums = Evaluation { kl_nats: vec![0.0; layers], ..Evaluation::default() };
         let at_once = if self.device().is_cpu() { rayon::current_num_threads() } else { 1 };
+        let mut means = Evaluation::over(batches, at_once, |batch, first| {
+            Ok::<_, E>(PictureTerms::of(self, batch, noise.after(first))?)
+        })?;
+        // Of no picture at all there is still a mean of every layer.
+        means.kl_nats.resize(self.config().latent_layers().len(), f64::NAN);
+        Ok(means)
+    }
+}
+
+impl Evaluation {
+    /// Means over all pictures of `batches`, of which so many are computed at once: `terms` is given a
+    /// batch and the number of its first picture. An empty batch is passed over; of no picture at all,
+    /// the means are NaN.
+    ///
+    /// # Errors
+    /// The first error of `batches`, and those of `terms`.
+    pub fn over<E: From<Error> + Send>(
+        batches: impl IntoIterator<Item = Result<Tensor, E>>,
+        at_once: usize,
+        terms: impl Fn(&Tensor, u64) -> Result<PictureTerms, E> + Sync,
+    ) -> Result<Self, E> {
+        let mut sums = Self::default();
         let mut batches = batches.into_iter();
         loop {
             let group = batches.by_ref().take(at_once).collect::<Result<Vec<_>, E>>()?;
             if group.is_empty() {
                 break;
             }
-            for batch in self.terms(&group, noise.after(sums.images as u64))? {
-                let sum = |values: &Vec<f32>| values.iter().copied().map(f64::from).sum::<f64>();
+            let mut first = sums.images as u64;
+            let mut work = Vec::new();
+            for batch in &group {
+                work.push((batch, first));
+                first += batch.dim(0).map_err(Error::from)? as u64;
+            }
+            let filled = work.into_par_iter().filter(|(batch, _)| batch.elem_count() > 0);
+            let found: Vec<PictureTerms> =
+                filled.map(|(batch, first)| terms(batch, first)).collect::<Result<_, E>>()?;
+            for batch in found {
+                let sum = |values: &[f32]| values.iter().copied().map(f64::from).sum::<f64>();
                 sums.images += batch.distortion.len();
                 sums.distortion += sum(&batch.distortion);
                 sums.rate += sum(&batch.rate);
+                sums.kl_nats.resize(batch.kl.len(), 0.0);
                 sums.kl_nats.iter_mut().zip(&batch.kl).for_each(|(total, kl)| *total += sum(kl));
             }
         }
         let mean = |sum: f64| sum / sums.images as f64;
-        Ok(Evaluation {
+        Ok(Self {
             images: sums.images,
             distortion: mean(sums.distortion),
             rate: mean(sums.rate),
-            kl_nats: sums.kl_nats.into_iter().map(mean).collect(),
+            kl_nats: sums.kl_nats.iter().copied().map(mean).collect(),
         })
     }
-
-    /// The terms of the pictures of some batches, computed at the same time.
-    fn terms(&self, batches: &[Tensor], noise: Noise) -> Result<Vec<Terms>> {
-        let mut first = 0;
-        let mut work = Vec::new();
-        for batch in batches {
-            work.push((batch, noise.after(first)));
-            first += batch.dim(0)? as u64;
-        }
-        let filled = work.into_par_iter().filter(|(batch, _)| batch.elem_count() > 0);
-        filled.map(|(batch, noise)| Terms::of(self, batch, noise)).collect()
-    }
 }
 
-/// Numbers of pictures, one each: distortion and rate in nats per dimension, and the KL of every
-/// layer in nats.
-struct Terms {
-    distortion: Vec<f32>,
-    rate: Vec<f32>,
-    kl: Vec<Vec<f32>>,
+/// The terms of every picture of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PictureTerms {
+    /// Negative log-likelihood of each picture given its latents, nats per dimension.
+    pub distortion: Vec<f32>,
+    /// KL from posterior to prior, nats per dimension.
+    pub rate: Vec<f32>,
+    /// The KL of every layer, nats, of each picture.
+    pub kl: Vec<Vec<f32>>,
 }
 
-impl Terms {
+impl PictureTerms {
     fn of(model: &Vdvae, pictures: &Tensor, noise: Noise) -> Result<Self> {
         // Asked for at the end: a GPU would be waited for at every layer.
         let mut layers = Vec::new();

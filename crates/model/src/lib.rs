@@ -27,18 +27,18 @@ pub use builtin::builtin_checkpoint;
 pub use candle::BottomUp;
 pub use checkpoint::{
     Array, Checkpoint, CheckpointKind, MAX_LISTED_PROBLEMS, Weights, write_safetensors,
-    write_safetensors_f16,
+    write_safetensors_f16, write_weights,
 };
 pub use config::{
     BlockSpec, BlockString, DecoderBlock, EncoderBlock, IMAGE_CHANNELS, LayerShape, MAX_BLOCKS,
-    ParameterSpec, Preset, PresetTraining, VdvaeConfig,
+    ParameterSpec, Preset, PresetTraining, Unpool, VdvaeConfig,
 };
 pub use encoder::Activations;
 pub use error::{Error, Result, WeightProblem};
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, PictureTerms};
 pub use images::Images;
 pub use latents::{LatentLayer, LatentMode, Latents, LayerView};
-pub use noise::Noise;
+pub use noise::{Noise, stream};
 pub use params::{Parameters, Slot, Unit, units};
 pub use precision::Precision;
 pub use published::{PUBLISHED, Published, checkpoint_file};

@@ -81,7 +81,7 @@ fn fill_normal(seed: u64, image: u64, layer: u64, out: &mut [f32]) {
 
 /// A generator that is a function of its three arguments; distinct arguments give unrelated
 /// streams.
-pub(crate) fn stream(seed: u64, image: u64, layer: u64) -> ChaCha8Rng {
+pub fn stream(seed: u64, image: u64, layer: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&layer.to_le_bytes());

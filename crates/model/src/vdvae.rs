@@ -282,11 +282,27 @@ impl Vdvae {
         images: &(impl Images + ?Sized),
         noise: Noise,
         weight: f64,
+        gradient: impl FnMut(usize, Tensor) -> candle_core::Result<()>,
+    ) -> Result<ElboTerms> {
+        self.weighted_loss_and_gradients(images, noise, [weight; 2], gradient)
+    }
+
+    /// As [`Self::loss_and_gradients`], of `Σ weights[0] · distortion + weights[1] · rate`: a rate that
+    /// weighs less lets the latents be used before they pay. The terms are as they are.
+    ///
+    /// # Errors
+    /// As [`Self::loss_and_gradients`].
+    pub fn weighted_loss_and_gradients(
+        &self,
+        images: &(impl Images + ?Sized),
+        noise: Noise,
+        weights: [f64; 2],
         mut gradient: impl FnMut(usize, Tensor) -> candle_core::Result<()>,
     ) -> Result<ElboTerms> {
         let (terms, tape) = Tape::record(|| self.loss(images, noise))?;
-        let seed = Tensor::full(weight as f32, terms.rate.shape(), &self.device)?;
-        let seeds = [(&terms.distortion, seed.clone()), (&terms.rate, seed)];
+        let seed = |weight| Tensor::full(weight as f32, terms.rate.shape(), &self.device);
+        let [of_distortion, of_rate] = weights;
+        let seeds = [(&terms.distortion, seed(of_distortion)?), (&terms.rate, seed(of_rate)?)];
         let tensors = self.parameters.tensors().iter().enumerate();
         let numbers: HashMap<_, _> = tensors.map(|(i, tensor)| (tensor.id(), i)).collect();
         tape.backward_with(&seeds, |variable, of| gradient(numbers[&variable], of))?;

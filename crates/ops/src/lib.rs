@@ -53,6 +53,10 @@
 //! until the block is done; blocks of less than some 40 µs are left to the caller. [`together`] keeps
 //! them for several operators. Programs with many pictures give each worker a batch of its own.
 //!
+//! **Autoregressive models** take [`window_conv`], whose sums are always direct, so that a result is
+//! exactly independent of what it does not read; [`weight_norm`], [`concat_elu`] and [`gated_add`] go
+//! with it. These four run on the CPU only.
+//!
 //! **Weights that never change** ([`BlockWeights::frozen`]) are packed and transformed at their first
 //! use only.
 //!
@@ -75,6 +79,7 @@ mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod gate;
 mod kept;
 mod latent;
 mod mixture;
@@ -93,23 +98,28 @@ mod team;
 mod testing;
 mod training;
 mod upsample;
+mod weight_norm;
+mod window;
 
 pub use adamw::{AdamW, AdamWState, sum_of_squares};
 pub use arithmetic::Arithmetic;
 pub use block::{BlockWeights, block, joined_block};
 pub use channels::gain_bias;
 pub use conv::conv;
+pub use gate::{concat_elu, gated_add, joined_concat_elu};
 pub use latent::{sample_and_kl, sample_prior};
 pub use mixture::{mixture_nll, sample::mixture_sample};
 pub use pool::avg_pool;
 pub use project::project_add;
 pub use rate::kl_sum;
 pub use shape::{BlockShape, ConvShape};
-pub use tape::stock::{add, cast, scale, stock};
+pub use tape::stock::{add, cast, pixel_shuffle, scale, stock};
 pub use tape::{Gradients, Tape, recomputed};
 pub use team::together;
 pub use training::{OptimizerMemory, StepStats};
 pub use upsample::upsample_add;
+pub use weight_norm::weight_norm;
+pub use window::{WindowShape, window_conv};
 
 /// Prepares the calling thread for a device. On a GPU that makes its context the thread's, which
 /// candle's own operators take for granted; a CPU needs nothing.

@@ -10,11 +10,11 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use vdvae_model::{Checkpoint, Parameters, VdvaeConfig, Weights, write_safetensors};
+use vdvae_model::{Checkpoint, Weights};
 use vdvae_ops::OptimizerMemory;
 
 use crate::trainer::Trainer;
-use crate::{Error, Result, TrainConfig};
+use crate::{Error, Network, Result, TrainConfig};
 
 const MODEL: &str = "model.";
 const EMA: &str = "ema.";
@@ -34,37 +34,45 @@ struct Progress {
 }
 
 /// Writes the whole state. The file appears whole or not at all.
-pub(crate) fn write_state(trainer: &Trainer, identity: &Value, path: &Path) -> Result<()> {
+pub(crate) fn write_state<N: Network>(
+    trainer: &Trainer<N>,
+    identity: &Value,
+    path: &Path,
+) -> Result<()> {
     let mut all = Weights::new();
     let mut add = |prefix: &str, weights: Weights| {
         for (name, array) in weights {
             all.insert(format!("{prefix}{name}"), array);
         }
     };
-    let parameters = trainer.model().parameters();
-    add(MODEL, parameters.to_weights()?);
+    let model = trainer.model();
+    add(MODEL, model.named(model.tensors().to_vec())?);
     let OptimizerMemory { ema, first, second, steps, updates, norms } = trainer.memory()?;
     let progress = Progress { step: steps, updates, norms };
     for (prefix, vectors) in [(EMA, ema), (FIRST_MOMENT, first), (SECOND_MOMENT, second)] {
         let tensor = |vector: Vec<f32>| Tensor::new(vector, &Device::Cpu);
         let tensors = vectors.into_iter().map(tensor).collect::<Result<_, _>>()?;
-        add(prefix, parameters.with_tensors(tensors)?.to_weights()?);
+        add(prefix, model.named(tensors)?);
     }
     let progress = serde_json::to_string(&progress).expect("plain numbers");
     let mut metadata = metadata(trainer, identity);
     metadata.insert("progress".to_owned(), progress);
-    write_safetensors(path, &all, trainer.model().config(), &metadata)?;
+    N::write(model.config(), &all, &metadata, path)?;
     Ok(())
 }
 
 /// Writes the moving average as a model of its own, and returns the SHA-256 of the file.
-pub(crate) fn write_model(trainer: &Trainer, identity: &Value, path: &Path) -> Result<String> {
-    let weights = trainer.ema_model()?.parameters().to_weights()?;
-    let config = trainer.model().config();
-    Ok(write_safetensors(path, &weights, config, &metadata(trainer, identity))?)
+pub(crate) fn write_model<N: Network>(
+    trainer: &Trainer<N>,
+    identity: &Value,
+    path: &Path,
+) -> Result<String> {
+    let average = trainer.ema_model()?;
+    let weights = average.named(average.tensors().to_vec())?;
+    N::write(average.config(), &weights, &metadata(trainer, identity), path)
 }
 
-fn metadata(trainer: &Trainer, identity: &Value) -> BTreeMap<String, String> {
+fn metadata<N: Network>(trainer: &Trainer<N>, identity: &Value) -> BTreeMap<String, String> {
     [("step", trainer.steps().to_string()), ("train", identity.to_string())]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
@@ -98,6 +106,7 @@ impl State {
             identity.entry("precision").or_insert_with(|| "f32".into());
             identity.entry("ema_warmup").or_insert_with(|| false.into());
             identity.entry("shift").or_insert_with(|| 0.into());
+            identity.entry("kl_warmup_steps").or_insert_with(|| 0.into());
         }
         let progress =
             serde_json::from_value(json("progress")?).map_err(|error| Error::Checkpoint {
@@ -114,19 +123,19 @@ impl State {
     /// # Errors
     /// [`Error::OtherRun`] where network, data or a value that decides the outcome differ from
     /// those in the checkpoint.
-    pub(crate) fn restore(
+    pub(crate) fn restore<N: Network>(
         mut self,
-        network: &VdvaeConfig,
+        network: &N::Config,
         config: &TrainConfig,
         identity: &Value,
         device: &Device,
-    ) -> Result<Trainer> {
+    ) -> Result<Trainer<N>> {
         self.same_run(identity)?;
         let mut set = |prefix: &str| self.weights.split_prefix(prefix);
-        let trainer = Trainer::from_weights(network, config, &set(MODEL), device)?;
+        let trainer = Trainer::<N>::from_weights(network, config, &set(MODEL), device)?;
         let mut vectors = |prefix: &str| {
-            let parameters = Parameters::from_weights(network, &set(prefix), &Device::Cpu)?;
-            let vectors = parameters.tensors().iter().map(|tensor| tensor.to_vec1());
+            let tensors = trainer.model().flat(&set(prefix))?;
+            let vectors = tensors.iter().map(|tensor| tensor.to_vec1());
             Ok::<_, Error>(vectors.collect::<Result<Vec<_>, _>>()?)
         };
         let Progress { step, updates, norms } = self.progress;

@@ -40,6 +40,10 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup_steps: u64,
+    /// Steps over which the weight of the KL in the loss rises linearly from 0 to 1; the loss that is
+    /// reported has it whole.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub kl_warmup_steps: u64,
     /// AdamW's decay of the first moment.
     pub adam_beta1: f64,
     /// AdamW's decay of the second moment.
@@ -103,6 +107,7 @@ impl TrainConfig {
             learning_rate: published.learning_rate,
             schedule: Schedule::Constant,
             warmup_steps: published.warmup_steps as u64,
+            kl_warmup_steps: 0,
             adam_beta1: published.adam_beta1,
             adam_beta2: published.adam_beta2,
             weight_decay: published.weight_decay,
@@ -131,6 +136,11 @@ impl TrainConfig {
         self.learning_rate * warmup * self.schedule.factor(step, self.steps)
     }
 
+    /// The weight of the KL in the loss of a step, counted from 0.
+    pub fn kl_weight_at(&self, step: u64) -> f64 {
+        if step >= self.kl_warmup_steps { 1.0 } else { step as f64 / self.kl_warmup_steps as f64 }
+    }
+
     /// Decay of the moving average at an update, counted from 1; skipped steps are none.
     ///
     /// The average starts at the initial weights. At a decay of 0.999 it holds a third of them
@@ -156,6 +166,7 @@ impl TrainConfig {
         }
         map.insert("ema_warmup".to_owned(), self.ema_warmup.into());
         map.insert("shift".to_owned(), self.shift.into());
+        map.insert("kl_warmup_steps".to_owned(), self.kl_warmup_steps.into());
         values
     }
 
@@ -178,6 +189,7 @@ impl TrainConfig {
         whole("batch_size", self.batch_size as u64, 1, 1 << 20)?;
         positive("learning_rate", self.learning_rate)?;
         whole("warmup_steps", self.warmup_steps, 0, MOST)?;
+        whole("kl_warmup_steps", self.kl_warmup_steps, 0, MOST)?;
         rate("adam_beta1", self.adam_beta1)?;
         rate("adam_beta2", self.adam_beta2)?;
         let decay = self.weight_decay;
@@ -224,6 +236,10 @@ impl TrainConfig {
 
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+fn is_none(steps: &u64) -> bool {
+    *steps == 0
 }
 
 fn check(

@@ -127,6 +127,10 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] vdvae_datasets::Error),
 
+    /// A network of another kind failed.
+    #[error(transparent)]
+    Network(Box<dyn std::error::Error + Send + Sync>),
+
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -1,8 +1,9 @@
 //! The loop over steps.
 
 use candle_core::Tensor;
+use vdvae_model::Vdvae;
 
-use crate::{Result, StepStats, Trainer};
+use crate::{Network, Result, StepStats, Trainer};
 
 /// Looks on while a network is trained: a run that writes down every step, or a closure that is told
 /// of each.
@@ -15,7 +16,7 @@ use crate::{Result, StepStats, Trainer};
 /// let observer: &mut dyn Observer = &mut note;
 /// # let _ = observer;
 /// ```
-pub trait Observer {
+pub trait Observer<N: Network = Vdvae> {
     /// Whether to be told of the steps up to this one before another is made. On a GPU that means to
     /// wait for it; steps on the CPU are told one by one in any case.
     fn is_due(&self, step: u64) -> bool;
@@ -24,15 +25,15 @@ pub trait Observer {
     ///
     /// # Errors
     /// What is to end the training.
-    fn steps(&mut self, trainer: &Trainer, steps: &[StepStats]) -> Result<()>;
+    fn steps(&mut self, trainer: &Trainer<N>, steps: &[StepStats]) -> Result<()>;
 }
 
-impl<F: FnMut(&StepStats)> Observer for F {
+impl<N: Network, F: FnMut(&StepStats)> Observer<N> for F {
     fn is_due(&self, _step: u64) -> bool {
         false
     }
 
-    fn steps(&mut self, _trainer: &Trainer, steps: &[StepStats]) -> Result<()> {
+    fn steps(&mut self, _trainer: &Trainer<N>, steps: &[StepStats]) -> Result<()> {
         steps.iter().for_each(self);
         Ok(())
     }
@@ -41,7 +42,7 @@ impl<F: FnMut(&StepStats)> Observer for F {
 /// Steps that a GPU is given at most before it is asked what they did.
 const MOST_QUEUED: u64 = 50;
 
-impl Trainer {
+impl<N: Network> Trainer<N> {
     /// Makes a step with each batch, u8 (N, H, W, 3), and tells `observer` what it did. On a GPU the
     /// next batch is made and uploaded while the step before it is computed.
     ///
@@ -65,7 +66,7 @@ impl Trainer {
     pub fn fit(
         &mut self,
         batches: impl IntoIterator<Item = Result<Tensor>>,
-        observer: &mut dyn Observer,
+        observer: &mut dyn Observer<N>,
     ) -> Result<()> {
         let mut batches = batches.into_iter();
         let mut next = batches.next();

@@ -66,6 +66,7 @@ impl Serialize for Metrics {
             line.serialize_entry("valid_nats_per_dim", &valid.nats_per_dim())?;
             line.serialize_entry("valid_distortion", &valid.distortion)?;
             line.serialize_entry("valid_rate", &valid.rate)?;
+            line.serialize_entry("valid_kl_nats", &valid.kl_nats)?;
         }
         line.end()
     }
@@ -168,11 +169,12 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut file = MetricsFile::open(&path).unwrap();
         file.write(&metrics(1)).unwrap();
-        let valid = Evaluation { distortion: 0.5, rate: 0.25, ..Evaluation::default() };
+        let kl_nats = vec![1.0, 2.5];
+        let valid = Evaluation { distortion: 0.5, rate: 0.25, kl_nats, ..Evaluation::default() };
         file.write(&Metrics { valid: Some(valid), ..metrics(2) }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let line = r#""epoch":0.5,"nats_per_dim":2.0,"distortion":1.5,"rate":0.5,"grad_norm":null,"skipped":true,"learning_rate":0.001,"images_per_second":8.0"#;
-        let valid = r#""valid_nats_per_dim":0.75,"valid_distortion":0.5,"valid_rate":0.25"#;
+        let valid = r#""valid_nats_per_dim":0.75,"valid_distortion":0.5,"valid_rate":0.25,"valid_kl_nats":[1.0,2.5]"#;
         let expected = format!("{{\"step\":1,{line}}}\n{{\"step\":2,{line},{valid}}}\n");
         assert_eq!(text, expected);
     }

@@ -1,9 +1,8 @@
 //! A grid of samples from the prior.
 
 use vdvae_io::Grid;
-use vdvae_model::Vdvae;
 
-use crate::Result;
+use crate::{Network, Result};
 
 /// Pictures on a side of the grid.
 const MOST: usize = 8;
@@ -11,9 +10,9 @@ const MOST: usize = 8;
 const GAP: usize = 2;
 
 /// Samples a square grid of no more pictures than `limit` and no more than 8×8.
-pub(crate) fn sample_grid(model: &Vdvae, limit: usize, seed: u64) -> Result<Grid> {
+pub(crate) fn sample_grid<N: Network>(model: &N, limit: usize, seed: u64) -> Result<Grid> {
     let side = limit.isqrt().clamp(1, MOST);
-    let pictures = model.sample(side * side, 1.0, seed)?;
+    let pictures = model.sample(side * side, seed)?;
     let (_, height, width, _) = pictures.dims4()?;
     let mut grid = Grid::new([side; 2], [width, height], GAP, 0);
     grid.place(0, &pictures.flatten_all()?.to_vec1()?);

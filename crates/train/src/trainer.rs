@@ -6,7 +6,7 @@ use vdvae_ops::OptimizerMemory;
 
 use crate::optimizer::{Optimizer, optimizer};
 use crate::shards::Shards;
-use crate::{Error, Result, StepStats, TrainConfig};
+use crate::{Error, Network, Result, StepStats, TrainConfig};
 
 /// A network in training.
 ///
@@ -32,10 +32,10 @@ use crate::{Error, Result, StepStats, TrainConfig};
 /// # Ok::<(), vdvae_train::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Trainer {
+pub struct Trainer<N: Network = Vdvae> {
     config: TrainConfig,
     /// Reads the variables, so that it changes with them.
-    model: Vdvae,
+    model: N,
     optimizer: Box<dyn Optimizer>,
     /// Steps that were waited for and not yet collected.
     made: Vec<StepStats>,
@@ -45,7 +45,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A network with random weights, which follow from [`TrainConfig::seed`].
+    /// A VDVAE with random weights, which follow from [`TrainConfig::seed`].
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::Model`] for configurations that make no sense and for a precision
@@ -55,24 +55,22 @@ impl Trainer {
         let weights = Weights::initialise(network, config.seed);
         Self::from_weights(network, config, &weights, device)
     }
+}
 
+impl<N: Network> Trainer<N> {
     /// A network with given weights, to be trained further.
     ///
     /// # Errors
     /// As [`Self::new`]; also where the weights are not those of `network`.
     pub fn from_weights(
-        network: &VdvaeConfig,
+        network: &N::Config,
         config: &TrainConfig,
         weights: &Weights,
         device: &Device,
     ) -> Result<Self> {
         config.validate()?;
         check_device(config, device)?;
-        let (model, variables) = Vdvae::new(network, weights, device)?.with_variables()?;
-        let model = model
-            .with_precision(config.precision)?
-            .with_recompute(config.recompute)
-            .with_exact(config.exact);
+        let (model, variables) = N::trainable(network, weights, config, device)?;
         Ok(Self {
             config: config.clone(),
             model,
@@ -112,7 +110,7 @@ impl Trainer {
     }
 
     /// The network as the last update left it.
-    pub fn model(&self) -> &Vdvae {
+    pub fn model(&self) -> &N {
         &self.model
     }
 
@@ -125,10 +123,8 @@ impl Trainer {
     ///
     /// # Errors
     /// Where the device's memory does not suffice.
-    pub fn ema_model(&self) -> Result<Vdvae> {
-        let parameters = self.model.parameters().with_tensors(self.optimizer.ema()?)?;
-        let model = Vdvae::from_parameters(self.model.config(), parameters, self.model.device())?;
-        Ok(model.with_precision(self.config.precision)?.with_exact(self.config.exact))
+    pub fn ema_model(&self) -> Result<N> {
+        self.model.with_tensors(self.optimizer.ema()?)
     }
 
     /// Trains on one batch and waits for it. It makes no update where the loss or gradient is not
@@ -164,22 +160,23 @@ impl Trainer {
         };
         // Of the mean over the whole batch, whatever part of it is looked at.
         let weight = 1.0 / n as f64;
+        let weights = [weight, weight * config.kl_weight_at(self.steps())];
         let terms = match &self.shards {
             None => {
                 let optimizer = &mut self.optimizer;
-                let put = |i, gradient| optimizer.put(i, gradient);
-                vec![model.loss_and_gradients(images, noise(first), weight, put)?]
+                let put = &mut |i, gradient| optimizer.put(i, gradient);
+                vec![model.loss_and_gradients(images, noise(first), weights, put)?]
             }
             Some(shards) => {
                 let parts = shards.run(n, |rows| {
                     let shard = images.narrow(0, rows.start, rows.len())?.contiguous()?;
-                    let mut gradients = vec![None; model.parameters().tensors().len()];
-                    let put = |i: usize, gradient| {
+                    let mut gradients = vec![None; model.tensors().len()];
+                    let put = &mut |i: usize, gradient| {
                         gradients[i] = Some(gradient);
                         Ok(())
                     };
                     let noise = noise(first + rows.start as u64);
-                    let terms = model.loss_and_gradients(&shard, noise, weight, put)?;
+                    let terms = model.loss_and_gradients(&shard, noise, weights, put)?;
                     Ok::<_, Error>((terms, gradients))
                 })?;
                 let (terms, gradients): (Vec<_>, Vec<_>) = parts.into_iter().unzip();

@@ -26,7 +26,7 @@ use std::{
 
 use vdvae_io::{Fault, describe};
 
-pub use safetensors::{write_safetensors, write_safetensors_f16};
+pub use safetensors::{write_safetensors, write_safetensors_f16, write_weights};
 pub use weights::{Array, MAX_LISTED_PROBLEMS, Weights};
 
 use crate::{Error, Result, VdvaeConfig};

@@ -141,7 +141,20 @@ pub fn write_safetensors(
     config: &VdvaeConfig,
     extra: &BTreeMap<String, String>,
 ) -> Result<String> {
-    write(path.as_ref(), weights, config, extra, Dtype::F32)
+    write(path.as_ref(), weights, Some(config), extra, Dtype::F32)
+}
+
+/// As [`write_safetensors`], of a network of another kind, whose configuration is an entry of its own
+/// among `extra`.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_weights(
+    path: impl AsRef<Path>,
+    weights: &Weights,
+    extra: &BTreeMap<String, String>,
+) -> Result<String> {
+    write(path.as_ref(), weights, None, extra, Dtype::F32)
 }
 
 /// As [`write_safetensors`], with every number rounded to the nearest of half precision (float16): a
@@ -157,7 +170,7 @@ pub fn write_safetensors_f16(
 ) -> Result<String> {
     let path = path.as_ref();
     let rounded = in_f16(weights).map_err(|fault| in_file(fault, &path.display().to_string()))?;
-    write(path, &rounded, config, extra, Dtype::F16)
+    write(path, &rounded, Some(config), extra, Dtype::F16)
 }
 
 fn in_f16(weights: &Weights) -> Parse<Weights> {
@@ -180,7 +193,7 @@ fn in_f16(weights: &Weights) -> Parse<Weights> {
 fn write(
     path: &Path,
     weights: &Weights,
-    config: &VdvaeConfig,
+    config: Option<&VdvaeConfig>,
     extra: &Metadata,
     dtype: Dtype,
 ) -> Result<String> {
@@ -193,7 +206,7 @@ fn write(
 /// Length and JSON, padded so that the tensors are aligned.
 fn header(
     weights: &Weights,
-    config: &VdvaeConfig,
+    config: Option<&VdvaeConfig>,
     extra: &Metadata,
     dtype: Dtype,
 ) -> Parse<Vec<u8>> {
@@ -206,10 +219,10 @@ fn header(
     let own = [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
-        ("config", config.to_json()),
         ("sha256", weights.sha256()),
     ];
     let mut metadata = extra.clone();
+    metadata.extend(config.map(|config| ("config".to_owned(), config.to_json())));
     metadata.extend(own.map(|(key, value)| (key.to_owned(), value)));
     metadata.insert("metadata_sha256".to_owned(), metadata_sha256(&metadata));
 

@@ -58,6 +58,26 @@ pub struct VdvaeConfig {
     pub shift: f64,
     /// Multiplied after `shift` was added.
     pub scale: f64,
+    /// How the state of a lower resolution is enlarged.
+    #[serde(default, skip_serializing_if = "Unpool::is_nearest")]
+    pub unpool: Unpool,
+}
+
+/// How the decoder brings the state of a lower resolution to a higher one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpool {
+    /// Every pixel is repeated, as in all published networks.
+    #[default]
+    Nearest,
+    /// A transposed convolution, whose kernel is as large as its stride: for comparison.
+    Learned,
+}
+
+impl Unpool {
+    fn is_nearest(&self) -> bool {
+        *self == Self::Nearest
+    }
 }
 
 /// One residual block of the encoder.

@@ -1,6 +1,6 @@
 //! Names and shapes of every parameter, as the published checkpoints store them.
 
-use super::{IMAGE_CHANNELS, VdvaeConfig};
+use super::{IMAGE_CHANNELS, Unpool, VdvaeConfig};
 
 /// A parameter of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,10 @@ impl VdvaeConfig {
             list.block(&format!("{name}.prior"), self.block_sizes(width, 2 * z + width, r));
             list.conv(&format!("{name}.z_proj"), z, width, 1);
             list.block(&format!("{name}.resnet"), self.block_sizes(width, width, r));
+            if let (Some(from), Unpool::Learned) = (block.mix_from, self.unpool) {
+                let pixels = (r / from) * (r / from);
+                list.conv(&format!("{name}.unpool"), self.width_at(from), pixels * width, 1);
+            }
         }
         for (i, &r) in self.bias_resolutions().iter().enumerate() {
             list.push(format!("decoder.bias_xs.{i}"), vec![1, self.width_at(r), r, r]);

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::VdvaeConfig;
+use super::{Unpool, VdvaeConfig};
 use crate::error::named;
 use crate::{Error, Result};
 
@@ -190,6 +190,7 @@ fn cifar10() -> VdvaeConfig {
         low_bit: false,
         shift: -120.63838,
         scale: 1.0 / 64.16736,
+        unpool: Unpool::Nearest,
     }
 }
 

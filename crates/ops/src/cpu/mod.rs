@@ -2,6 +2,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod elementary;
+pub(crate) mod gate;
 pub(crate) mod gelu;
 pub(crate) mod im2col;
 mod lanes;
@@ -11,6 +12,7 @@ pub(crate) mod matrix;
 pub(crate) mod mixture;
 mod panels;
 pub(crate) mod product;
+pub(crate) mod window;
 pub(crate) mod winograd;
 
 /// A number type that every kernel is written for: `f32`, what networks run in, and `f64`, in which

@@ -17,6 +17,7 @@ use super::im2col::{Grid, Padded, im2col_3x3};
 use super::matmul::matmul;
 use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, multiply, multiply_neighbours, outer};
+use super::window::Windows;
 use super::winograd::{self, Direction};
 use crate::real::Real;
 use crate::team::{Out, share_chunks, share_map};
@@ -37,6 +38,8 @@ pub(crate) enum Rows<'a, T> {
     Gelu { x: &'a [T], channels: usize },
     /// The 3×3 neighbourhood of each pixel.
     Neighbours { grid: Grid, x: &'a [T], channels: usize },
+    /// Any window of pixels.
+    Windows(Windows<'a, T>),
 }
 
 impl<T: Normal> Rows<'_, T> {
@@ -45,6 +48,7 @@ impl<T: Normal> Rows<'_, T> {
         match *self {
             Self::Plain { channels, .. } | Self::Gelu { channels, .. } => channels,
             Self::Neighbours { channels, .. } => 9 * channels,
+            Self::Windows(windows) => windows.width(),
         }
     }
 
@@ -52,7 +56,7 @@ impl<T: Normal> Rows<'_, T> {
     fn scratch(&self, count: usize) -> usize {
         match self {
             Self::Plain { .. } => 0,
-            Self::Gelu { .. } | Self::Neighbours { .. } => count * self.width(),
+            Self::Gelu { .. } | Self::Neighbours { .. } | Self::Windows(_) => count * self.width(),
         }
     }
 
@@ -69,6 +73,7 @@ impl<T: Normal> Rows<'_, T> {
             Self::Neighbours { grid, x, channels } => {
                 im2col_3x3(grid, x, channels, first, count, &mut scratch[..count * width]);
             }
+            Self::Windows(windows) => windows.rows(first, &mut scratch[..count * width]),
         }
         Matrix::new(scratch, count, width, width)
     }
@@ -407,7 +412,7 @@ fn weight_gradient_f32(
     }
     let neighbours = match *rows {
         Rows::Neighbours { grid, x, channels } => Some(Padded::new(grid, x, channels)),
-        Rows::Plain { .. } | Rows::Gelu { .. } => None,
+        Rows::Plain { .. } | Rows::Gelu { .. } | Rows::Windows(_) => None,
     };
     let parts = by_share(upstream.len() / outputs, |range| {
         let mut sum = Buffer::stale(outputs * width);

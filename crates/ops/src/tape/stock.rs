@@ -79,6 +79,29 @@ pub fn stock<const N: usize>(
     Ok(result)
 }
 
+/// Every pixel of `x` as `rate` × `rate` pixels, which its channels are divided among: first those of the
+/// upper left one, then row by row.
+///
+/// # Shapes
+/// - `x`: (N, H, W, `rate`² · C)
+/// - result: (N, H · `rate`, W · `rate`, C)
+///
+/// # Errors
+/// Where the square of the rate does not divide the channels.
+pub fn pixel_shuffle(x: &Tensor, rate: usize) -> Result<Tensor> {
+    let (n, height, width, channels) = x.dims4()?;
+    if rate == 0 || !channels.is_multiple_of(rate * rate) {
+        candle_core::bail!(
+            "pixel_shuffle: expected channels that the square of {rate} divides, found {channels}"
+        );
+    }
+    stock([x], |[x]| {
+        let x = x.reshape((n, height, width, rate, rate, channels / (rate * rate)))?;
+        let x = x.permute((0, 1, 3, 2, 4, 5))?.contiguous()?;
+        x.reshape((n, height * rate, width * rate, channels / (rate * rate)))
+    })
+}
+
 /// The sum of two gradients, or the one there is.
 fn both(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor>> {
     match (a, b) {

@@ -21,11 +21,11 @@ use crate::metrics::{Metrics, MetricsFile};
 use crate::samples::sample_grid;
 use crate::skip::SkipWatch;
 use crate::upload::Upload;
-use crate::{Error, Result, StepStats, Trainer};
+use crate::{Error, Network, Result, StepStats, Trainer};
 
 /// A run that has started.
-pub(super) struct Session<'a, 'b, 'c> {
-    run: &'a Run<'a>,
+pub(super) struct Session<'a, 'b, 'c, N: Network> {
+    run: &'a Run<'a, N>,
     folder: Folder,
     identity: Value,
     metrics: MetricsFile,
@@ -39,9 +39,9 @@ pub(super) struct Session<'a, 'b, 'c> {
     observer: &'b RefCell<&'c mut dyn FnMut(&Event)>,
 }
 
-impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
+impl<'a, 'b, 'c, N: Network> Session<'a, 'b, 'c, N> {
     pub(super) fn new(
-        run: &'a Run<'a>,
+        run: &'a Run<'a, N>,
         folder: Folder,
         identity: Value,
         metrics: MetricsFile,
@@ -54,7 +54,7 @@ impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
     }
 
     /// Makes the steps that are left; the last line where there was one.
-    pub(super) fn train(&mut self, trainer: &mut Trainer) -> Result<Option<Metrics>> {
+    pub(super) fn train(&mut self, trainer: &mut Trainer<N>) -> Result<Option<Metrics>> {
         let (run, observer) = (self.run, self.observer);
         let loader = Loader::new(run.dataset, run.preparation, run.on_bad_image);
         // A CPU is busy enough with one.
@@ -66,7 +66,7 @@ impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
                 for (key, reason) in skipped {
                     observer.borrow_mut()(&Event::BadPicture { key, reason });
                 }
-                let size = run.network.image_size;
+                let size = N::image_size(run.network);
                 upload.tensor(data, (images, size, size, 3))
             });
             self.began = Instant::now();
@@ -83,7 +83,7 @@ impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
     /// Writes down a step, with whatever else is due after it.
     fn record(
         &mut self,
-        trainer: &Trainer,
+        trainer: &Trainer<N>,
         stats: StepStats,
         images_per_second: f64,
     ) -> Result<Metrics> {
@@ -119,13 +119,13 @@ impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
         self.observer.borrow_mut()(event);
     }
 
-    fn evaluate(&self, trainer: &Trainer) -> Result<Evaluation> {
+    fn evaluate(&self, trainer: &Trainer<N>) -> Result<Evaluation> {
         let Run { dataset, preparation, on_bad_image, config, .. } = *self.run;
         evaluate(&trainer.ema_model()?, dataset, preparation, on_bad_image, config)
     }
 
     /// Writes a checkpoint and the model, whose hash it returns.
-    pub(super) fn save(&mut self, trainer: &Trainer) -> Result<String> {
+    pub(super) fn save(&mut self, trainer: &Trainer<N>) -> Result<String> {
         let step = trainer.steps();
         // First, so that a checkpoint never runs ahead of the lines it counts on.
         self.metrics.sync()?;
@@ -143,7 +143,7 @@ impl<'a, 'b, 'c> Session<'a, 'b, 'c> {
     }
 }
 
-impl Observer for Session<'_, '_, '_> {
+impl<N: Network> Observer<N> for Session<'_, '_, '_, N> {
     fn is_due(&self, step: u64) -> bool {
         let config = self.run.config;
         [config.log_every, config.save_every, config.eval_every, config.sample_every]
@@ -152,7 +152,7 @@ impl Observer for Session<'_, '_, '_> {
     }
 
     /// Writes the steps down.
-    fn steps(&mut self, trainer: &Trainer, steps: &[StepStats]) -> Result<()> {
+    fn steps(&mut self, trainer: &Trainer<N>, steps: &[StepStats]) -> Result<()> {
         let images: usize = steps.iter().map(|stats| stats.images).sum();
         let images_per_second = images as f64 / self.began.elapsed().as_secs_f64();
         for &stats in steps {

@@ -2,7 +2,7 @@ use std::fs;
 
 use candle_core::Tensor;
 use vdvae_datasets::ToyFaces;
-use vdvae_model::{Noise, Preset, Vdvae, Weights, write_safetensors};
+use vdvae_model::{Noise, Preset, Vdvae, VdvaeConfig, Weights, write_safetensors};
 
 use super::*;
 use crate::Skip;

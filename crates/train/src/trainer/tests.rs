@@ -211,3 +211,33 @@ fn a_precision_that_the_device_lacks_is_refused() {
     let error = Trainer::new(&Preset::Tiny.config(), &config, &Device::Cpu).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("found bf16"), "{error}");
 }
+
+/// Without any weight of the KL at first, the gradient of the first step is that of the distortion alone.
+#[test]
+fn the_kl_warms_up() {
+    let warm = TrainConfig { kl_warmup_steps: 4, ..config() };
+    assert_eq!([0, 1, 4, 9].map(|step| warm.kl_weight_at(step)), [0.0, 0.25, 1.0, 1.0]);
+    assert_eq!(config().kl_weight_at(0), 1.0);
+    let images = faces(2);
+    let [mut warm, mut cold] = [warm, config()].map(|config| trainer(&config));
+    let [first, usual] = [&mut warm, &mut cold].map(|trainer| trainer.step(&images).unwrap());
+    // What is reported is the whole bound.
+    assert_eq!((first.distortion, first.rate), (usual.distortion, usual.rate));
+    assert_ne!(first.grad_norm, usual.grad_norm);
+    let weights = Weights::initialise(&Preset::Tiny.config(), config().seed);
+    let model = Vdvae::new(&Preset::Tiny.config(), &weights, &Device::Cpu).unwrap();
+    let (model, _) = model.with_variables().unwrap();
+    let mut square = 0.0;
+    let gradient = |_, gradient: Tensor| {
+        square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+        Ok(())
+    };
+    let noise = Noise::Seeded { seed: config().seed, first: 0 };
+    model.weighted_loss_and_gradients(&images, noise, [0.5, 0.0], gradient).unwrap();
+    assert!(
+        (square.sqrt() / first.grad_norm - 1.0).abs() < 1e-5,
+        "{} {}",
+        square.sqrt(),
+        first.grad_norm
+    );
+}

@@ -451,15 +451,16 @@ fn figure(results: &Results) -> Option<String> {
             y: point.valid_bits_per_dim,
             ci95: None,
         };
-        let name = format!("{}, {}", of.model, format!("{:?}", of.size).to_lowercase());
+        let model = of.model.trim_end_matches('+');
+        let name = format!("{model} {}", format!("{:?}", of.size).to_lowercase());
         // The first point is that of hardly trained weights.
         ChartLine { name, points: of.curve.iter().skip(1).map(point).collect() }
     };
-    let axis = |label: &str, logarithmic| ChartAxis { label: label.to_owned(), logarithmic };
+    let axis = |label: &str| ChartAxis { label: label.to_owned(), logarithmic: false };
     let chart = Chart {
         title: format!("{}: likelihood over training time", results.data),
-        x: axis("minutes of training", true),
-        y: axis("bits per dimension, validation", false),
+        x: axis("minutes of training"),
+        y: axis("bits per dimension, validation"),
         lines: results.networks.iter().map(line).collect(),
         ..Chart::default()
     };

@@ -9,7 +9,7 @@
 //! that few are, and that training diverges without. A small network is trained from several seeds at
 //! step sizes from usual to too large, by each of five rules: every update as it is; gradients clipped to a norm; updates left out
 //! from a fixed norm on; from a multiple of the median of the last hundred norms on (ours); and
-//! clipped and left out, as published. A run has diverged where its loss was not finite for a hundred
+//! clipped and left out, as published. An update that is not finite is never made. A run has diverged where its loss was not finite for a hundred
 //! steps, or is above that of bytes at random (8 bits per dimension) in the end.
 //!
 //! Prints a line a step size and rule, and writes it with a figure and every number to `--out`. A run that was
@@ -232,7 +232,7 @@ fn table(results: &Results) -> String {
     let Results { preset, data, steps, seeds, batch_size, rules } = results;
     let mut text = format!(
         "{preset} on {data}: {steps} steps of {batch_size}, {seeds} seeds\n\n\
-         | step size | updates | diverged | left out, % | bits per dimension | worst seed | largest norm, median |\n\
+         | step size | updates | diverged | not finite, % | left out, % | bits per dimension | worst seed |\n\
          |---|---|---|---|---|---|---|\n"
     );
     for OfRule { rule, learning_rate, runs } in rules {
@@ -253,19 +253,17 @@ fn table(results: &Results) -> String {
         let worst = worst.map_or("–".to_owned(), |bits| format!("{bits:.3}"));
         let steps: usize = runs.iter().map(|run| run.grad_norms.len()).sum();
         let skipped: usize = runs.iter().map(|run| run.skipped).sum();
-        let largest = |run: &OneRun| {
-            run.grad_norms.iter().map(|norm| norm.unwrap_or(f64::INFINITY)).fold(0.0, f64::max)
-        };
-        let mut norms: Vec<f64> = runs.iter().map(largest).collect();
-        norms.sort_unstable_by(f64::total_cmp);
+        let unknown = |run: &OneRun| run.grad_norms.iter().filter(|norm| norm.is_none()).count();
+        let unknown: usize = runs.iter().map(unknown).sum();
+        let share = |part: usize| 100.0 * part as f64 / steps.max(1) as f64;
         let _ = writeln!(
             text,
-            "| {learning_rate} | {} | {} of {} | {:.1} | {mean} | {worst} | {:.3e} |",
+            "| {learning_rate} | {} | {} of {} | {:.1} | {:.1} | {mean} | {worst} |",
             rule.name,
             runs.iter().filter(|run| run.diverged).count(),
             runs.len(),
-            100.0 * skipped as f64 / steps.max(1) as f64,
-            norms[norms.len() / 2],
+            share(unknown),
+            share(skipped),
         );
     }
     text
@@ -297,7 +295,7 @@ fn figure(results: &Results) -> Option<String> {
     let chart = Chart {
         title: format!("Step size {largest}: loss over training, by which updates are made"),
         x: axis("steps".to_owned()),
-        y: axis(format!("bits per dimension, median; {RANDOM} and above")),
+        y: axis(format!("bits per dimension, median; at most {RANDOM}, none where not finite")),
         lines: results
             .rules
             .iter()

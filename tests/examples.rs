@@ -110,7 +110,7 @@ fn skipped_updates_has_a_line_a_rule_and_keeps_its_runs() {
     let names: Vec<&str> = rows.iter().map(|row| row[2]).collect();
     assert_eq!(names, ["every update", "clipped", "fixed", "adaptive", "clipped-fixed"]);
     // Every norm is above the fixed threshold, and too few are known for a median.
-    let left_out: Vec<&str> = rows.iter().map(|row| row[4]).collect();
+    let left_out: Vec<&str> = rows.iter().map(|row| row[5]).collect();
     assert_eq!(left_out, ["0.0", "0.0", "100.0", "0.0", "100.0"]);
     assert!(rows.iter().all(|row| row[3].ends_with("of 2")), "{table:#?}");
     assert_eq!(lines("skipped_updates", &args), table);
@@ -134,7 +134,7 @@ fn unpooling_has_a_line_a_way_and_keeps_its_runs() {
     let results: serde_json::Value = serde_json::from_str(&json).unwrap();
     let curves = results["ways"].as_array().unwrap().iter().map(|way| way["curves"].to_string());
     assert_eq!(curves.collect::<BTreeSet<_>>().len(), 4);
-    assert!(rows.iter().all(|row| row[7].ends_with("of 8")), "{table:#?}");
+    assert!(rows.iter().all(|row| row[7].ends_with("of 9")), "{table:#?}");
     assert_eq!(lines("unpooling", &args), table);
     assert!(folder.path().join("figure.svg").is_file());
 }

@@ -83,7 +83,7 @@ impl Way {
             Unpool::Nearest => "nearest",
             Unpool::Learned => "learned",
         };
-        let warmup = if self.kl_warmup_steps > 0 { ", KL warm-up" } else { "" };
+        let warmup = if self.kl_warmup_steps > 0 { ", warm-up" } else { "" };
         format!("{unpool}{warmup}")
     }
 }
@@ -160,7 +160,7 @@ fn run(args: &Args) -> Outcome<Findings<Results>> {
 }
 
 fn train_one(args: &Args, data: &dyn Dataset, way: Way, seed: u64) -> Outcome<Vec<Point>> {
-    let name = format!("{}-{seed}", way.name().replace(", KL warm-up", "-warmup"));
+    let name = format!("{}-{seed}", way.name().replace(", warm-up", "-warmup"));
     let out = args.out.join("runs").join(&name);
     let network = VdvaeConfig { unpool: way.unpool, ..args.preset.config() };
     let config = TrainConfig {
@@ -237,7 +237,7 @@ fn table(results: &Results) -> String {
             .map(|&r| format!(" {} |", mean(&|point| point.kl_of(resolutions, |of| of == r), 1)))
             .collect();
         let used = |point: &&Point| point.kl_nats.iter().filter(|&&nats| nats >= UNUSED).count();
-        let used: Vec<String> = last.iter().map(|point| used(&point).to_string()).collect();
+        let used: Vec<String> = last.iter().map(|point| used(point).to_string()).collect();
         let _ = writeln!(
             text,
             "| {} | {} |{nats} {} of {} |",

@@ -126,7 +126,7 @@ fn unpooling_has_a_line_a_way_and_keeps_its_runs() {
     let rows: Vec<Vec<&str>> =
         table[4..].iter().map(|row| row.split('|').map(str::trim).collect()).collect();
     let names: Vec<&str> = rows.iter().map(|row| row[1]).collect();
-    assert_eq!(names, ["nearest", "nearest, KL warm-up", "learned", "learned, KL warm-up"]);
+    assert_eq!(names, ["nearest", "nearest, warm-up", "learned", "learned, warm-up"]);
     let bits: Vec<f64> = rows.iter().map(|row| number(row[2], 0)).collect();
     assert!(bits.iter().all(|bits| (3.0..12.0).contains(bits)), "{table:#?}");
     // Four ways, four networks.

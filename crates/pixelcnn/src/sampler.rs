@@ -234,7 +234,7 @@ impl<'a> Sampler<'a> {
                 Some(last) => (&layout.shrink[last].above, stream.end_of_up(last)),
             };
             let mut x = apply(layer, from, &here, weights)?;
-            stream.start[scale].put(&[here.clone()], &x)?;
+            stream.start[scale].put(std::slice::from_ref(&here), &x)?;
             for (Streams { above, .. }, kept) in layout.up[scale].iter().zip(&mut stream.up[scale])
             {
                 x = kept.block(above, &x, None, &here, weights)?;
@@ -274,7 +274,7 @@ impl<'a> Sampler<'a> {
                     apply(&layout.shrink[last].beside, from, &here, weights)?
                 }
             };
-            stream.start[scale].put(&[here.clone()], &x)?;
+            stream.start[scale].put(std::slice::from_ref(&here), &x)?;
             for (k, Streams { beside, .. }) in layout.up[scale].iter().enumerate() {
                 let skip = concat_elu(&above.up[scale][k].result.get(&here)?)?;
                 x = stream.up[scale][k].block(beside, &x, Some(&skip), &here, weights)?;

@@ -28,10 +28,10 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
-use vdvae::datasets::{self, Batches, Dataset, OnBadImage, OpenOptions, Preparation, Split};
+use vdvae::datasets::{self, Batches, Dataset, OpenOptions, Preparation, Split};
 use vdvae::pixelcnn::{PixelCnn, PixelCnnConfig};
 use vdvae::report::{Chart, ChartAxis, ChartLine, ChartPoint};
-use vdvae::train::{Network, Run, Skip, TrainConfig};
+use vdvae::train::{Network, Skip, TrainConfig};
 use vdvae::{Checkpoint, Device, Noise, Preset, Tensor, Vdvae, VdvaeConfig, Weights};
 use vdvae_io::Grid;
 
@@ -343,27 +343,21 @@ fn train<N: Contestant>(
 ) -> Outcome<(Vec<Point>, Checkpoint)> {
     let name = format!("{}-{size:?}", file_name::<N>()).to_lowercase();
     let out = args.out.join("runs").join(&name);
+    let path = out.join("metrics.jsonl");
+    let made = |curve: &[Point]| curve.last().map_or(0, |point| point.step);
+    let mut steps = made(&read_curve(&path, config.batch_size)?.0).max(args.eval_every);
     loop {
-        let (curve, seconds) = read_curve(&out.join("metrics.jsonl"), config.batch_size)?;
-        if seconds >= 60.0 * args.minutes {
-            return Ok((curve, Checkpoint::read(out.join("model.safetensors"))?));
-        }
-        let steps = curve.last().map_or(0, |point| point.step) + args.eval_every;
-        let run = Run::<N> {
-            network,
-            config: &TrainConfig { steps, ..config.clone() },
-            dataset: data,
-            preparation: Preparation::new(N::image_size(network)),
-            on_bad_image: OnBadImage::Fail,
-            device: &Device::Cpu,
-            out: &out,
-            resume: true,
-            init: None,
-        };
-        let last = run.train(&mut |_| ())?.last;
+        // Also where it is over: the folder may have a run of other values.
+        let config = TrainConfig { steps, ..config.clone() };
+        let last = claim::train::<N>(network, &config, data, &out)?.last;
         if let Some(valid) = last.and_then(|last| last.valid) {
             eprintln!("{name}: step {steps}, {:.3} bits/dim", valid.bits_per_dim());
         }
+        let (curve, seconds) = read_curve(&path, config.batch_size)?;
+        if seconds >= 60.0 * args.minutes {
+            return Ok((curve, Checkpoint::read(out.join("model.safetensors"))?));
+        }
+        steps = made(&curve) + args.eval_every;
     }
 }
 
@@ -417,7 +411,7 @@ fn table(results: &Results) -> String {
     let Results { data, minutes, batch_size, test_pictures, threads, networks, .. } = results;
     let draw = networks.first().map_or(0, |of| of.drawing.pictures);
     let mut text = format!(
-        "{data}: {minutes} minutes of training each, batches of {batch_size}, {threads} threads; \
+        "{data}: {minutes} minutes of training each at least, batches of {batch_size}, {threads} threads; \
          {test_pictures} test pictures\n\n\
          | model | size | parameters | steps | bits per dimension | ms to draw a picture of {draw} | alone | keeping nothing |\n\
          |---|---|---|---|---|---|---|---|\n"

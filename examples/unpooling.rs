@@ -22,11 +22,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
-use vdvae::datasets::{self, Dataset, OnBadImage, OpenOptions, Preparation, Split};
+use vdvae::datasets::{self, Dataset, OpenOptions, Split};
 use vdvae::model::Unpool;
 use vdvae::report::{Chart, ChartAxis, ChartLine, ChartPoint};
-use vdvae::train::{self, Run, Skip, TrainConfig};
-use vdvae::{Device, Preset, VdvaeConfig};
+use vdvae::train::{Skip, TrainConfig};
+use vdvae::{Preset, Vdvae, VdvaeConfig};
 
 use claim::{Findings, Mean, Outcome, metrics};
 
@@ -180,18 +180,7 @@ fn train_one(args: &Args, data: &dyn Dataset, way: Way, seed: u64) -> Outcome<Ve
         log_every: 0,
         ..TrainConfig::preset(args.preset)
     };
-    let run = Run {
-        network: &network,
-        config: &config,
-        dataset: data,
-        preparation: Preparation::new(network.image_size),
-        on_bad_image: OnBadImage::Fail,
-        device: &Device::Cpu,
-        out: &out,
-        resume: true,
-        init: None,
-    };
-    train::train(&run, &mut |_| ())?;
+    claim::train::<Vdvae>(&network, &config, data, &out)?;
     let mut curve = Vec::new();
     for line in metrics(&out.join("metrics.jsonl"))? {
         let (step, nats) = (line["step"].as_u64(), line["valid_nats_per_dim"].as_f64());

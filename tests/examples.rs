@@ -96,6 +96,17 @@ fn autoregressive_baseline_compares_two_models_and_goes_on_where_it_was() {
         let trained = |row: &str| row.split('|').take(6).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(trained(before), trained(after));
     }
+    let other = [&args[..], &["--vdvae-learning-rate", "1e-3"].map(Path::new)].concat();
+    other_values_are_refused("autoregressive_baseline", &other, "learning_rate");
+}
+
+/// What was trained with other values is not given for what was asked for.
+fn other_values_are_refused(name: &str, args: &[&Path], field: &str) {
+    let output = run(name, args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let last = error.lines().last().unwrap_or_default();
+    assert!(last.contains(&format!("{field}: expected")), "{error}");
 }
 
 #[test]
@@ -114,6 +125,8 @@ fn skipped_updates_has_a_line_a_rule_and_keeps_its_runs() {
     assert_eq!(left_out, ["0.0", "0.0", "100.0", "0.0", "100.0"]);
     assert!(rows.iter().all(|row| row[3].ends_with("of 2")), "{table:#?}");
     assert_eq!(lines("skipped_updates", &args), table);
+    let other = [&args[..], &["--grad-clip", "7"].map(Path::new)].concat();
+    other_values_are_refused("skipped_updates", &other, "grad_clip");
     assert!(folder.path().join("figure.svg").is_file());
 }
 

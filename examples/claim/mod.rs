@@ -10,6 +10,9 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::Value;
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use vdvae::Device;
+use vdvae::datasets::{Dataset, OnBadImage, Preparation};
+use vdvae::train::{self, Network, Run, Summary, TrainConfig};
 
 /// Two-sided quantile of the normal interval.
 const QUANTILE: f64 = 1.96;
@@ -80,6 +83,28 @@ impl Mean {
         let half = quantile * (variance / n).sqrt();
         Self { value, ci95: [value - half, value + half] }
     }
+}
+
+/// Trains a network into a folder, or goes on there; a run that is over is left as it is. Fails where
+/// the folder has a run of other values.
+pub(crate) fn train<N: Network>(
+    network: &N::Config,
+    config: &TrainConfig,
+    dataset: &dyn Dataset,
+    out: &Path,
+) -> train::Result<Summary> {
+    let run = Run::<N> {
+        network,
+        config,
+        dataset,
+        preparation: Preparation::new(N::image_size(network)),
+        on_bad_image: OnBadImage::Fail,
+        device: &Device::Cpu,
+        out,
+        resume: true,
+        init: None,
+    };
+    run.train(&mut |_| ())
 }
 
 /// The lines of a run's `metrics.jsonl`; none where there is no such file yet.

@@ -5,13 +5,6 @@ use candle_core::{Result, Shape, Tensor};
 
 use crate::cpu::Number;
 use crate::cpu::gate::{Joined, concat_elu_pixels, concat_elu_slopes, gate_pixels, gate_slopes};
-#[cfg(feature = "cuda")]
-use crate::cuda::{
-    gpu::Gpu,
-    memory::{Buffer, View},
-};
-#[cfg(feature = "cuda")]
-use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{nhwc, same_shape};
 use crate::team::share_new;
@@ -109,16 +102,6 @@ impl<const N: usize> Operator<N> for ConcatElu {
             Gradient::own(gradient)
         })
     }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, _: &Gpu, _: &[usize; N], _: [View<'_>; N]) -> Result<Buffer> {
-        candle_core::bail!("concat_elu: expected tensors on the CPU")
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_gradients(&self, _: &[usize; N], _: OnGpu<'_, N>) -> Result<[Gradient<Buffer>; N]> {
-        candle_core::bail!("concat_elu: expected tensors on the CPU")
-    }
 }
 
 /// `x + a · sigmoid(b)`. On the CPU only.
@@ -172,16 +155,6 @@ impl Operator<2> for GatedAdd {
             })
         });
         [wanted[0].then(|| upstream.to_vec()), by_gated].map(Gradient::own)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, _: &Gpu, _: &usize, _: [View<'_>; 2]) -> Result<Buffer> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_gradients(&self, _: &usize, _: OnGpu<'_, 2>) -> Result<[Gradient<Buffer>; 2]> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
     }
 }
 

@@ -58,14 +58,18 @@ pub(crate) trait Operator<const N: usize>: Send + Sync + 'static {
         of: OnSlices<'_, T, N>,
     ) -> [Gradient<Vec<T>>; N];
 
-    /// As [`Self::forward`], on a GPU: activations in float32 or bfloat16, parameters in float32.
+    /// As [`Self::forward`], on a GPU: activations in float32 or bfloat16, parameters in float32. An
+    /// operator that has none refuses tensors there.
     #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, gpu: &Gpu, sizes: &Self::Sizes, inputs: [View<'_>; N]) -> Result<Buffer>;
+    fn gpu_forward(&self, _: &Gpu, _: &Self::Sizes, _: [View<'_>; N]) -> Result<Buffer> {
+        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
+    }
 
     /// As [`Self::gradients`], on a GPU.
     #[cfg(feature = "cuda")]
-    fn gpu_gradients(&self, sizes: &Self::Sizes, of: OnGpu<'_, N>)
-    -> Result<[Gradient<Buffer>; N]>;
+    fn gpu_gradients(&self, _: &Self::Sizes, _: OnGpu<'_, N>) -> Result<[Gradient<Buffer>; N]> {
+        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
+    }
 }
 
 /// What gradients follow from.

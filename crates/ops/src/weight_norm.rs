@@ -3,13 +3,6 @@
 use candle_core::{Result, Shape, Tensor};
 
 use crate::cpu::Number;
-#[cfg(feature = "cuda")]
-use crate::cuda::{
-    gpu::Gpu,
-    memory::{Buffer, View},
-};
-#[cfg(feature = "cuda")]
-use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::real::Real;
 use crate::shape::check_parameters;
@@ -95,16 +88,6 @@ impl Operator<1> for WeightNorm {
         }
         by_bias.copy_from_slice(&upstream[outputs * row..]);
         [Gradient::Own(gradient)]
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, _: &Gpu, (): &(), _: [View<'_>; 1]) -> Result<Buffer> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_gradients(&self, (): &(), _: OnGpu<'_, 1>) -> Result<[Gradient<Buffer>; 1]> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
     }
 }
 

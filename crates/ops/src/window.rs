@@ -8,13 +8,6 @@ use crate::cpu::im2col::Grid;
 use crate::cpu::matrix::Matrix;
 use crate::cpu::product::{Rows, bias_gradient, product};
 use crate::cpu::window::{Window, Windows};
-#[cfg(feature = "cuda")]
-use crate::cuda::{
-    gpu::Gpu,
-    memory::{Buffer, View},
-};
-#[cfg(feature = "cuda")]
-use crate::operator::OnGpu;
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{check_parameters, grid_of};
 use crate::team::Out;
@@ -189,16 +182,6 @@ impl Operator<2> for WindowConv {
             dp
         });
         [dx, dp].map(Gradient::own)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_forward(&self, _: &Gpu, _: &Grid, _: [View<'_>; 2]) -> Result<Buffer> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn gpu_gradients(&self, _: &Grid, _: OnGpu<'_, 2>) -> Result<[Gradient<Buffer>; 2]> {
-        candle_core::bail!("{}: expected tensors on the CPU", Self::NAME)
     }
 }
 

@@ -20,7 +20,10 @@ use crate::{Error, PixelCnnConfig, Result};
 const DIRECTION_STD: f64 = 0.05;
 /// Added to the variance that a layer is initialised by.
 const VARIANCE_EPSILON: f64 = 1e-10;
-/// Streams of random numbers that no block has: those of drawn pixels.
+/// What streams of random numbers are for: first directions, by layer; what blocks leave out; drawn
+/// pixels.
+const DIRECTIONS: u64 = 0;
+const FIRST_BLOCK: u64 = 1;
 const PIXELS: u64 = u64::MAX;
 
 /// A PixelCNN++.
@@ -97,7 +100,7 @@ impl PixelCnn {
         config.validate()?;
         let layout = Layout::new(config);
         let directions = layout.layers.iter().zip(0..).map(|(layer, number)| {
-            let mut random = stream(seed, number, 0);
+            let mut random = stream(seed, number, DIRECTIONS);
             let mut draw = || {
                 DIRECTION_STD
                     * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut random)
@@ -266,7 +269,7 @@ impl PixelCnn {
         let kept = (1.0 / (1.0 - self.config.dropout)) as f32;
         let mut mask = Vec::with_capacity(dims[0] * each);
         for (_, picture) in (0..dims[0]).zip(first..) {
-            let mut random = stream(seed, picture, block);
+            let mut random = stream(seed, picture, FIRST_BLOCK + block);
             let number = |random: &mut ChaCha8Rng| random.random::<u32>() >= left_out;
             mask.extend((0..each).map(|_| if number(&mut random) { kept } else { 0.0 }));
         }

@@ -42,7 +42,7 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Steps over which the weight of the KL in the loss rises linearly from 0 to 1; the loss that is
     /// reported has it whole.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub kl_warmup_steps: u64,
     /// AdamW's decay of the first moment.
     pub adam_beta1: f64,
@@ -234,12 +234,8 @@ impl TrainConfig {
     }
 }
 
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-fn is_none(steps: &u64) -> bool {
-    *steps == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 fn check(

@@ -8,10 +8,10 @@ Makes a virtual environment in target/peers with PyTorch from PyPI, builds `benc
 in release, and then runs each case on all sides in turn on the same cores; short cases several times
 a turn. Turns in which other processes or virtual machines took the processor are run again.
 
-PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16, with tcmalloc where it
-is installed (`libtcmalloc-minimal4` on Debian; the system's allocator is slower). Ratios are ours in
-float32 over PyTorch's best in float32, and over its bfloat16, of medians over the rounds; below 1 is
-faster.
+PyTorch runs in both memory layouts, through `torch.compile` and in bfloat16 (channels last, and
+through `torch.compile`), with tcmalloc where it is installed (`libtcmalloc-minimal4` on Debian; the
+system's allocator is slower); we run in float32 and in bfloat16. Ratios are ours over PyTorch's best in
+the same numbers, of medians over the rounds; below 1 is faster.
 
 `peak` cases give the highest memory of a process of its own that runs the case three times, in MiB,
 above what the process held before (libraries, mostly).
@@ -39,7 +39,7 @@ CASES = [
     # Filters, and blocks a scale.
     "train pixelcnn:24:2 16 step", "train pixelcnn:64:2 8 step",
 ]
-PEERS = ["nchw", "nhwc", "compiled", "bf16"]
+PEERS = ["nchw", "nhwc", "compiled", "bf16", "bf16c"]
 # The best first: with jemalloc large blocks take twice as long, see RESULTS.md.
 ALLOCATORS = ["tcmalloc_minimal", "tcmalloc", "jemalloc"]
 PEAKS = ["train cifar10 8 step"]
@@ -68,10 +68,10 @@ def build():
 class Ours:
     """Our program, which answers each case it reads with the milliseconds of one run."""
 
-    def __init__(self, program):
+    def __init__(self, program, *numbers):
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-        self.process = subprocess.Popen([program, "serve"], env=environment, **pipes)
+        self.process = subprocess.Popen([program, "serve", *numbers], env=environment, **pipes)
         self.pid = self.process.pid
 
     def run(self, case):
@@ -92,7 +92,7 @@ class Torch:
         import pixelcnn
         self.torch, self.network, self.pixelcnn, self.way = torch, network, pixelcnn, way
         self.format = torch.contiguous_format if way == "nchw" else torch.channels_last
-        self.type = torch.bfloat16 if way == "bf16" else torch.float32
+        self.type = torch.bfloat16 if way.startswith("bf16") else torch.float32
         self.pid = os.getpid()
         self.made = {}
 
@@ -100,7 +100,8 @@ class Torch:
         return it.to(dtype=self.type, memory_format=self.format)
 
     def compiled(self, it):
-        return self.torch.compile(it, dynamic=False) if self.way == "compiled" else it
+        compiles = self.way in ("compiled", "bf16c")
+        return self.torch.compile(it, dynamic=False) if compiles else it
 
     def run(self, case):
         if case not in self.made:
@@ -158,7 +159,7 @@ class Torch:
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.way == "bf16"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.type == torch.bfloat16):
                 of_batch = loss(x, target)
             of_batch.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 200.0)
@@ -247,6 +248,14 @@ def peaks(program, case):
           f"{ours / min(first, last):7.2f}", flush=True)
 
 
+def ratio(found, bf16):
+    """Ours over PyTorch's best, in float32 or in bfloat16, where both were run."""
+    ours = found.get("ours bf16" if bf16 else "ours")
+    theirs = [time for name, time in found.items()
+              if not name.startswith("ours") and name.startswith("bf16") == bf16]
+    return f"{ours / min(theirs):.2f}" if ours and theirs else ""
+
+
 def processor():
     """The processor's name."""
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -277,18 +286,20 @@ def main():
     torch.set_num_threads(len(cores))
     print(f"{processor()}, {len(cores)} cores, PyTorch {torch.__version__}, "
           f"allocator {os.environ.get('LD_PRELOAD', 'of the system')}")
-    heads = "".join(f"{peer:>10}" for peer in ["ours"] + peers)
-    print(f"{'milliseconds':28}{heads} {'ratio':>7} {'to bf16':>8}")
-    sides, turns = [Ours(program)] + [Torch(way) for way in peers], Turns(len(cores))
+    sides = {"ours": Ours(program), "ours bf16": Ours(program, "bf16")}
+    sides.update((way, Torch(way)) for way in peers)
+    turns = Turns(len(cores))
+    heads = "".join(f"{name:>10}" for name in sides)
+    print(f"{'milliseconds':28}{heads} {'f32':>7} {'bf16':>7}")
     for case in CASES:
         if not case.startswith(args.only):
             continue
-        ours, *theirs = turns.compare(case, sides, args.rounds)
-        of = dict(zip(peers, theirs))
-        best = min((of[peer] for peer in peers if peer != "bf16"), default=None)
-        ratios = [f"{ours / t:.2f}" if t else "" for t in (best, of.get("bf16"))]
-        times = "".join(f"{t:10.2f}" for t in [ours] + theirs)
-        print(f"{case:28}{times} {ratios[0]:>7} {ratios[1]:>8}", flush=True)
+        # Our PixelCNN++ has float32 only.
+        present = {name: side for name, side in sides.items()
+                   if "pixelcnn" not in case or name != "ours bf16"}
+        found = dict(zip(present, turns.compare(case, present.values(), args.rounds)))
+        times = "".join(f"{found[name]:10.2f}" if name in found else f"{'':10}" for name in sides)
+        print(f"{case:28}{times} {ratio(found, False):>7} {ratio(found, True):>7}", flush=True)
     print(f"{turns.refused} of {turns.run} turns were run again")
     for case in PEAKS:
         if ("peak " + case).startswith(args.only):

@@ -1,7 +1,7 @@
 //! Our side of `cpu.py` and `decode.py`: answers each case it reads with the milliseconds of one run.
 //!
-//! `peers serve` reads cases from standard input; `peers peak CASE` runs one case three times and
-//! prints the process's memory before it and at its highest, in MiB. Without arguments it does
+//! `peers serve` reads cases from standard input, `peers serve bf16` runs them in bfloat16; `peers peak
+//! CASE` runs one case three times and prints the process's memory before it and at its highest, in MiB. Without arguments it does
 //! nothing, so that `cargo bench` passes over it.
 
 use std::io::{BufRead, Write};
@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use vdvae::datasets::{Dataset, Folder, OnBadImage, Preparation, Split, load_batch};
-use vdvae::model::{LatentMode, Preset, Vdvae, Weights};
+use vdvae::model::{LatentMode, Precision, Preset, Vdvae, Weights};
 use vdvae::pixelcnn::{PixelCnn, PixelCnnConfig};
 use vdvae::train::{TrainConfig, Trainer};
-use vdvae_ops::{BlockShape, Tape, block};
+use vdvae_ops::{Arithmetic, BlockShape, BlockWeights, Tape};
 
 // What the command-line programs do, see `vdvae_cli::settle`.
 #[global_allocator]
@@ -30,19 +30,20 @@ fn main() -> Result<()> {
     pool.build_global().map_err(candle_core::Error::wrap)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => serve(),
+        ["serve"] => serve(Precision::F32),
+        ["serve", "bf16"] => serve(Precision::Bf16),
         ["peak", case] => peak(case),
         _ => Ok(()),
     }
 }
 
-fn serve() -> Result<()> {
+fn serve(precision: Precision) -> Result<()> {
     let mut current: Option<(String, Run)> = None;
     for case in std::io::stdin().lock().lines() {
         let case = case?;
         if current.as_ref().is_none_or(|(name, _)| *name != case) {
             drop(current.take());
-            current = Some((case.clone(), prepare(&case)?));
+            current = Some((case.clone(), prepare(&case, precision)?));
         }
         let Some((_, run)) = &mut current else { continue };
         let start = Instant::now();
@@ -55,7 +56,7 @@ fn serve() -> Result<()> {
 
 fn peak(case: &str) -> Result<()> {
     let before = memory("VmRSS:")?;
-    let mut run = prepare(case)?;
+    let mut run = prepare(case, Precision::F32)?;
     for _ in 0..3 {
         run()?;
     }
@@ -75,24 +76,31 @@ fn number(text: &str) -> Result<usize> {
     text.parse().map_err(candle_core::Error::wrap)
 }
 
-fn prepare(case: &str) -> Result<Run> {
+fn prepare(case: &str, precision: Precision) -> Result<Run> {
     match case.split(' ').collect::<Vec<_>>()[..] {
         ["block", width, resolution, n, what] => {
-            block_case(number(width)?, number(resolution)?, number(n)?, what == "forward")
+            let sizes = [number(width)?, number(resolution)?, number(n)?];
+            block_case(sizes, what == "forward", precision)
         }
-        ["extract", preset, n, layers] => extract_case(preset, number(n)?, number(layers).ok()),
+        ["extract", preset, n, layers] => {
+            extract_case(preset, number(n)?, number(layers).ok(), precision)
+        }
         ["train", what, n, "step"] => match what.split(':').collect::<Vec<_>>()[..] {
             ["pixelcnn", filters, blocks] => {
                 pixelcnn_case(number(filters)?, number(blocks)?, number(n)?)
             }
-            _ => train_case(what, number(n)?),
+            _ => train_case(what, number(n)?, precision),
         },
         ["decode", folder] => decode_case(Path::new(folder)),
         _ => candle_core::bail!("unknown case `{case}`"),
     }
 }
 
-fn block_case(width: usize, resolution: usize, n: usize, forward: bool) -> Result<Run> {
+fn block_case(
+    [width, resolution, n]: [usize; 3],
+    forward: bool,
+    precision: Precision,
+) -> Result<Run> {
     let shape = BlockShape {
         input: width,
         middle: width / 4,
@@ -102,13 +110,18 @@ fn block_case(width: usize, resolution: usize, n: usize, forward: bool) -> Resul
     };
     let x = Var::randn(0f32, 1f32, (n, resolution, resolution, width), &Device::Cpu)?;
     let parameters = Var::randn(0f32, 0.05f32, shape.parameters(), &Device::Cpu)?;
+    let bf16 = precision == Precision::Bf16;
+    let arithmetic = Arithmetic { bf16, ..Arithmetic::default() };
+    let of = move |parameters: &Tensor| {
+        BlockWeights::new(shape, parameters.clone()).with_arithmetic(arithmetic)
+    };
     if forward {
         let (x, parameters) = (x.as_detached_tensor(), parameters.as_detached_tensor());
-        return Ok(Box::new(move || block(&x, &parameters, shape).map(drop)));
+        return Ok(Box::new(move || of(&parameters).apply(&x).map(drop)));
     }
     // By the tape, as training does.
     Ok(Box::new(move || {
-        let (y, tape) = Tape::record(|| block(&x, &parameters, shape))?;
+        let (y, tape) = Tape::record(|| of(&parameters).apply(&x))?;
         let seed = y.ones_like()?;
         tape.backward(&[(&y, seed)]).map(drop)
     }))
@@ -123,11 +136,13 @@ fn pictures(n: usize, size: usize) -> Result<Tensor> {
     Tensor::from_vec(pixels, (n, size, size, 3), &Device::Cpu)?.to_dtype(DType::U8)
 }
 
-fn extract_case(name: &str, n: usize, layers: Option<usize>) -> Result<Run> {
+fn extract_case(name: &str, n: usize, layers: Option<usize>, precision: Precision) -> Result<Run> {
     let config = preset(name)?.config();
     let pictures = pictures(n, config.image_size)?;
     let weights = Weights::initialise(&config, 0);
-    let model = Vdvae::new(&config, &weights, &Device::Cpu).map_err(candle_core::Error::wrap)?;
+    let model = Vdvae::new(&config, &weights, &Device::Cpu)
+        .and_then(|model| model.with_precision(precision))
+        .map_err(candle_core::Error::wrap)?;
     let last = layers.unwrap_or(config.latent_layers().len()) - 1;
     let run = move || {
         let activations = model.encode(&pictures)?;
@@ -139,9 +154,9 @@ fn extract_case(name: &str, n: usize, layers: Option<usize>) -> Result<Run> {
     Ok(Box::new(move || run().map_err(candle_core::Error::wrap)))
 }
 
-fn train_case(name: &str, n: usize) -> Result<Run> {
+fn train_case(name: &str, n: usize, precision: Precision) -> Result<Run> {
     let preset = preset(name)?;
-    let config = TrainConfig { batch_size: n, ..TrainConfig::preset(preset) };
+    let config = TrainConfig { batch_size: n, precision, ..TrainConfig::preset(preset) };
     let pictures = pictures(n, preset.config().image_size)?;
     let mut trainer =
         Trainer::new(&preset.config(), &config, &Device::Cpu).map_err(candle_core::Error::wrap)?;

@@ -21,7 +21,9 @@ fn of(set: InstructionSet) -> Arch {
 
     let avx2 = || V3::try_new().map_or(Arch::Scalar, Arch::V3);
     match set {
-        InstructionSet::Avx512 => V4::try_new().map_or_else(avx2, Arch::V4),
+        InstructionSet::Amx | InstructionSet::Avx512Bf16 | InstructionSet::Avx512 => {
+            V4::try_new().map_or_else(avx2, Arch::V4)
+        }
         InstructionSet::Avx2 => avx2(),
         InstructionSet::Baseline => Arch::Scalar,
     }

@@ -1,6 +1,8 @@
 //! What every verb shares, and the flags that several have.
 
 use anyhow::{Context, Result};
+use candle_core::Device;
+use vdvae_model::Precision;
 
 use crate::device::DeviceArgs;
 use crate::exit::usage;
@@ -35,7 +37,20 @@ impl Common {
             .build_global()
             .context("cannot start the threads")?;
         vdvae_io::requested_instruction_set().map_err(usage)?;
-        self.device.check()
+        self.device.check()?;
+        if self.device.is_cpu() {
+            self.precision_on(&Device::Cpu)?;
+        }
+        Ok(())
+    }
+
+    /// The numbers asked for, which the device must have, and which the way to compute must suit.
+    pub(crate) fn precision_on(&self, device: &Device) -> Result<Precision> {
+        let precision = self.device.precision_on(device)?;
+        if self.exact && precision == Precision::Bf16 && device.is_cpu() {
+            return Err(usage("--exact: expected --precision f32, found bf16"));
+        }
+        Ok(precision)
     }
 }
 

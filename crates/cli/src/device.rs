@@ -16,7 +16,8 @@ pub(crate) struct DeviceArgs {
     /// there is one, else cpu] [example: --device cuda:1]
     #[arg(long, global = true, value_name = "cpu|cuda[:N]")]
     device: Option<Place>,
-    /// Numbers the network computes in; tf32 and bf16 are for GPUs [default: f32]
+    /// Numbers the network computes in; tf32 is for GPUs, bf16 gains on processors with AMX or
+    /// AVX-512 BF16 and on GPUs [default: f32]
     /// [example: --precision bf16]
     #[arg(long, global = true, value_name = "f32|tf32|bf16")]
     pub(crate) precision: Option<Precision>,
@@ -62,9 +63,15 @@ impl DeviceArgs {
                 "--device {place}: this build has no CUDA support: expected cpu, or a build with \
                  --features cuda,cudnn"
             ))),
-            Some(Place::Cpu) => self.precision_on(&Device::Cpu).map(drop),
-            None if !built => self.precision_on(&Device::Cpu).map(drop),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether it is the CPU, before any device was opened.
+    pub(crate) fn is_cpu(&self) -> bool {
+        match self.device {
+            Some(place) => place == Place::Cpu,
+            None => !cfg!(feature = "cuda"),
         }
     }
 

@@ -115,7 +115,7 @@ impl ModelArgs {
     /// The network asked for, or the built-in one, where and in the numbers asked for.
     pub(crate) fn load(&self, common: &Common) -> Result<LoadedModel> {
         let device = common.device.open()?;
-        common.device.precision_on(&device)?;
+        common.precision_on(&device)?;
         let LoadedModel { model, name, sha256 } = self.load_on(&device)?;
         let model = common.device.in_precision(model)?.with_exact(common.exact);
         Ok(LoadedModel { model, name, sha256 })

@@ -38,7 +38,11 @@ fn bad_usage_of_vdvae() {
         ("--threads 99999999", "0..=1024"),
         ("--device tpu", "expected cpu, cuda or cuda:N"),
         ("--precision f16", "expected one of f32, tf32, bf16"),
-        ("--device cpu --precision bf16", "--precision: expected f32 on the CPU, found bf16"),
+        (
+            "--device cpu --precision tf32",
+            "--precision: expected f32 or bf16 on the CPU, found tf32",
+        ),
+        ("--device cpu --precision bf16 --exact", "--exact: expected --precision f32, found bf16"),
         ("--preset huge", "tiny, toy-faces"),
         ("--layers", "a value is required"),
         ("--laiers 3", "similar argument exists: '--layers'"),
@@ -71,6 +75,10 @@ fn bad_usage_of_vdvae() {
         ("train --data nothing --out t", "toy-faces"),
         ("train --preset tiny --out .", "--resume"),
         ("train --preset tiny --out t --device cpu --precision tf32", "found tf32"),
+        (
+            "train --preset tiny --out t --device cpu --precision bf16 --exact",
+            "--exact: expected --precision f32",
+        ),
     ];
     for (args, expected) in cases {
         let line = vdvae(folder.path(), args).error(2);

@@ -43,7 +43,7 @@ pub enum Error {
     },
 
     /// The device does not compute in numbers of this precision.
-    #[error("precision: expected f32 on the CPU, found {found}: it needs a GPU")]
+    #[error("precision: expected f32 or bf16 on the CPU, found {found}: it needs a GPU")]
     Precision {
         /// What was asked for.
         found: crate::Precision,

@@ -20,8 +20,10 @@ pub enum Precision {
     /// float32, but products and convolutions round their operands to TensorFloat-32, ten bits of
     /// mantissa, for tensor cores. On a GPU only.
     Tf32,
-    /// Activations in bfloat16, seven bits of mantissa and half the memory; the few products that
-    /// stay in float32 as in [`Self::Tf32`]. On a GPU only.
+    /// Products and convolutions take operands in bfloat16, eight significant bits, and sum in
+    /// float32. On a GPU all activations are bfloat16, and the few products that stay in float32 are
+    /// as in [`Self::Tf32`]. On a CPU the states that blocks add to stay float32, and so does the
+    /// output layer.
     Bf16,
 }
 
@@ -32,19 +34,19 @@ impl Precision {
     /// Fails where a device does not compute in these numbers.
     ///
     /// # Errors
-    /// [`Error::Precision`]: a CPU has float32 only.
+    /// [`Error::Precision`]: a CPU has no TensorFloat-32.
     pub fn check(self, device: &Device) -> Result<()> {
-        match self == Self::F32 || device.is_cuda() {
+        match self != Self::Tf32 || device.is_cuda() {
             true => Ok(()),
             false => Err(Error::Precision { found: self }),
         }
     }
 
-    /// The type of activations.
-    pub(crate) fn activations(self) -> DType {
+    /// The type of activations between operators.
+    pub(crate) fn activations(self, device: &Device) -> DType {
         match self {
-            Self::F32 | Self::Tf32 => DType::F32,
-            Self::Bf16 => DType::BF16,
+            Self::Bf16 if device.is_cuda() => DType::BF16,
+            Self::F32 | Self::Tf32 | Self::Bf16 => DType::F32,
         }
     }
 }
@@ -82,9 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_has_float32_only() {
+    fn a_cpu_has_no_tf32() {
         Precision::F32.check(&Device::Cpu).unwrap();
-        let message = Precision::Bf16.check(&Device::Cpu).unwrap_err().to_string();
-        assert_eq!(message, "precision: expected f32 on the CPU, found bf16: it needs a GPU");
+        Precision::Bf16.check(&Device::Cpu).unwrap();
+        let message = Precision::Tf32.check(&Device::Cpu).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "precision: expected f32 or bf16 on the CPU, found tf32: it needs a GPU"
+        );
     }
 }

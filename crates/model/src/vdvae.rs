@@ -118,8 +118,9 @@ impl Vdvae {
     /// [`Error::Precision`] where its device has no such numbers.
     pub fn with_precision(self, precision: Precision) -> Result<Self> {
         precision.check(&self.device)?;
-        let decoder = self.decoder.with_dtype(precision.activations());
-        let arithmetic = Arithmetic { tf32: precision != Precision::F32, ..self.arithmetic };
+        let decoder = self.decoder.with_dtype(precision.activations(&self.device));
+        let (tf32, bf16) = (precision != Precision::F32, precision == Precision::Bf16);
+        let arithmetic = Arithmetic { tf32, bf16, ..self.arithmetic };
         Ok(Self { precision, decoder, ..self }.with_arithmetic(arithmetic))
     }
 
@@ -247,7 +248,7 @@ impl Vdvae {
         bind(&self.device)?;
         let x = pixels.to_dtype(DType::F32)?;
         let x = ((x + self.config.shift)? * self.config.scale)?;
-        self.encoder.forward(&x.to_dtype(self.precision.activations())?)
+        self.encoder.forward(&x.to_dtype(self.precision.activations(&self.device))?)
     }
 
     /// The evidence lower bound of a batch.

@@ -10,7 +10,7 @@
 mod case;
 
 use candle_core::{Device, Tensor};
-use vdvae_model::{Array, LatentMode, Weights};
+use vdvae_model::{Array, LatentMode, Noise, Precision, Vdvae, Weights};
 
 use case::{Case, assert_close, largest};
 
@@ -37,6 +37,37 @@ fn gradients_of_every_parameter() {
 #[test]
 fn the_graph_of_candle_gives_the_same_gradients() {
     Case::all().iter().for_each(Case::check_graph);
+}
+
+/// Likelihoods to half a percent; gradients in the same direction, as long.
+#[test]
+fn bfloat16_is_close_on_a_cpu() {
+    for case in Case::all() {
+        let single = case.model(&Device::Cpu);
+        let half = case.model(&Device::Cpu).with_precision(Precision::Bf16).unwrap();
+        let terms = |model: &Vdvae| {
+            let (terms, _) = model.loss_with(&case.images(), Noise::Zero, |_, _| Ok(())).unwrap();
+            (terms.distortion + terms.rate).unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (expected, found) = (terms(&single), terms(&half));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found / expected - 1.0).abs() < 0.005, "{}: {found} {expected}", case.name);
+        }
+        assert_ne!(found, expected, "{}: nothing was rounded", case.name);
+
+        let gradients = |precision| {
+            let change = |model: Vdvae| model.with_precision(precision).unwrap();
+            let (_, gradients) = case.gradients(&Device::Cpu, change);
+            let flat = gradients.iter().map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            flat.flatten().map(f64::from).collect::<Vec<_>>()
+        };
+        let (a, b) = (gradients(Precision::F32), gradients(Precision::Bf16));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (aa, bb, ab) = (dot(&a, &a).sqrt(), dot(&b, &b).sqrt(), dot(&a, &b));
+        assert!((bb / aa - 1.0).abs() < 0.02, "{}: lengths {aa} and {bb}", case.name);
+        let cosine = ab / (aa * bb);
+        assert!(cosine > 0.999, "{}: cosine {cosine}", case.name);
+    }
 }
 
 #[test]
@@ -77,17 +108,20 @@ fn every_instruction_set_matches() {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }
-    for set in ["avx2", "baseline"] {
+    for set in ["avx512bf16", "avx512", "avx2", "baseline"] {
         let test = |filter| {
             let mut child = std::process::Command::new(std::env::current_exe().unwrap());
             let run = child.env(VARIABLE, set).args([filter, "--exact"]).output().unwrap();
             let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
             (run.status.success(), text.into_owned())
         };
-        for name in ["activations_and_every_layers_statistics", "gradients_of_every_parameter"] {
+        for name in [
+            "activations_and_every_layers_statistics",
+            "gradients_of_every_parameter",
+            "bfloat16_is_close_on_a_cpu",
+        ] {
             let (passed, text) = test(name);
-            let missing =
-                set == "avx2" && text.contains("VDVAE_INSTRUCTION_SET: expected baseline");
+            let missing = set != "baseline" && text.contains("VDVAE_INSTRUCTION_SET: expected ");
             assert!((passed && text.contains("1 passed")) || missing, "{set} {name}: {text}");
         }
     }

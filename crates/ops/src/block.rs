@@ -6,6 +6,7 @@
 //!
 //! What is computed is in `fused`; `operator` says it as an operator.
 
+mod bfloat;
 mod fused;
 mod operator;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::operator::apply;
 use crate::shape::BlockShape;
 use crate::tape;
 use fused::Fused;
+pub(crate) use operator::InBlock;
 
 /// A block on one input.
 ///

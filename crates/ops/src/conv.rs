@@ -30,18 +30,18 @@ pub(crate) fn conv_rows<T>(grid: Grid, x: &[T], channels: usize, kernel: usize) 
     }
 }
 
-/// `out = bias + convolution of x`, forward or, without a bias, backward. `direct` as of
-/// [`Convolution`].
+/// `out = bias + convolution of x`, forward or, without a bias, backward.
 pub(crate) fn run_conv<T: Kernels>(
     (grid, shape, direction): (Grid, &ConvShape, Direction),
     (x, weights, bias): (&[T], &[T], Option<&[T]>),
-    (packed, direct): (Option<&Packed>, bool),
+    (packed, arithmetic): (Option<&Packed>, Arithmetic),
     out: &mut [T],
     finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let ConvShape { input, output, kernel } = *shape;
     if kernel == 3 {
-        let convolution = Convolution { grid, weights, input, output, direction, packed, direct };
+        let convolution =
+            Convolution { grid, weights, input, output, direction, packed, arithmetic };
         return convolve(convolution, x, bias, out, finish);
     }
     let matrix = Matrix::new(weights, output, input, input);
@@ -53,7 +53,7 @@ pub(crate) fn run_conv<T: Kernels>(
         Direction::Backward => (matrix.into(), output, input),
     };
     let rows = Rows::Plain { x, channels: read, stride: read };
-    product(&[(rows, matrix)], bias, written, Out::Held(out), finish);
+    product(&[(rows, matrix)], bias, written, Out::Held(out), arithmetic, finish);
 }
 
 /// A convolution that keeps the picture's size.
@@ -94,26 +94,26 @@ impl Operator<2> for Conv {
     fn forward<T: Number>(&self, &grid: &Grid, [x, parameters]: [&[T]; 2]) -> Vec<T> {
         let (weights, bias) = parameters.split_at(self.shape.weights());
         let mut out = vec![T::zero(); grid.pixels() * self.shape.output];
-        let (how, by) = ((grid, &self.shape, Direction::Forward), (None, self.arithmetic.exact));
+        let (how, by) = ((grid, &self.shape, Direction::Forward), (None, self.arithmetic));
         run_conv(how, (x, weights, Some(bias)), by, &mut out, |_, _| ());
         out
     }
 
     fn gradients<T: Number>(&self, &grid: &Grid, of: OnSlices<'_, T, 2>) -> [Gradient<Vec<T>>; 2] {
         let OnSlices { inputs: [x, parameters], upstream, wanted, .. } = of;
-        let (ConvShape { input, output, kernel }, exact) = (self.shape, self.arithmetic.exact);
+        let (ConvShape { input, output, kernel }, how) = (self.shape, self.arithmetic);
         let dx = wanted[0].then(|| {
             let mut dx = vec![T::zero(); x.len()];
             let weights = &parameters[..self.shape.weights()];
-            let how = (grid, &self.shape, Direction::Backward);
-            run_conv(how, (upstream, weights, None), (None, exact), &mut dx, |_, _| ());
+            let which = (grid, &self.shape, Direction::Backward);
+            run_conv(which, (upstream, weights, None), (None, how), &mut dx, |_, _| ());
             dx
         });
         let dp = wanted[1].then(|| {
             let mut dp = vec![T::zero(); parameters.len()];
             let (weights, bias) = dp.split_at_mut(self.shape.weights());
             let rows = conv_rows(grid, x, input, kernel);
-            T::weight_gradient(&rows, upstream, output, (weights, self.shape.row()), exact);
+            T::weight_gradient(&rows, upstream, output, (weights, self.shape.row()), how);
             bias_gradient(upstream, bias);
             dp
         });

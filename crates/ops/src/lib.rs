@@ -34,6 +34,14 @@
 //! in a copy with a border of zeros (`Padded` in `cpu/im2col.rs`) a neighbourhood is three runs of
 //! numbers, which the product reads in place.
 //!
+//! **bfloat16** ([`Arithmetic::bf16`], `cpu/bfloat`, `block/bfloat.rs`). Operands of products are
+//! rounded to eight significant bits, sums stay float32. With AMX 32 × 32 results stay in tile
+//! registers; AVX-512 BF16 has an instruction for products of pairs; elsewhere the same arithmetic is
+//! done in float32 operations, which gains nothing. 3×3 convolutions are summed directly, in place
+//! where lines and channels are whole tiles. GELU is a polynomial, good to what bfloat16 resolves.
+//! States between blocks stay float32: in bfloat16 what a block adds to a state would be rounded to
+//! the state's size, block after block.
+//!
 //! **Fusion** is for what is bound by memory. GELU is computed where a product reads its rows, its
 //! derivative and the residual where a product has just finished a block, and both again in the
 //! gradient instead of being kept: a block keeps its three narrow hidden states, 3/4 of its input's
@@ -62,7 +70,7 @@
 //!
 //! **Instruction sets.** A kernel is written once, over registers (`cpu/lanes.rs`) or as a plain
 //! loop (`simd.rs`), compiled for AVX-512, AVX2 and the target's baseline, and chosen at run time
-//! ([`vdvae_io::instruction_set`]).
+//! ([`vdvae_io::instruction_set`]); those of bfloat16 for AMX and AVX-512 BF16 besides.
 //!
 //! **Determinism.** Work is divided by the number of threads and partial sums are added in order:
 //! the same number of threads gives the same bits. Instruction sets and numbers of threads differ in

@@ -94,7 +94,8 @@ impl Operator<3> for ProjectAdd {
         let new = Out::New(&mut out, pixels * output);
         let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
         let weights = Matrix::new(weights, output, input, input).transposed().into();
-        product(&[(rows, weights)], Some(bias), output, new, |first, block| {
+        let how = self.arithmetic;
+        product(&[(rows, weights)], Some(bias), output, new, how, |first, block| {
             let base = base[first * base_width..].chunks_exact(base_width);
             for (out, base) in block.chunks_exact_mut(output).zip(base) {
                 let tail = &base[base_width - output..];
@@ -124,7 +125,7 @@ impl Operator<3> for ProjectAdd {
         let new = Out::New(&mut dz, pixels * input);
         let rows = Rows::Plain { x: upstream, channels: output, stride: output };
         let weights = Matrix::new(&parameters[..self.shape.weights()], output, input, input);
-        product(&[(rows, weights.into())], None, input, new, |_, _| ());
+        product(&[(rows, weights.into())], None, input, new, self.arithmetic, |_, _| ());
         let mut dl = vec![T::zero(); latent.len()];
         for (dl, dz) in dl.chunks_exact_mut(latent_width).zip(dz.chunks_exact(input)) {
             dl[..input].copy_from_slice(dz);
@@ -132,7 +133,7 @@ impl Operator<3> for ProjectAdd {
         let mut dp = vec![T::zero(); parameters.len()];
         let (dw, bias) = dp.split_at_mut(self.shape.weights());
         let rows = Rows::Plain { x: latent, channels: input, stride: latent_width };
-        T::weight_gradient(&rows, upstream, output, (dw, input), self.arithmetic.exact);
+        T::weight_gradient(&rows, upstream, output, (dw, input), self.arithmetic);
         bias_gradient(upstream, bias);
         [db, dl, dp].map(Gradient::Own)
     }

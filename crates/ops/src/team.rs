@@ -134,6 +134,26 @@ pub(crate) fn share_chunks<T: Send>(
     });
 }
 
+/// As [`share_chunks`], of two slices side by side: chunk i of the second, of `second_size`, goes with
+/// chunk i of the first.
+pub(crate) fn share_side_by_side<T: Send, U: Send>(
+    (first, first_size): (&mut [T], usize),
+    (second, second_size): (&mut [U], usize),
+    work: impl Fn(&mut dyn Iterator<Item = (usize, &mut [T], &mut [U])>) + Sync,
+) {
+    let mut others: Vec<_> = match second.is_empty() {
+        true => first.chunks(first_size).map(|_| Default::default()).collect(),
+        false => second.chunks_mut(second_size).collect(),
+    };
+    let mut pairs: Vec<_> = first.chunks_mut(first_size).zip(&mut others).collect();
+    share_chunks(&mut pairs, 1, |chunks| {
+        work(&mut chunks.map(|(i, pair)| {
+            let (first, second) = &mut pair[0];
+            (i, &mut **first, &mut ***second)
+        }));
+    });
+}
+
 /// Chunks of a slice that fall to one thread, numbered through the slice.
 pub(crate) type Chunks<'c, 'a, T> = &'c mut dyn Iterator<Item = (usize, &'a mut [T])>;
 

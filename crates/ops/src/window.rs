@@ -3,6 +3,7 @@
 
 use candle_core::{Result, Shape, Tensor};
 
+use crate::arithmetic::Arithmetic;
 use crate::cpu::Number;
 use crate::cpu::im2col::Grid;
 use crate::cpu::matrix::Matrix;
@@ -11,6 +12,9 @@ use crate::cpu::window::{Window, Windows};
 use crate::operator::{Gradient, OnSlices, Operator, apply};
 use crate::shape::{check_parameters, grid_of};
 use crate::team::Out;
+
+/// Sums are always direct.
+const EXACT: Arithmetic = Arithmetic { exact: true, bf16: false, tf32: false };
 
 /// Sizes of a convolution over a window. Its parameters are one flat tensor: weights as (output, window
 /// row, window column, input), then one bias an output.
@@ -114,7 +118,7 @@ impl WindowConv {
         let matrix = Matrix::new(&reversed, taps * output, input, input);
         let mut dx = Vec::new();
         let out = Out::New(&mut dx, grid.pixels() * input);
-        product(&[(Rows::Windows(windows), matrix.into())], None, input, out, |_, _| ());
+        product(&[(Rows::Windows(windows), matrix.into())], None, input, out, EXACT, |_, _| ());
         dx
     }
 }
@@ -164,7 +168,7 @@ impl Operator<2> for WindowConv {
         let mut result = Vec::new();
         let pixels = self.shape.window().results(grid).pixels();
         let out = Out::New(&mut result, pixels * output);
-        product(&[operand], Some(bias), output, out, |_, _| ());
+        product(&[operand], Some(bias), output, out, EXACT, |_, _| ());
         result
     }
 
@@ -177,7 +181,7 @@ impl Operator<2> for WindowConv {
             let mut dp = vec![T::zero(); parameters.len()];
             let (weights, bias) = dp.split_at_mut(weights);
             let gradient = (weights, self.shape.row());
-            T::weight_gradient(&self.rows(grid, x), upstream, output, gradient, true);
+            T::weight_gradient(&self.rows(grid, x), upstream, output, gradient, EXACT);
             bias_gradient(upstream, bias);
             dp
         });

@@ -1,7 +1,7 @@
 //! One training step: forward, backward, skip or clip, AdamW, moving average.
 
 use candle_core::{Device, Tensor};
-use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
+use vdvae_model::{ElboTerms, Noise, Precision, Vdvae, VdvaeConfig, Weights};
 use vdvae_ops::OptimizerMemory;
 
 use crate::optimizer::{Optimizer, optimizer};
@@ -229,7 +229,15 @@ pub(crate) fn check_device(config: &TrainConfig, device: &Device) -> Result<()> 
     if !device.is_cpu() && !device.is_cuda() {
         return Err(Error::Device { found: format!("{:?}", device.location()) });
     }
-    Ok(config.precision.check(device)?)
+    config.precision.check(device)?;
+    if config.exact && config.precision == Precision::Bf16 && device.is_cpu() {
+        return Err(Error::Config {
+            field: "exact",
+            expected: "false with products in bf16, which are summed directly".to_owned(),
+            found: "true".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

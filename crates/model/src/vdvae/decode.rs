@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor};
 use rand::Rng;
-use vdvae_ops::{bind, cast, conv, mixture_nll, mixture_sample};
+use vdvae_ops::{Arithmetic, bind, cast, conv, mixture_nll, mixture_sample};
 
 use super::Vdvae;
 use crate::decoder::{BlockOutput, LatentSource};
@@ -116,7 +116,8 @@ impl Vdvae {
     /// The mixture of every pixel, in float32: likelihoods of sharp mixtures need its means to more
     /// digits than bfloat16 has.
     pub(super) fn logits(&self, px: &Tensor) -> Result<Tensor> {
-        Ok(conv(&cast(px, DType::F32)?, &self.output.1, self.output.0, self.arithmetic)?)
+        let arithmetic = Arithmetic { bf16: false, ..self.arithmetic };
+        Ok(conv(&cast(px, DType::F32)?, &self.output.1, self.output.0, arithmetic)?)
     }
 
     /// Draws pictures from the output distribution, that of the first with the noise of number

@@ -19,7 +19,7 @@ use crate::team::{Out, share_chunks, share_new};
 type Hidden<T> = [Buffer<T>; 3];
 
 /// One call of a block.
-pub(super) struct Fused {
+pub(crate) struct Fused {
     pub(super) shape: BlockShape,
     pub(super) arithmetic: Arithmetic,
     /// The hidden states for the gradient; without them it computes them again.
@@ -30,14 +30,14 @@ pub(super) struct Fused {
 
 /// One input of a block.
 #[derive(Clone, Copy)]
-struct Input<'a, T> {
-    x: &'a [T],
-    channels: usize,
+pub(super) struct Input<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) channels: usize,
     /// Where this input's columns begin in the first weights.
-    offset: usize,
+    pub(super) offset: usize,
 }
 
-fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
+pub(super) fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
     let mut offset = 0;
     slices
         .iter()
@@ -50,7 +50,7 @@ fn inputs_of<'a, T>(slices: &[(&'a [T], usize)]) -> Vec<Input<'a, T>> {
 }
 
 /// One convolution's weights and bias.
-type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
+pub(super) type Parameters<'a, T> = (ConvShape, &'a [T], &'a [T]);
 
 /// Numbers a task takes at once of what is done number by number.
 const CHUNK: usize = 1 << 14;
@@ -74,11 +74,11 @@ impl Fused {
         Self { shape, arithmetic, kept: Kept::new(keep), packed }
     }
 
-    fn packed(&self, convolution: usize) -> Option<&Packed> {
+    pub(super) fn packed(&self, convolution: usize) -> Option<&Packed> {
         self.packed.as_ref().map(|packed| &packed[convolution])
     }
 
-    fn split<'a, T>(&self, mut flat: &'a [T]) -> [Parameters<'a, T>; 4] {
+    pub(super) fn split<'a, T>(&self, mut flat: &'a [T]) -> [Parameters<'a, T>; 4] {
         self.shape.convolutions().map(|conv| {
             let (weights, rest) = flat.split_at(conv.weights());
             let (bias, rest) = rest.split_at(conv.output);
@@ -101,8 +101,8 @@ impl Fused {
                 (Rows::Gelu { x: i.x, channels: i.channels }, weights)
             })
             .collect();
-        let mut h1 = Buffer::stale(grid.pixels() * first.output);
-        product(&operands, Some(bias), first.output, Out::Held(&mut h1), |_, _| ());
+        let (mut h1, how) = (Buffer::stale(grid.pixels() * first.output), self.arithmetic);
+        product(&operands, Some(bias), first.output, Out::Held(&mut h1), how, |_, _| ());
         let h2 = self.middle(grid, parameters[1], self.packed(1), &h1);
         let h3 = self.middle(grid, parameters[2], self.packed(2), &h2);
         [h1, h2, h3]
@@ -120,10 +120,11 @@ impl Fused {
             let rows = Rows::Gelu { x: h, channels: conv.input };
             let weights = Matrix::new(weights, conv.output, conv.input, conv.input).transposed();
             let weights = Weights::kept_in(packed.map(|packed| &packed.panels[0]), weights);
-            product(&[(rows, weights)], Some(bias), conv.output, Out::Held(&mut out), |_, _| ());
+            let (operand, out, how) = ((rows, weights), Out::Held(&mut out), self.arithmetic);
+            product(&[operand], Some(bias), conv.output, out, how, |_, _| ());
         } else {
             let how = (grid, &conv, Direction::Forward);
-            let by = (packed, self.arithmetic.exact);
+            let by = (packed, self.arithmetic);
             run_conv(how, (&gelu_all(h), weights, Some(bias)), by, &mut out, |_, _| ());
         }
         out
@@ -144,7 +145,8 @@ impl Fused {
         let rows = Rows::Gelu { x: &hidden[2], channels: last.input };
         let weights = Matrix::new(weights, last.output, last.input, last.input).transposed();
         let weights = Weights::kept_in(self.packed(3).map(|packed| &packed.panels[0]), weights);
-        product(&[(rows, weights)], Some(bias), last.output, new, |first, block| {
+        let how = self.arithmetic;
+        product(&[(rows, weights)], Some(bias), last.output, new, how, |first, block| {
             if self.shape.residual {
                 let channels = self.shape.input;
                 add_to_tails(block, last.output, &inputs[0].x[first * channels..], channels);
@@ -173,7 +175,7 @@ impl Fused {
         let d3 = self.hidden_gradient(grid, &parameters[3], upstream, &h3);
         let middle = self.shape.middle;
         let rows = Rows::Gelu { x: &h3, channels: middle };
-        T::weight_gradient(&rows, upstream, self.shape.output, (g4.0, middle), false);
+        T::weight_gradient(&rows, upstream, self.shape.output, (g4.0, middle), self.arithmetic);
         bias_gradient(upstream, g4.1);
 
         let d2 = self.hidden_gradient(grid, &parameters[2], &d3, &h2);
@@ -186,7 +188,7 @@ impl Fused {
         for input in &inputs {
             let rows = Rows::Gelu { x: input.x, channels: input.channels };
             let of_input = (&mut g1.0[input.offset..], self.shape.input);
-            T::weight_gradient(&rows, &d1, middle, of_input, false);
+            T::weight_gradient(&rows, &d1, middle, of_input, self.arithmetic);
         }
         bias_gradient(&d1, g1.1);
         let dx = inputs
@@ -210,7 +212,7 @@ impl Fused {
     ) -> Buffer<T> {
         let mut out = Buffer::stale(h.len());
         let how = (grid, conv, Direction::Backward);
-        let by = (None, self.arithmetic.exact);
+        let by = (None, self.arithmetic);
         run_conv(how, (upstream, weights, None), by, &mut out, |first, block| {
             gelu_backward(&h[first * conv.input..][..block.len()], block);
         });
@@ -232,8 +234,8 @@ impl Fused {
             activated = gelu_all(h);
             Rows::Neighbours { grid, x: &activated, channels: middle }
         };
-        let exact = self.arithmetic.exact;
-        T::weight_gradient(&rows, upstream, middle, (weights, rows.width()), exact);
+        let how = self.arithmetic;
+        T::weight_gradient(&rows, upstream, middle, (weights, rows.width()), how);
         bias_gradient(upstream, bias);
     }
 
@@ -250,7 +252,8 @@ impl Fused {
         let mut dx = vec![];
         let new = Out::New(&mut dx, input.x.len());
         let output = self.shape.output;
-        product(&[(rows, weights.into())], None, channels, new, |first, block| {
+        let how = self.arithmetic;
+        product(&[(rows, weights.into())], None, channels, new, how, |first, block| {
             gelu_backward(&input.x[first * channels..][..block.len()], block);
             if let Some(held) = held {
                 let held = &held[first * channels..];
@@ -275,9 +278,12 @@ fn add_to_tails<T: Real>(block: &mut [T], output: usize, x: &[T], channels: usiz
     }
 }
 
-type GradientParts<'a, T> = (&'a mut [T], &'a mut [T]);
+pub(super) type GradientParts<'a, T> = (&'a mut [T], &'a mut [T]);
 
-fn split_mut<'a, T>(shape: &BlockShape, mut flat: &'a mut [T]) -> [GradientParts<'a, T>; 4] {
+pub(super) fn split_mut<'a, T>(
+    shape: &BlockShape,
+    mut flat: &'a mut [T],
+) -> [GradientParts<'a, T>; 4] {
     shape.convolutions().map(|conv| {
         let (weights, rest) = std::mem::take(&mut flat).split_at_mut(conv.weights());
         let (bias, rest) = rest.split_at_mut(conv.output);

@@ -5,6 +5,7 @@ use candle_core::{Result, Shape};
 use super::fused::Fused;
 use crate::cpu::Number;
 use crate::cpu::im2col::Grid;
+use crate::cpu::product::Kernels;
 #[cfg(feature = "cuda")]
 use crate::cuda::{
     block::{Call, Hidden},
@@ -18,7 +19,7 @@ use crate::shape::{check_parameters, grid_of};
 use crate::team::together_if_worth;
 
 /// The pixels, and the channels of each input.
-pub(super) struct Sizes {
+pub(crate) struct Sizes {
     grid: Grid,
     channels: Vec<usize>,
 }
@@ -56,7 +57,7 @@ impl<const N: usize> Operator<N> for Fused {
     fn forward<T: Number>(&self, sizes: &Sizes, inputs: [&[T]; N]) -> Vec<T> {
         let (flat, inputs) = parameters_last(&inputs);
         let inputs = with_channels(inputs, sizes);
-        together_if_worth(self.multiplications(sizes), || self.result(sizes.grid, &inputs, flat))
+        together_if_worth(self.multiplications(sizes), || T::block(self, sizes.grid, &inputs, flat))
     }
 
     fn gradients<T: Number>(&self, sizes: &Sizes, of: OnSlices<'_, T, N>) -> [Gradient<Vec<T>>; N] {
@@ -66,7 +67,7 @@ impl<const N: usize> Operator<N> for Fused {
         let onto = (&wanted[..], &held[..]);
         let inputs = with_channels(inputs, sizes);
         let (dx, dp) = together_if_worth(2 * self.multiplications(sizes), || {
-            self.backward(sizes.grid, &inputs, flat, upstream, onto)
+            T::block_gradients(self, (sizes.grid, &inputs), flat, upstream, onto)
         });
         in_order(dx, dp)
     }
@@ -94,6 +95,49 @@ impl<const N: usize> Operator<N> for Fused {
         let hidden = self.kept.take::<Hidden>();
         let gradients = call.backward(hidden, upstream, (&wanted, &held))?;
         Ok(in_order(gradients.inputs, gradients.parameters))
+    }
+}
+
+/// Number types that a block is computed in.
+pub(crate) trait InBlock: Kernels {
+    /// See [`Fused::result`].
+    fn block(by: &Fused, grid: Grid, inputs: &[(&[Self], usize)], flat: &[Self]) -> Vec<Self> {
+        by.result(grid, inputs, flat)
+    }
+
+    /// See [`Fused::backward`].
+    fn block_gradients(
+        by: &Fused,
+        (grid, inputs): (Grid, &[(&[Self], usize)]),
+        flat: &[Self],
+        upstream: &[Self],
+        onto: (&[bool], &[Option<&[Self]>]),
+    ) -> (Vec<Option<Vec<Self>>>, Vec<Self>) {
+        by.backward(grid, inputs, flat, upstream, onto)
+    }
+}
+
+impl InBlock for f64 {}
+
+impl InBlock for f32 {
+    fn block(by: &Fused, grid: Grid, inputs: &[(&[f32], usize)], flat: &[f32]) -> Vec<f32> {
+        match by.arithmetic.bf16 {
+            true => by.result_in_bf16(grid, inputs, flat),
+            false => by.result(grid, inputs, flat),
+        }
+    }
+
+    fn block_gradients(
+        by: &Fused,
+        (grid, inputs): (Grid, &[(&[f32], usize)]),
+        flat: &[f32],
+        upstream: &[f32],
+        onto: (&[bool], &[Option<&[f32]>]),
+    ) -> (Vec<Option<Vec<f32>>>, Vec<f32>) {
+        match by.arithmetic.bf16 {
+            true => by.backward_in_bf16(grid, inputs, flat, upstream, onto),
+            false => by.backward(grid, inputs, flat, upstream, onto),
+        }
     }
 }
 

@@ -6,10 +6,15 @@ use super::*;
 use crate::conv::conv;
 use crate::project::project_add;
 use crate::shape::ConvShape;
+use crate::tape::Tape;
 
 /// Reproducible numbers that are not symmetric in any index.
 fn wave(n: usize, scale: f64, phase: f64) -> Vec<f64> {
     (0..n).map(|i| scale * (phase + 1.7 * i as f64 + 0.013 * (i * i % 101) as f64).sin()).collect()
+}
+
+fn narrow(v: &Var) -> Var {
+    Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap()
 }
 
 fn var(shape: &[usize], scale: f64, phase: f64) -> Var {
@@ -48,6 +53,8 @@ fn stock_block(x: &Tensor, flat: &Tensor, shape: &BlockShape) -> Result<Tensor> 
     }
     Ok(h)
 }
+
+const BF16: Arithmetic = Arithmetic { bf16: true, exact: false, tf32: false };
 
 /// Largest difference, relative to the largest value.
 fn difference(a: &Tensor, b: &Tensor) -> f64 {
@@ -132,16 +139,18 @@ fn a_second_gradient_recomputes_the_hidden_states() {
 #[test]
 fn recomputed_hidden_states_give_the_same_gradient() {
     let (shape, [n, h, w]) = cases()[0];
-    let x = var(&[n, h, w, shape.input], 1.5, 0.1);
-    let p = var(&[shape.parameters()], 0.3, 2.0);
-    let gradient = |recompute| {
-        let weights = BlockWeights::new(shape, p.as_tensor().clone()).recomputed(recompute);
-        weights.apply(&x).unwrap().backward().unwrap()
-    };
-    let (kept, recomputed) = (gradient(false), gradient(true));
-    for variable in [&x, &p] {
-        let (a, b) = (kept.get(variable).unwrap(), recomputed.get(variable).unwrap());
-        assert_eq!(difference(a, b), 0.0);
+    for arithmetic in [Arithmetic::default(), BF16] {
+        let x = narrow(&var(&[n, h, w, shape.input], 1.5, 0.1));
+        let p = narrow(&var(&[shape.parameters()], 0.3, 2.0));
+        let gradient = |recompute| {
+            let weights = BlockWeights::new(shape, p.as_tensor().clone()).recomputed(recompute);
+            weights.with_arithmetic(arithmetic).apply(&x).unwrap().backward().unwrap()
+        };
+        let (kept, recomputed) = (gradient(false), gradient(true));
+        for variable in [&x, &p] {
+            let (a, b) = (kept.get(variable).unwrap(), recomputed.get(variable).unwrap());
+            assert_eq!(difference(a, b), 0.0);
+        }
     }
 }
 
@@ -179,7 +188,6 @@ fn float32_agrees_with_float64() {
     for (shape, [n, h, w]) in cases() {
         let x = var(&[n, h, w, shape.input], 1.5, 0.1);
         let p = var(&[shape.parameters()], 0.3, 2.0);
-        let narrow = |v: &Var| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap();
         let (x32, p32) = (narrow(&x), narrow(&p));
         let (y, y32) = (block(&x, &p, shape).unwrap(), block(&x32, &p32, shape).unwrap());
         assert!(difference(&y32, &y) < 2e-6);
@@ -187,6 +195,72 @@ fn float32_agrees_with_float64() {
         assert!(difference(g32.get(&x32).unwrap(), g.get(&x).unwrap()) < 5e-6);
         assert!(difference(g32.get(&p32).unwrap(), g.get(&p).unwrap()) < 5e-6);
     }
+}
+
+/// Every value rounded to eight bits, and sums of up to hundreds of them: differences of two in a
+/// hundred of the largest value, in gradients too.
+#[test]
+fn bfloat16_is_close_to_float64() {
+    let wide =
+        |input, middle, output, residual| BlockShape { input, middle, output, kernel: 3, residual };
+    let more = [
+        (wide(48, 16, 56, true), [3, 11, 9]),
+        (wide(32, 40, 33, false), [2, 16, 16]),
+        (wide(20, 12, 20, true), [40, 3, 3]),
+    ];
+    for (shape, [n, h, w]) in cases().into_iter().chain(more) {
+        // Numbers that are random enough for errors to cancel, as they do in a network.
+        let random = |shape: &[usize], scale: f64| {
+            let normal = Tensor::randn(0f64, scale, shape, &Device::Cpu).unwrap();
+            Var::from_tensor(&normal).unwrap()
+        };
+        let x = random(&[n, h, w, shape.input], 1.0);
+        let p = random(&[shape.parameters()], 0.7 / ((shape.middle * 3) as f64).sqrt());
+        let weight = random(&[n, h, w, shape.output], 1.0);
+        let run = |x: &Var, p: &Var, weight: &Var, arithmetic| {
+            let weights =
+                BlockWeights::new(shape, p.as_tensor().clone()).with_arithmetic(arithmetic);
+            let split = shape.input / 3;
+            let y = match shape.residual {
+                true => weights.apply(x),
+                false => {
+                    let part = |first, count| x.narrow(3, first, count)?.contiguous();
+                    weights.apply_joined(&part(0, split)?, &part(split, shape.input - split)?)
+                }
+            };
+            let y = y?;
+            let g = (&y * weight.as_tensor())?.sum_all()?.backward()?;
+            let of = |v: &Var| g.get(v).unwrap().clone();
+            Result::Ok([y, of(x), of(p)])
+        };
+        let expected = run(&x, &p, &weight, Arithmetic::default()).unwrap();
+        let found = run(&narrow(&x), &narrow(&p), &narrow(&weight), BF16).unwrap();
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let d = difference(found, expected);
+            assert!(d < 0.02, "{shape:?} at {h}x{w}, tensor {i}: differs by {d:.1e}");
+            assert!(d > 1e-5, "{shape:?}: tensor {i} is not in bfloat16");
+        }
+    }
+}
+
+/// Gradients are added to what an input has from other uses, wherever it is used.
+#[test]
+fn gradients_in_bfloat16_are_added_to_what_an_input_has() {
+    let shape = BlockShape { input: 16, middle: 8, output: 16, kernel: 3, residual: true };
+    let x = narrow(&var(&[2, 6, 6, 16], 1.0, 0.1));
+    let p = narrow(&var(&[shape.parameters()], 0.2, 2.0));
+    let weights = BlockWeights::new(shape, p.as_tensor().clone()).with_arithmetic(BF16);
+    let gradient = |uses: usize| {
+        let record = || -> Result<_> {
+            let results: Vec<_> = (0..uses).map(|_| weights.apply(&x)).collect::<Result<_>>()?;
+            Ok(results)
+        };
+        let (results, tape) = Tape::record(record).unwrap();
+        let seeds: Vec<_> = results.iter().map(|y| (y, y.ones_like().unwrap())).collect();
+        tape.backward(&seeds).unwrap().remove(&x).unwrap()
+    };
+    let (once, twice) = (gradient(1), gradient(2));
+    assert!(difference(&twice, &(once * 2.0).unwrap()) < 1e-6);
 }
 
 /// Also where the calls differ in what is kept: sizes that go through Winograd's transforms and
@@ -197,17 +271,20 @@ fn frozen_weights_change_nothing() {
     let shape = BlockShape { input: 48, middle: 16, output: 48, kernel: 3, residual: true };
     let joined = BlockShape { residual: false, ..shape };
     let parameters = (random(&[shape.parameters()]) * 0.1).unwrap();
-    let plain = BlockWeights::new(shape, parameters.clone());
-    let frozen = BlockWeights::frozen(shape, parameters.clone());
-    let plain_joined = BlockWeights::new(joined, parameters.clone());
-    let frozen_joined = BlockWeights::frozen(joined, parameters);
     let bits = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for r in [4, 32, 4, 32] {
-        let (x, y) = (random(&[1, r, r, 48]), random(&[1, r, r, 32]));
-        assert_eq!(bits(frozen.apply(&x).unwrap()), bits(plain.apply(&x).unwrap()));
-        let x = x.narrow(3, 0, 16).unwrap();
-        let (a, b) = (frozen_joined.apply_joined(&x, &y), plain_joined.apply_joined(&x, &y));
-        assert_eq!(bits(a.unwrap()), bits(b.unwrap()));
+    for arithmetic in [Arithmetic::default(), BF16] {
+        let of = |weights: BlockWeights| weights.with_arithmetic(arithmetic);
+        let plain = of(BlockWeights::new(shape, parameters.clone()));
+        let frozen = of(BlockWeights::frozen(shape, parameters.clone()));
+        let plain_joined = of(BlockWeights::new(joined, parameters.clone()));
+        let frozen_joined = of(BlockWeights::frozen(joined, parameters.clone()));
+        for r in [4, 32, 4, 32] {
+            let (x, y) = (random(&[1, r, r, 48]), random(&[1, r, r, 32]));
+            assert_eq!(bits(frozen.apply(&x).unwrap()), bits(plain.apply(&x).unwrap()));
+            let x = x.narrow(3, 0, 16).unwrap();
+            let (a, b) = (frozen_joined.apply_joined(&x, &y), plain_joined.apply_joined(&x, &y));
+            assert_eq!(bits(a.unwrap()), bits(b.unwrap()));
+        }
     }
 }
 
@@ -215,15 +292,16 @@ fn frozen_weights_change_nothing() {
 #[test]
 fn the_number_of_threads_changes_rounding_only() {
     let shape = BlockShape { input: 48, middle: 16, output: 48, kernel: 3, residual: true };
-    for [n, r] in [[3, 5], [2, 32]] {
+    let cases = [[3, 5], [2, 32]].map(|size| [Arithmetic::default(), BF16].map(|how| (size, how)));
+    for ([n, r], arithmetic) in cases.into_iter().flatten() {
         let x = var(&[n, r, r, 48], 1.0, 0.1);
         let p = var(&[shape.parameters()], 0.2, 2.0);
-        let narrow = |v: &Var| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap();
         let (x, p) = (narrow(&x), narrow(&p));
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let y = block(&x, &p, shape).unwrap();
+                let weights = BlockWeights::new(shape, p.as_tensor().clone());
+                let y = weights.with_arithmetic(arithmetic).apply(&x).unwrap();
                 let g = y.backward().unwrap();
                 [y, g.get(&x).unwrap().clone(), g.get(&p).unwrap().clone()]
             })

@@ -59,7 +59,7 @@ macro_rules! pooled {
         })+
     };
 }
-pooled!(f32, f64);
+pooled!(f32, f64, half::bf16, u32);
 
 /// `len` numbers, borrowed from the process's pool.
 pub(crate) struct Buffer<T: Pooled> {

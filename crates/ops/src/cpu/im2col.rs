@@ -1,7 +1,6 @@
 //! Neighbourhoods of pixels laid out as rows of a matrix.
 
 use super::buffer::Buffer;
-use crate::real::Real;
 use crate::team::share_chunks;
 
 /// `n` pictures of `height × width` pixels; a pixel is numbered through the whole batch.
@@ -18,28 +17,34 @@ impl Grid {
     }
 }
 
-/// Writes the 3×3 neighbourhoods of pixels `first..first + count` of `x` (NHWC, `channels` each)
-/// as rows of `9 * channels` numbers, taps in row-major order, zeros outside the picture.
-pub(crate) fn im2col_3x3<T: Real>(
+/// Writes the 3×3 neighbourhoods of `count` pixels from `first` on of `x` (NHWC, `channels` each) as
+/// rows of `9 * channels` numbers, `stride` apart, taps in row-major order, zeros outside the picture.
+pub(crate) fn im2col_3x3<T: Copy + Default>(
     grid: Grid,
-    x: &[T],
-    channels: usize,
-    first: usize,
-    count: usize,
-    columns: &mut [T],
+    (x, channels): (&[T], usize),
+    (first, count): (usize, usize),
+    rows: &mut [T],
+    stride: usize,
 ) {
     let Grid { height, width, .. } = grid;
-    for (pixel, row) in (first..first + count).zip(columns.chunks_exact_mut(9 * channels)) {
+    for (pixel, row) in (first..first + count).zip(rows.chunks_mut(stride)) {
         let (column, line) = (pixel % width, pixel / width % height);
-        for (tap, cell) in row.chunks_exact_mut(channels).enumerate() {
-            // Coordinates plus one, so that the border needs no signed numbers.
-            let (y, x1) = (line + tap / 3, column + tap % 3);
-            if (1..=height).contains(&y) && (1..=width).contains(&x1) {
-                let source = pixel + (tap / 3) * width + tap % 3 - width - 1;
-                cell.copy_from_slice(&x[source * channels..][..channels]);
-            } else {
-                cell.fill(T::zero());
+        // The pixels of a line of the neighbourhood that lie in the picture, side by side.
+        let (left, right) = (column.saturating_sub(1), (column + 2).min(width));
+        let before = (left + 1 - column) * channels;
+        let inside = (right - left) * channels;
+        for (y, taps) in row[..9 * channels].chunks_exact_mut(3 * channels).enumerate() {
+            // Lines plus one, so that the border needs no signed numbers.
+            if !(1..=height).contains(&(line + y)) {
+                taps.fill(T::default());
+                continue;
             }
+            let source = pixel + y * width + left - width - column;
+            let (outside, taps) = taps.split_at_mut(before);
+            let (taps, after) = taps.split_at_mut(inside);
+            outside.fill(T::default());
+            taps.copy_from_slice(&x[source * channels..][..inside]);
+            after.fill(T::default());
         }
     }
 }
@@ -124,9 +129,9 @@ mod tests {
         let grid = Grid { n: 2, height: 3, width: 3 };
         let x: Vec<f64> = (1..=18).map(f64::from).collect();
         let mut rows = [-1.0; 2 * 9];
-        im2col_3x3(grid, &x, 1, 9, 1, &mut rows[..9]);
+        im2col_3x3(grid, (&x, 1), (9, 1), &mut rows[..9], 9);
         assert_eq!(rows[..9], [0.0, 0.0, 0.0, 0.0, 10.0, 11.0, 0.0, 13.0, 14.0]);
-        im2col_3x3(grid, &x, 1, 4, 1, &mut rows[9..]);
+        im2col_3x3(grid, (&x, 1), (4, 1), &mut rows[9..], 9);
         assert_eq!(rows[9..], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
     }
 
@@ -137,7 +142,7 @@ mod tests {
         let padded = Padded::new(grid, &x, channels);
         for (first, count) in [(0, 30), (7, 12), (29, 1)] {
             let mut expected = vec![-1.0; count * 9 * channels];
-            im2col_3x3(grid, &x, channels, first, count, &mut expected);
+            im2col_3x3(grid, (&x, channels), (first, count), &mut expected, 9 * channels);
             let mut found = vec![-1.0; count * 9 * channels];
             padded.im2col(first, &mut found);
             assert_eq!(found, expected);

@@ -22,13 +22,17 @@ pub(crate) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    /// The smaller numbers; those of `other` where either is NaN.
+    unsafe fn min(self, other: Self) -> Self;
+    /// The larger numbers; those of `other` where either is NaN.
+    unsafe fn max(self, other: Self) -> Self;
     /// `self * factor + term`.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
 }
 
 /// Eight numbers in whatever registers the target guarantees.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable([f32; 8]);
+pub(crate) struct Portable(pub(super) [f32; 8]);
 
 impl Portable {
     #[inline(always)]
@@ -68,6 +72,14 @@ impl Lanes for Portable {
         self.zip(other, |a, b| a * b)
     }
     #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
         // Not `f32::mul_add`, which without hardware support is a library call.
         self.zip(factor, |a, b| a * b).zip(term, |a, b| a + b)
@@ -78,9 +90,10 @@ impl Lanes for Portable {
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_lanes {
     ($name:ident, $register:ident, $n:literal, $rows:literal x $columns:literal, $splat:ident, $load:ident,
-     $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident) => {
+     $store:ident, $add:ident, $sub:ident, $mul:ident,
+     $min:ident, $max:ident, $fma:ident) => {
         #[derive(Clone, Copy)]
-        pub(crate) struct $name(std::arch::x86_64::$register);
+        pub(crate) struct $name(pub(super) std::arch::x86_64::$register);
 
         impl Lanes for $name {
             const N: usize = $n;
@@ -117,6 +130,16 @@ macro_rules! x86_lanes {
                 Self(unsafe { std::arch::x86_64::$mul(self.0, other.0) })
             }
             #[inline(always)]
+            unsafe fn min(self, other: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$min(self.0, other.0) })
+            }
+            #[inline(always)]
+            unsafe fn max(self, other: Self) -> Self {
+                // SAFETY: the instruction set is present.
+                Self(unsafe { std::arch::x86_64::$max(self.0, other.0) })
+            }
+            #[inline(always)]
             unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: the instruction set is present.
                 Self(unsafe { std::arch::x86_64::$fma(self.0, factor.0, term.0) })
@@ -137,6 +160,8 @@ x86_lanes!(
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
+    _mm512_min_ps,
+    _mm512_max_ps,
     _mm512_fmadd_ps
 );
 #[cfg(target_arch = "x86_64")]
@@ -151,6 +176,8 @@ x86_lanes!(
     _mm256_add_ps,
     _mm256_sub_ps,
     _mm256_mul_ps,
+    _mm256_min_ps,
+    _mm256_max_ps,
     _mm256_fmadd_ps
 );
 
@@ -177,7 +204,9 @@ macro_rules! for_each_set {
                 }
                 match set {
                     // SAFETY: a set is only ever named where it was detected.
-                    InstructionSet::Avx512 => return unsafe { avx512(argument) },
+                    InstructionSet::Amx | InstructionSet::Avx512Bf16 | InstructionSet::Avx512 => {
+                        return unsafe { avx512(argument) };
+                    }
                     // SAFETY: as above.
                     InstructionSet::Avx2 => return unsafe { avx2(argument) },
                     InstructionSet::Baseline => {}

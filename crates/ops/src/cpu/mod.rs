@@ -1,5 +1,6 @@
 //! CPU kernels on plain slices.
 
+pub(crate) mod bfloat;
 pub(crate) mod buffer;
 pub(crate) mod elementary;
 pub(crate) mod gate;
@@ -17,7 +18,7 @@ pub(crate) mod winograd;
 
 /// A number type that every kernel is written for: `f32`, what networks run in, and `f64`, in which
 /// the tests check every gradient by finite differences.
-pub(crate) trait Number: product::Kernels {}
+pub(crate) trait Number: product::Kernels + crate::block::InBlock {}
 
 impl Number for f32 {}
 impl Number for f64 {}

@@ -28,7 +28,9 @@ fn panel_width(set: InstructionSet) -> usize {
     }
     match set {
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512 => width::<super::lanes::Avx512>(),
+        InstructionSet::Amx | InstructionSet::Avx512Bf16 | InstructionSet::Avx512 => {
+            width::<super::lanes::Avx512>()
+        }
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => width::<super::lanes::Avx2>(),
         _ => width::<super::lanes::Portable>(),

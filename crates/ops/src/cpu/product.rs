@@ -9,8 +9,10 @@
 //! filtering ([`super::winograd`]); float64, the tests' oracle, through the `gemm` crate.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::bfloat;
 use super::buffer::Buffer;
 use super::gelu::{Normal, gelu};
 use super::im2col::{Grid, Padded, im2col_3x3};
@@ -19,6 +21,7 @@ use super::matrix::Matrix;
 use super::panels::{MAX_LANES, Panels, Start, multiply, multiply_neighbours, outer};
 use super::window::Windows;
 use super::winograd::{self, Direction};
+use crate::arithmetic::Arithmetic;
 use crate::real::Real;
 use crate::team::{Out, share_chunks, share_map};
 use vdvae_io::{InstructionSet, instruction_set};
@@ -71,7 +74,7 @@ impl<T: Normal> Rows<'_, T> {
                 gelu(&x[first * width..][..count * width], &mut scratch[..count * width]);
             }
             Self::Neighbours { grid, x, channels } => {
-                im2col_3x3(grid, x, channels, first, count, &mut scratch[..count * width]);
+                im2col_3x3(grid, (x, channels), (first, count), scratch, width);
             }
             Self::Windows(windows) => windows.rows(first, &mut scratch[..count * width]),
         }
@@ -89,8 +92,7 @@ pub(crate) struct Convolution<'a, T> {
     pub(crate) direction: Direction,
     /// Where what is computed from the weights is kept, if they are the same in every call.
     pub(crate) packed: Option<&'a Packed>,
-    /// Whether it is summed directly whatever its size, see [`crate::Arithmetic::exact`].
-    pub(crate) direct: bool,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// What is computed once from the weights of a convolution that never change, for its forward pass.
@@ -98,6 +100,8 @@ pub(crate) struct Convolution<'a, T> {
 pub(crate) struct Packed {
     /// The weights as a matrix, one for each input.
     pub(crate) panels: [OnceLock<Panels>; 2],
+    /// The same in bfloat16.
+    pub(crate) bfloat: [OnceLock<bfloat::Panels>; 2],
     /// Their Winograd transforms.
     winograd: OnceLock<winograd::Weights>,
 }
@@ -179,6 +183,7 @@ pub(crate) trait Kernels: Normal {
         bias: Option<&[Self]>,
         outputs: usize,
         out: Out<'_, Self>,
+        arithmetic: Arithmetic,
         finish: Finish<'_, Self>,
     );
 
@@ -194,8 +199,6 @@ pub(crate) trait Kernels: Normal {
     /// `gradient[output] = Σ_pixels upstream[pixel][output] rows[pixel]`; with `gradient` comes the
     /// distance between its rows.
     ///
-    /// `direct` says that 3×3 neighbourhoods are summed as they are, as of [`Convolution`].
-    ///
     /// Pixels are divided among the threads; each sums its own part, and the parts are added in
     /// order, so that the result depends on the number of threads and on nothing else.
     fn weight_gradient(
@@ -203,7 +206,7 @@ pub(crate) trait Kernels: Normal {
         upstream: &[Self],
         outputs: usize,
         gradient: (&mut [Self], usize),
-        direct: bool,
+        arithmetic: Arithmetic,
     );
 }
 
@@ -213,9 +216,10 @@ pub(crate) fn product<T: Kernels>(
     bias: Option<&[T]>,
     outputs: usize,
     out: Out<'_, T>,
+    arithmetic: Arithmetic,
     finish: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    T::product(operands, bias, outputs, out, &finish);
+    T::product(operands, bias, outputs, out, arithmetic, &finish);
 }
 
 /// `out = bias + convolution of x`, with zeros around each picture.
@@ -246,6 +250,7 @@ impl Kernels for f64 {
         bias: Option<&[f64]>,
         outputs: usize,
         out: Out<'_, f64>,
+        _: Arithmetic,
         finish: Finish<'_, f64>,
     ) {
         let size = block_size(out.len() / outputs);
@@ -276,7 +281,8 @@ impl Kernels for f64 {
         let (read, written) = convolution.channels();
         let rows = Rows::Neighbours { grid: convolution.grid, x, channels: read };
         convolution.with_matrix(|weights| {
-            Self::product(&[(rows, weights)], bias, written, Out::Held(out), finish);
+            let how = convolution.arithmetic;
+            Self::product(&[(rows, weights)], bias, written, Out::Held(out), how, finish);
         });
     }
 
@@ -285,7 +291,7 @@ impl Kernels for f64 {
         upstream: &[f64],
         outputs: usize,
         (gradient, row_stride): (&mut [f64], usize),
-        _direct: bool,
+        _: Arithmetic,
     ) {
         let width = rows.width();
         let parts = by_share(upstream.len() / outputs, |range| {
@@ -309,9 +315,11 @@ impl Kernels for f32 {
         bias: Option<&[f32]>,
         outputs: usize,
         out: Out<'_, f32>,
+        arithmetic: Arithmetic,
         finish: Finish<'_, f32>,
     ) {
-        product_f32(instruction_set(), operands, bias, outputs, out, finish);
+        let by = if arithmetic.bf16 { product_bf16 } else { product_f32 };
+        by(instruction_set(), operands, bias, outputs, out, finish);
     }
 
     fn convolve(
@@ -321,7 +329,8 @@ impl Kernels for f32 {
         out: &mut [f32],
         finish: Finish<'_, f32>,
     ) {
-        convolve_f32(instruction_set(), convolution, x, bias, out, finish);
+        let by = if convolution.arithmetic.bf16 { convolve_bf16 } else { convolve_f32 };
+        by(instruction_set(), convolution, x, bias, out, finish);
     }
 
     fn weight_gradient(
@@ -329,9 +338,10 @@ impl Kernels for f32 {
         upstream: &[f32],
         outputs: usize,
         gradient: (&mut [f32], usize),
-        direct: bool,
+        arithmetic: Arithmetic,
     ) {
-        weight_gradient_f32((instruction_set(), direct), rows, upstream, outputs, gradient);
+        let by = if arithmetic.bf16 { weight_gradient_bf16 } else { weight_gradient_f32 };
+        by((instruction_set(), arithmetic), rows, upstream, outputs, gradient);
     }
 }
 
@@ -370,9 +380,9 @@ fn convolve_f32(
     out: &mut [f32],
     finish: Finish<'_, f32>,
 ) {
-    let Convolution { grid, weights, input, output, direction, packed, direct } = convolution;
+    let Convolution { grid, weights, input, output, direction, packed, arithmetic } = convolution;
     let (read, written) = convolution.channels();
-    if !direct && winograd::suits(grid, read, written) {
+    if !arithmetic.exact && winograd::suits(grid, read, written) {
         let transform = || winograd::Weights::new(set, weights, (input, output), direction);
         let weights = match packed {
             Some(packed) => Cow::Borrowed(packed.winograd.get_or_init(|| transform().kept())),
@@ -395,8 +405,85 @@ fn convolve_f32(
     });
 }
 
+/// As [`product_f32`], with operands rounded to bfloat16.
+fn product_bf16(
+    set: InstructionSet,
+    operands: &[Operand<'_, f32>],
+    bias: Option<&[f32]>,
+    outputs: usize,
+    out: Out<'_, f32>,
+    finish: Finish<'_, f32>,
+) {
+    let size = block_size(out.len() / outputs);
+    let packed: Vec<_> =
+        operands.iter().map(|(_, weights)| bfloat::Panels::pack(set, weights.matrix)).collect();
+    out.share_chunks(size * outputs, |chunks| {
+        let mut scratch = scratch(operands, size);
+        let rounded = |(rows, _): &Operand<'_, f32>| bfloat::Rows::zeros(size, rows.width());
+        let mut rounded: Vec<_> = operands.iter().map(rounded).collect();
+        let mut sums = bfloat::Sums::stale(size, outputs);
+        for (i, out) in chunks {
+            let (first, count) = (i * size, out.len() / outputs);
+            let each = operands.iter().zip(&mut rounded).zip(&packed);
+            for (j, (((rows, _), rounded), panels)) in each.enumerate() {
+                rounded.round(set, rows.block(first, count, &mut scratch));
+                bfloat::multiply(
+                    set,
+                    (bfloat::Left::Rows(rounded), count),
+                    panels,
+                    &mut sums,
+                    j > 0,
+                );
+            }
+            sums.copy_to(out, bias, outputs);
+            finish(first, out);
+        }
+    });
+}
+
+fn convolve_bf16(
+    set: InstructionSet,
+    convolution: Convolution<'_, f32>,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    finish: Finish<'_, f32>,
+) {
+    let (read, written) = convolution.channels();
+    let rows = Rows::Neighbours { grid: convolution.grid, x, channels: read };
+    convolution.with_matrix(|weights| {
+        product_bf16(set, &[(rows, weights)], bias, written, Out::Held(out), finish);
+    });
+}
+
+fn weight_gradient_bf16(
+    (set, _): (InstructionSet, Arithmetic),
+    rows: &Rows<'_, f32>,
+    upstream: &[f32],
+    outputs: usize,
+    (gradient, row_stride): (&mut [f32], usize),
+) {
+    const BLOCK: usize = 256;
+    let width = rows.width();
+    let parts = by_share(upstream.len() / outputs, |range| {
+        let block = BLOCK.min(range.len());
+        let mut sum = bfloat::WeightGradient::new((outputs, width), block);
+        let (mut left, mut right) =
+            (bfloat::Rows::zeros(block, outputs), bfloat::Rows::zeros(block, width));
+        let mut scratch = Buffer::stale(rows.scratch(block));
+        for first in range.clone().step_by(BLOCK) {
+            let count = BLOCK.min(range.end - first);
+            left.round(set, Matrix::new(&upstream[first * outputs..], count, outputs, outputs));
+            right.round(set, rows.block(first, count, &mut scratch));
+            sum.add(set, (left.data(), left.stride()), bfloat::Left::Rows(&right), count);
+        }
+        sum
+    });
+    bfloat::add_up(&parts, (outputs, width), gradient, row_stride);
+}
+
 fn weight_gradient_f32(
-    (set, direct): (InstructionSet, bool),
+    (set, arithmetic): (InstructionSet, Arithmetic),
     rows: &Rows<'_, f32>,
     upstream: &[f32],
     outputs: usize,
@@ -404,7 +491,7 @@ fn weight_gradient_f32(
 ) {
     let width = rows.width();
     if let Rows::Neighbours { grid, x, channels } = *rows
-        && !direct
+        && !arithmetic.exact
         && row_stride == width
         && winograd::suits(grid, channels, outputs)
     {
@@ -464,11 +551,17 @@ pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
     add_parts(&parts, outputs, gradient, outputs);
 }
 
-/// Runs `work` on one range of pixels a thread, fewer where there are few; results in order.
-fn by_share<R: Send>(pixels: usize, work: impl Fn(std::ops::Range<usize>) -> R + Sync) -> Vec<R> {
-    let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).max(1);
-    let edge = |i: usize| pixels * i / count;
-    share_map(count, |i| work(edge(i)..edge(i + 1)))
+/// One range of pixels, or of lines of them, a thread, fewer where there are few pixels.
+pub(crate) fn shares(pixels: usize, lines: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).min(lines).max(1);
+    let edge = move |i: usize| lines * i / count;
+    (0..count).map(move |i| edge(i)..edge(i + 1))
+}
+
+/// Runs `work` on each of [`shares`]; results in order.
+fn by_share<R: Send>(pixels: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let ranges: Vec<_> = shares(pixels, pixels).collect();
+    share_map(ranges.len(), |i| work(ranges[i].clone()))
 }
 
 /// Numbers of a gradient a task adds up at once.

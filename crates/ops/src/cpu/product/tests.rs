@@ -10,13 +10,19 @@ fn wave(n: usize, phase: f64) -> (Vec<f32>, Vec<f64>) {
     (narrow, wide)
 }
 
-fn sets() -> Vec<InstructionSet> {
+fn sets() -> impl Iterator<Item = InstructionSet> {
     use InstructionSet::{Avx2, Avx512, Baseline};
-    match instruction_set() {
-        Avx512 => vec![Avx512, Avx2, Baseline],
-        Avx2 => vec![Avx2, Baseline],
-        Baseline => vec![Baseline],
-    }
+    [Avx512, Avx2, Baseline].into_iter().filter(|set| *set <= instruction_set())
+}
+
+const DIRECT: Arithmetic = Arithmetic { exact: true, bf16: false, tf32: false };
+const FAST: Arithmetic = Arithmetic { exact: false, bf16: false, tf32: false };
+const BF16: Arithmetic = Arithmetic { exact: false, bf16: true, tf32: false };
+
+/// Ways to compute, and how far their results may be off.
+fn ways() -> [(Arithmetic, f64); 3] {
+    // Winograd's transforms lose a few bits; numbers in bfloat16 have eight.
+    [(DIRECT, 2e-6), (FAST, 5e-6), (BF16, 1e-2)]
 }
 
 fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
@@ -30,6 +36,9 @@ fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
 /// Channel counts below, at and beside whole registers; pixels beside whole blocks.
 const PRODUCTS: [(usize, usize, usize); 5] =
     [(1, 5, 3), (33, 16, 48), (130, 7, 50), (300, 96, 33), (64, 40, 129)];
+
+type ProductBy =
+    fn(InstructionSet, &[Operand<'_, f32>], Option<&[f32]>, usize, Out<'_, f32>, Finish<'_, f32>);
 
 #[test]
 fn products_of_two_operands() {
@@ -51,9 +60,16 @@ fn products_of_two_operands() {
                 Matrix::new(&v64, input, output, output).into(),
             ),
         ];
-        f64::product(&operands, Some(&b64), output, Out::Held(&mut expected), &|first, block| {
-            block.iter_mut().for_each(|v| *v += first as f64);
-        });
+        f64::product(
+            &operands,
+            Some(&b64),
+            output,
+            Out::Held(&mut expected),
+            DIRECT,
+            &|first, block| {
+                block.iter_mut().for_each(|v| *v += first as f64);
+            },
+        );
         let operands = [
             (
                 Rows::Gelu { x: &x, channels: input },
@@ -68,12 +84,16 @@ fn products_of_two_operands() {
             let finish = |first, block: &mut [f32]| {
                 block.iter_mut().for_each(|v| *v += first as f32);
             };
-            let mut found = vec![f32::NAN; pixels * output];
-            product_f32(set, &operands, Some(&b), output, Out::Held(&mut found), &finish);
-            assert_close(&found, &expected, 2e-6, &format!("{set:?} {pixels}×{input}×{output}"));
-            let (mut new, size) = (vec![], found.len());
-            product_f32(set, &operands, Some(&b), output, Out::New(&mut new, size), &finish);
-            assert_eq!(new, found);
+            let by_either: [(ProductBy, f64); 2] = [(product_f32, 2e-6), (product_bf16, 1e-2)];
+            for (by, tolerance) in by_either {
+                let mut found = vec![f32::NAN; pixels * output];
+                by(set, &operands, Some(&b), output, Out::Held(&mut found), &finish);
+                let what = format!("{set:?} {pixels}×{input}×{output} to {tolerance}");
+                assert_close(&found, &expected, tolerance, &what);
+                let (mut new, size) = (vec![], found.len());
+                by(set, &operands, Some(&b), output, Out::New(&mut new, size), &finish);
+                assert_eq!(new, found);
+            }
         }
     }
 }
@@ -99,7 +119,7 @@ fn convolutions_both_ways() {
                 output,
                 direction,
                 packed: None,
-                direct: true,
+                arithmetic: DIRECT,
             };
             let (read, written) = reference.channels();
             let (x, x64) = wave(grid.pixels() * read, 0.6);
@@ -108,7 +128,7 @@ fn convolutions_both_ways() {
             let nothing = |_: usize, _: &mut [f64]| ();
             f64::convolve(reference, &x64, Some(&b64), &mut expected, &nothing);
             for set in sets() {
-                for direct in [true, false] {
+                for (arithmetic, tolerance) in ways() {
                     let mut found = vec![f32::NAN; expected.len()];
                     let finish = |_: usize, block: &mut [f32]| {
                         assert!(block.iter().all(|v| v.is_finite()), "finished before it is whole");
@@ -120,12 +140,11 @@ fn convolutions_both_ways() {
                         output,
                         direction,
                         packed: None,
-                        direct,
+                        arithmetic,
                     };
-                    convolve_f32(set, convolution, &x, Some(&b), &mut found, &finish);
-                    let what = format!("{set:?} {grid:?} {direction:?} direct: {direct}");
-                    // Winograd's transforms lose a few bits.
-                    let tolerance = if direct { 2e-6 } else { 5e-6 };
+                    let by = if arithmetic.bf16 { convolve_bf16 } else { convolve_f32 };
+                    by(set, convolution, &x, Some(&b), &mut found, &finish);
+                    let what = format!("{set:?} {grid:?} {direction:?} {arithmetic:?}");
                     assert_close(&found, &expected, tolerance, &what);
                 }
             }
@@ -141,14 +160,14 @@ fn weight_gradients() {
         let size = output * 9 * input;
         let mut expected = vec![0.0; size];
         let rows = Rows::Neighbours { grid, x: &x64, channels: input };
-        f64::weight_gradient(&rows, &u64, output, (&mut expected, 9 * input), true);
+        f64::weight_gradient(&rows, &u64, output, (&mut expected, 9 * input), DIRECT);
         for set in sets() {
-            for direct in [true, false] {
+            for (arithmetic, tolerance) in ways() {
                 let mut found = vec![f32::NAN; size];
                 let rows = Rows::Neighbours { grid, x: &x, channels: input };
-                weight_gradient_f32((set, direct), &rows, &u, output, (&mut found, 9 * input));
-                let what = format!("{set:?} {grid:?} direct: {direct}");
-                let tolerance = if direct { 2e-6 } else { 5e-6 };
+                let by = if arithmetic.bf16 { weight_gradient_bf16 } else { weight_gradient_f32 };
+                by((set, arithmetic), &rows, &u, output, (&mut found, 9 * input));
+                let what = format!("{set:?} {grid:?} {arithmetic:?}");
                 assert_close(&found, &expected, tolerance, &what);
             }
         }
@@ -163,13 +182,17 @@ fn weight_gradients_of_strided_rows() {
         let stride = input + 3;
         let mut expected = vec![7.0; output * stride];
         let rows = Rows::Gelu { x: &x64, channels: input };
-        f64::weight_gradient(&rows, &u64, output, (&mut expected, stride), true);
+        f64::weight_gradient(&rows, &u64, output, (&mut expected, stride), DIRECT);
         for set in sets() {
-            let mut found = vec![7.0f32; output * stride];
-            let rows = Rows::Gelu { x: &x, channels: input };
-            weight_gradient_f32((set, true), &rows, &u, output, (&mut found, stride));
-            assert_close(&found, &expected, 5e-6, &format!("{set:?} {pixels}×{input}×{output}"));
-            assert_eq!(found[input], 7.0, "what lies between rows stays");
+            for (arithmetic, tolerance) in ways() {
+                let mut found = vec![7.0f32; output * stride];
+                let rows = Rows::Gelu { x: &x, channels: input };
+                let by = if arithmetic.bf16 { weight_gradient_bf16 } else { weight_gradient_f32 };
+                by((set, arithmetic), &rows, &u, output, (&mut found, stride));
+                let what = format!("{set:?} {pixels}×{input}×{output} {arithmetic:?}");
+                assert_close(&found, &expected, tolerance, &what);
+                assert_eq!(found[input], 7.0, "what lies between rows stays");
+            }
         }
     }
 }
@@ -182,7 +205,7 @@ fn the_same_threads_give_the_same_bits() {
     let run = || {
         let mut gradient = vec![0.0f32; output * 9 * input];
         let rows = Rows::Neighbours { grid, x: &x, channels: input };
-        f32::weight_gradient(&rows, &u, output, (&mut gradient, 9 * input), false);
+        f32::weight_gradient(&rows, &u, output, (&mut gradient, 9 * input), FAST);
         gradient
     };
     assert!((0..5).all(|_| run() == run()));

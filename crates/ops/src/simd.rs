@@ -27,10 +27,12 @@ macro_rules! multiversion {
             }
             #[cfg(target_arch = "x86_64")]
             match vdvae_io::instruction_set() {
-                // SAFETY: the set was detected on this machine before it is returned.
                 vdvae_io::InstructionSet::Amx
                 | vdvae_io::InstructionSet::Avx512Bf16
-                | vdvae_io::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                | vdvae_io::InstructionSet::Avx512 => {
+                    // SAFETY: the set was detected on this machine before it is returned.
+                    unsafe { avx512($($arg),*) }
+                }
                 // SAFETY: as above.
                 vdvae_io::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
                 vdvae_io::InstructionSet::Baseline => body::<$($T,)? false>($($arg),*),

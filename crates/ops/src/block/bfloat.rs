@@ -14,9 +14,9 @@ use half::bf16;
 
 use super::fused::{Fused, GradientParts, Input, Parameters, inputs_of, split_mut};
 use crate::cpu::bfloat::{
-    Left, Lines, LinesMut, Panels, Rows, Sums, Tail, WeightGradient, add_rows, add_up,
+    Left, Lines, LinesMut, Panels, Rows, Sums, Tail, Taps, WeightGradient, add_rows, add_up,
     gelu_rows_of_rounded, hidden_gradient_rows, hidden_rows, input_gradient_rows, multiply,
-    output_rows,
+    output_rows, padded,
 };
 use crate::cpu::buffer::Buffer;
 use crate::cpu::im2col::Grid;
@@ -136,16 +136,19 @@ impl<'a> Call<'a> {
             _ => (0, conv.row()),
         };
         let weights = || Matrix::new(&weights[offset..], conv.output, width, conv.row());
-        kept(cell, || Panels::pack(self.set, weights().transposed()))
+        kept(cell, || match conv.kernel {
+            1 => Panels::pack(self.set, weights().transposed()),
+            _ => Panels::of_taps(self.set, weights(), 9),
+        })
     }
 
     /// Panels that carry gradients back through a convolution.
     fn backward_panels(&self, convolution: usize) -> Panels {
         let (ConvShape { input, output, kernel }, weights, _) = self.parameters[convolution];
-        let taps = kernel * kernel;
-        Panels::of_rows(self.set, taps * output, input, |row| {
-            let (tap, o) = (taps - 1 - row / output, row % output);
-            &weights[(o * taps + tap) * input..][..input]
+        let (taps, stride) = (kernel * kernel, if kernel == 1 { output } else { padded(output) });
+        Panels::of_rows(self.set, taps * stride, input, |row| {
+            let (tap, o) = (taps - 1 - row / stride, row % stride);
+            if o < output { &weights[(o * taps + tap) * input..][..input] } else { &[] }
         })
     }
 
@@ -168,7 +171,7 @@ impl<'a> Call<'a> {
         let mut out = self.lines();
         let (line, size) = (out.size(), lines * out.size().0);
         share_side_by_side((out.lines_mut(), size), (hidden, pixels * middle), |chunks| {
-            let new = |input: &Input<'_, f32>| Rows::zeros(pixels, input.channels);
+            let new = |input: &Input<'_, f32>| Rows::stale(pixels, input.channels);
             let mut rows: Vec<_> = self.inputs.iter().map(new).collect();
             let mut sums = Sums::stale(pixels, middle);
             for (i, out, hidden) in chunks {
@@ -214,7 +217,7 @@ impl<'a> Call<'a> {
             let first = line * pixels;
             let sums = &sums.data()[first * stride..][..pixels * stride];
             let hidden = hidden.get_mut(first * middle..).unwrap_or_default();
-            hidden_rows(self.set, sums, stride, bias, hidden, out, middle);
+            hidden_rows(self.set, sums, stride, bias, hidden, out, padded(middle));
         });
     }
 
@@ -233,7 +236,7 @@ impl<'a> Call<'a> {
             let (size, hidden_size) = (pixels * output, pixels * middle);
             share_side_by_side((out, size), (hidden, hidden_size), |chunks| {
                 let (mut scratch, mut sums) = (x.scratch(pixels), Sums::stale(pixels, middle));
-                let mut activated = Rows::zeros(pixels, middle);
+                let mut activated = Rows::stale(pixels, middle);
                 let mut last_sums = Sums::stale(pixels, output);
                 for (i, out, hidden) in chunks {
                     let count = out.len() / output;
@@ -300,8 +303,8 @@ impl<'a> Call<'a> {
                 let part = &mut part[0];
                 part.upstream_sum.resize(output, 0.0);
                 let size = self.grid.width * part.block;
-                let (mut rows, mut sums) = (Rows::zeros(size, output), Sums::stale(size, middle));
-                let mut left = Rows::zeros(size, middle);
+                let (mut rows, mut sums) = (Rows::stale(size, output), Sums::stale(size, middle));
+                let mut left = Rows::stale(size, middle);
                 for lines in blocks(&part.lines, part.block) {
                     let (first, count) = self.pixels(&lines);
                     let upstream = &upstream[first * output..][..count * output];
@@ -342,17 +345,18 @@ impl<'a> Call<'a> {
         other: Option<&[bf16]>,
     ) -> (Lines, Lines) {
         let middle = self.middle();
-        let width = self.parameters[convolution].0.row();
+        let conv = self.parameters[convolution].0;
+        let (taps, stride) = (conv.kernel * conv.kernel, padded(middle));
         let panels = self.backward_panels(convolution);
         let (mut d, mut activated) = (self.lines(), self.lines());
         let of_other = other.is_some().then_some(&mut activated);
-        let mut parts = self.parts((&mut d, of_other), (middle, width));
+        let mut parts = self.parts((&mut d, of_other), (middle, taps * stride));
         share_chunks(&mut parts, 1, |chunks| {
             for (_, part) in chunks {
                 let part = &mut part[0];
                 let size = self.grid.width * part.block;
                 let (mut scratch, mut sums) = (x.scratch(size), Sums::stale(size, middle));
-                let mut left = Rows::zeros(size, middle);
+                let mut left = Rows::stale(size, middle);
                 for lines in blocks(&part.lines, part.block) {
                     let (_, count) = self.pixels(&lines);
                     let neighbours = upstream.left(lines.clone(), &mut scratch);
@@ -369,7 +373,8 @@ impl<'a> Call<'a> {
             }
         });
         finish_bias(parts.iter().map(|part| &part.bias), bias);
-        add_up(&of_weights(parts), (middle, width), weights, width);
+        let taps = Taps { taps, channels: middle, stride };
+        add_up(&of_weights(parts), middle, taps, weights, conv.row());
         (d, activated)
     }
 
@@ -397,8 +402,8 @@ impl<'a> Call<'a> {
                 for (_, part) in chunks {
                     let (dx, part) = &mut part[0];
                     let size = self.grid.width * part.block;
-                    let mut rows = Rows::zeros(size, channels);
-                    let mut left = Rows::zeros(size, middle);
+                    let mut rows = Rows::stale(size, channels);
+                    let mut left = Rows::stale(size, middle);
                     let mut sums = Sums::stale(size, if wanted { channels } else { 0 });
                     let start = part.lines.start * self.grid.width;
                     for lines in blocks(&part.lines, part.block) {
@@ -428,7 +433,7 @@ impl<'a> Call<'a> {
                 }
             });
             let of_weights: Vec<_> = parts.into_iter().map(|(_, part)| part.of_weights).collect();
-            add_up(&of_weights, (middle, channels), weights, self.block.shape.input);
+            add_up(&of_weights, middle, Taps::one(channels), weights, self.block.shape.input);
         };
         // SAFETY: the parts are all lines, and of each every row is written.
         let (dx, ()) = unsafe { written(if wanted { input.x.len() } else { 0 }, write) };
@@ -476,6 +481,9 @@ fn blocks(lines: &Range<usize>, each: usize) -> impl Iterator<Item = Range<usize
     lines.clone().step_by(each).map(move |first| first..(first + each).min(end))
 }
 
+/// Chunks of two states, and the size of their lines.
+type States<'a> = ([&'a mut [bf16]; 2], (usize, usize));
+
 /// What one thread does of a pass backward.
 struct Part<'a> {
     lines: Range<usize>,
@@ -495,7 +503,7 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn new(
         lines: Range<usize>,
-        out: Option<([&'a mut [bf16]; 2], (usize, usize))>,
+        out: Option<States<'a>>,
         call: &Call<'_>,
         sizes: (usize, usize),
     ) -> Self {
@@ -528,17 +536,19 @@ impl<'a> Part<'a> {
         self.lines_mut(0, lines).write(|line, out| {
             let first = line * width;
             let sums = &sums.data()[first * stride..][..width * stride];
-            hidden_gradient_rows(call.set, sums, stride, &h[first * middle..], out, &mut bias);
+            let h = &h[first * middle..];
+            hidden_gradient_rows(call.set, sums, stride, h, out, padded(middle), &mut bias);
         });
         self.bias = bias;
     }
 
     /// Writes `gelu` of the other state.
     fn activate(&mut self, call: &Call<'_>, lines: &Range<usize>, h: &[bf16]) {
-        let len = call.grid.width * call.middle();
+        let (middle, len) = (call.middle(), call.grid.width * call.middle());
         let h = &h[lines.start * len..];
         self.lines_mut(1, lines).write(|line, out| {
-            gelu_rows_of_rounded(call.set, &h[line * len..][..len], len, out, len)
+            let h = &h[line * len..][..len];
+            gelu_rows_of_rounded(call.set, h, middle, out, padded(middle));
         });
     }
 }

@@ -203,8 +203,8 @@ macro_rules! for_each_set {
                     unsafe { $kernel::<Avx2>(argument) }
                 }
                 match set {
-                    // SAFETY: a set is only ever named where it was detected.
                     InstructionSet::Amx | InstructionSet::Avx512Bf16 | InstructionSet::Avx512 => {
+                        // SAFETY: a set is only ever named where it was detected.
                         return unsafe { avx512(argument) };
                     }
                     // SAFETY: as above.

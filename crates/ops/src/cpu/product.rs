@@ -419,7 +419,7 @@ fn product_bf16(
         operands.iter().map(|(_, weights)| bfloat::Panels::pack(set, weights.matrix)).collect();
     out.share_chunks(size * outputs, |chunks| {
         let mut scratch = scratch(operands, size);
-        let rounded = |(rows, _): &Operand<'_, f32>| bfloat::Rows::zeros(size, rows.width());
+        let rounded = |(rows, _): &Operand<'_, f32>| bfloat::Rows::stale(size, rows.width());
         let mut rounded: Vec<_> = operands.iter().map(rounded).collect();
         let mut sums = bfloat::Sums::stale(size, outputs);
         for (i, out) in chunks {
@@ -469,7 +469,7 @@ fn weight_gradient_bf16(
         let block = BLOCK.min(range.len());
         let mut sum = bfloat::WeightGradient::new((outputs, width), block);
         let (mut left, mut right) =
-            (bfloat::Rows::zeros(block, outputs), bfloat::Rows::zeros(block, width));
+            (bfloat::Rows::stale(block, outputs), bfloat::Rows::stale(block, width));
         let mut scratch = Buffer::stale(rows.scratch(block));
         for first in range.clone().step_by(BLOCK) {
             let count = BLOCK.min(range.end - first);
@@ -479,7 +479,7 @@ fn weight_gradient_bf16(
         }
         sum
     });
-    bfloat::add_up(&parts, (outputs, width), gradient, row_stride);
+    bfloat::add_up(&parts, outputs, bfloat::Taps::one(width), gradient, row_stride);
 }
 
 fn weight_gradient_f32(

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::pairs::transpose;
+use super::pairs::{Given, transpose};
 use super::panels::Panels;
 use super::product::{Left, Rows, Sums, multiply};
 use crate::team::share_chunks;
@@ -19,10 +19,14 @@ pub(crate) struct WeightGradient {
 }
 
 impl WeightGradient {
-    /// Room for a (rows × columns) matrix from up to `pixels` at once.
+    /// Room for a (rows × columns) matrix from up to `pixels` at once; zeros where there are none.
     pub(crate) fn new((rows, columns): (usize, usize), pixels: usize) -> Self {
-        let (left, right) = (Rows::zeros(rows, pixels), Panels::of_pixels(pixels, columns));
-        Self { rows, left, right, sums: Sums::zeros(rows, columns), begun: false }
+        let (left, right) = (Rows::stale(rows, pixels), Panels::of_pixels(pixels, columns));
+        let sums = match pixels {
+            0 => Sums::zeros(rows, columns),
+            _ => Sums::stale(rows, columns),
+        };
+        Self { rows, left, right, sums, begun: false }
     }
 
     /// Adds the first `count` pixels: `left` has rows of as many numbers as the matrix has rows,
@@ -35,9 +39,9 @@ impl WeightGradient {
         count: usize,
     ) {
         self.right.set(right, count);
+        let from = Given { rows: left, stride, count, columns: self.rows };
         let to_stride = self.left.stride();
-        let to = self.left.data_mut();
-        transpose(left, stride, (count, self.right.k()), self.rows, to, to_stride);
+        transpose(set, from, self.left.data_mut(), to_stride, self.right.k());
         multiply(set, (Left::Rows(&self.left), self.rows), &self.right, &mut self.sums, self.begun);
         self.begun = true;
     }
@@ -48,19 +52,39 @@ impl WeightGradient {
     }
 }
 
-/// The (rows × columns) matrix of all parts, added up in order, in rows `stride` apart.
+/// How the numbers of a row lie in sums: `taps` runs of `channels` numbers, `stride` apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Taps {
+    pub(crate) taps: usize,
+    pub(crate) channels: usize,
+    pub(crate) stride: usize,
+}
+
+impl Taps {
+    /// A row without gaps.
+    pub(crate) fn one(columns: usize) -> Self {
+        Self { taps: 1, channels: columns, stride: columns }
+    }
+}
+
+/// The matrix of all parts, of `rows` rows, added up in order, in rows `row_stride` apart.
 pub(crate) fn add_up(
     parts: &[WeightGradient],
-    (rows, columns): (usize, usize),
+    rows: usize,
+    Taps { taps, channels, stride }: Taps,
     to: &mut [f32],
-    stride: usize,
+    row_stride: usize,
 ) {
-    share_chunks(&mut to[..(rows - 1) * stride + columns], stride, |chunks| {
+    let columns = taps * channels;
+    share_chunks(&mut to[..(rows - 1) * row_stride + columns], row_stride, |chunks| {
         for (row, to) in chunks {
-            let to = &mut to[..columns];
-            to.copy_from_slice(&parts[0].sums.row(row)[..columns]);
-            for part in &parts[1..] {
-                to.iter_mut().zip(part.sums.row(row)).for_each(|(sum, &part)| *sum += part);
+            for (tap, to) in to[..columns].chunks_exact_mut(channels).enumerate() {
+                let first = tap * stride;
+                to.copy_from_slice(&parts[0].sums.row(row)[first..][..channels]);
+                for part in &parts[1..] {
+                    let part = &part.sums.row(row)[first..];
+                    to.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+                }
             }
         }
     });

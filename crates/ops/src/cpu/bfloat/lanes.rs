@@ -21,6 +21,60 @@ pub(super) trait Brain {
     unsafe fn load(from: *const bf16) -> Self::Wide;
     /// The nearest numbers, the even one of two; NaN stays NaN.
     unsafe fn store(x: Self::Wide, to: *mut bf16);
+    /// As [`Self::load`], of the first `count` numbers only, with zeros behind them.
+    #[inline(always)]
+    unsafe fn load_part(from: *const bf16, count: usize) -> Self::Wide {
+        let mut part = [bf16::ZERO; 16];
+        // SAFETY: the caller's promise; no register has more numbers.
+        unsafe {
+            for (i, part) in part.iter_mut().enumerate().take(count) {
+                *part = *from.add(i);
+            }
+            Self::load(part.as_ptr())
+        }
+    }
+    /// The same of float32.
+    #[inline(always)]
+    unsafe fn load_wide_part(from: *const f32, count: usize) -> Self::Wide {
+        let mut part = [0.0; 16];
+        // SAFETY: as above.
+        unsafe {
+            for (i, part) in part.iter_mut().enumerate().take(count) {
+                *part = *from.add(i);
+            }
+            Self::Wide::load(part.as_ptr())
+        }
+    }
+    /// As [`Self::store`], of the first `count` numbers only.
+    #[inline(always)]
+    unsafe fn store_part(x: Self::Wide, to: *mut bf16, count: usize) {
+        let mut part = [bf16::ZERO; 16];
+        // SAFETY: as above.
+        unsafe {
+            Self::store(x, part.as_mut_ptr());
+            for (i, part) in part.iter().enumerate().take(count) {
+                *to.add(i) = *part;
+            }
+        }
+    }
+    /// The same to float32.
+    #[inline(always)]
+    unsafe fn store_wide_part(x: Self::Wide, to: *mut f32, count: usize) {
+        let mut part = [0.0; 16];
+        // SAFETY: as above.
+        unsafe {
+            x.store(part.as_mut_ptr());
+            for (i, part) in part.iter().enumerate().take(count) {
+                *to.add(i) = *part;
+            }
+        }
+    }
+    /// Asks for what will be read soon, if the processor takes requests.
+    #[inline(always)]
+    fn prefetch<T>(_: *const T) {}
+    /// Asks for what will be written soon.
+    #[inline(always)]
+    fn prefetch_to_write<T>(_: *const T) {}
     /// What is loaded after it was stored.
     #[inline(always)]
     unsafe fn rounded(x: Self::Wide) -> Self::Wide {
@@ -32,6 +86,17 @@ pub(super) trait Brain {
         }
     }
     unsafe fn load_pairs(from: *const u32) -> Self::Pairs;
+    /// Row j of sixteen of `to` are the numbers j of sixteen rows of `from`; with each comes the
+    /// distance between its rows, of which sixteen numbers must be valid.
+    #[inline(always)]
+    unsafe fn transpose((from, stride): (*const bf16, usize), (to, to_stride): (*mut bf16, usize)) {
+        for row in 0..16 {
+            for column in 0..16 {
+                // SAFETY: the caller's promise.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * stride + column) };
+            }
+        }
+    }
     /// `sums + low · low + high · high`, with the same left pair for every sum.
     unsafe fn add_products(sums: Self::Wide, left: u32, right: Self::Pairs) -> Self::Wide;
 }
@@ -119,6 +184,56 @@ mod x86 {
     const HALF: i32 = 0x7fff;
     const QUIET: i32 = 0x0040_0000;
 
+    /// See [`Brain::transpose`].
+    ///
+    /// # Safety
+    /// As of [`Brain::transpose`]; AVX2 must be present.
+    #[inline(always)]
+    unsafe fn transpose((from, stride): (*const bf16, usize), (to, to_stride): (*mut bf16, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = |i: usize| _mm256_loadu_si256(from.add(i * stride).cast());
+            let (above, below) = (columns_of_eight(&row, 0), columns_of_eight(&row, 8));
+            for (column, (above, below)) in above.into_iter().zip(below).enumerate() {
+                let left = _mm256_permute2x128_si256::<0x20>(above, below);
+                let right = _mm256_permute2x128_si256::<0x31>(above, below);
+                _mm256_storeu_si256(to.add(column * to_stride).cast(), left);
+                _mm256_storeu_si256(to.add((column + 8) * to_stride).cast(), right);
+            }
+        }
+    }
+
+    /// The columns of eight rows from `first` on: number j of the result has column j in its lower
+    /// half and column j + 8 in its upper.
+    ///
+    /// # Safety
+    /// AVX2 must be present.
+    #[inline(always)]
+    unsafe fn columns_of_eight(row: &impl Fn(usize) -> __m256i, first: usize) -> [__m256i; 8] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (mut ones, mut twos) = ([_mm256_setzero_si256(); 8], [_mm256_setzero_si256(); 8]);
+            for i in 0..4 {
+                let (a, b) = (row(first + 2 * i), row(first + 2 * i + 1));
+                ones[2 * i] = _mm256_unpacklo_epi16(a, b);
+                ones[2 * i + 1] = _mm256_unpackhi_epi16(a, b);
+            }
+            for i in 0..2 {
+                for j in 0..2 {
+                    let (a, b) = (ones[4 * i + j], ones[4 * i + j + 2]);
+                    twos[4 * i + 2 * j] = _mm256_unpacklo_epi32(a, b);
+                    twos[4 * i + 2 * j + 1] = _mm256_unpackhi_epi32(a, b);
+                }
+            }
+            let mut columns = ones;
+            for i in 0..4 {
+                columns[2 * i] = _mm256_unpacklo_epi64(twos[i], twos[i + 4]);
+                columns[2 * i + 1] = _mm256_unpackhi_epi64(twos[i], twos[i + 4]);
+            }
+            columns
+        }
+    }
+
     impl Brain for Avx2 {
         type Wide = Self;
         type Pairs = (Self, Self);
@@ -148,6 +263,11 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn transpose(from: (*const bf16, usize), to: (*mut bf16, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose(from, to) }
+        }
+        #[inline(always)]
         unsafe fn load_pairs(from: *const u32) -> (Self, Self) {
             // SAFETY: as above.
             unsafe {
@@ -162,6 +282,12 @@ mod x86 {
             // SAFETY: the caller's promise.
             unsafe { add_halves(sums, left, right) }
         }
+    }
+
+    /// Lanes below `count`.
+    #[inline(always)]
+    fn first(count: usize) -> u16 {
+        u16::MAX >> (16 - count)
     }
 
     impl Brain for Avx512 {
@@ -191,6 +317,30 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn transpose(from: (*const bf16, usize), to: (*mut bf16, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose(from, to) }
+        }
+        #[inline(always)]
+        unsafe fn load_part(from: *const bf16, count: usize) -> Avx512 {
+            // SAFETY: as above; what is masked is not read.
+            unsafe {
+                let bits = _mm256_maskz_loadu_epi16(first(count), from.cast());
+                let bits = _mm512_cvtepu16_epi32(bits);
+                Avx512(_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_wide_part(from: *const f32, count: usize) -> Avx512 {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_maskz_loadu_ps(first(count), from) })
+        }
+        #[inline(always)]
+        unsafe fn store_wide_part(x: Avx512, to: *mut f32, count: usize) {
+            // SAFETY: as above; what is masked is not written.
+            unsafe { _mm512_mask_storeu_ps(to, first(count), x.0) }
+        }
+        #[inline(always)]
         unsafe fn load_pairs(from: *const u32) -> (Self, Self) {
             // SAFETY: as above.
             unsafe {
@@ -215,6 +365,16 @@ mod x86 {
         type Pairs = __m512i;
         const TILE_ROWS: usize = 8;
         #[inline(always)]
+        fn prefetch<T>(from: *const T) {
+            // SAFETY: no address is too bad to be asked for.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
+        fn prefetch_to_write<T>(to: *const T) {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.cast()) }
+        }
+        #[inline(always)]
         unsafe fn load(from: *const bf16) -> Avx512 {
             // SAFETY: the caller's promise.
             unsafe { <Avx512 as Brain>::load(from) }
@@ -225,6 +385,38 @@ mod x86 {
             unsafe {
                 let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x.0));
                 _mm256_storeu_si256(to.cast(), rounded);
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: (*const bf16, usize), to: (*mut bf16, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose(from, to) }
+        }
+        #[inline(always)]
+        unsafe fn load_part(from: *const bf16, count: usize) -> Avx512 {
+            // SAFETY: as above; what is masked is not read.
+            unsafe {
+                let bits = _mm256_maskz_loadu_epi16(first(count), from.cast());
+                let bits = _mm512_cvtepu16_epi32(bits);
+                Avx512(_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_wide_part(from: *const f32, count: usize) -> Avx512 {
+            // SAFETY: as above.
+            Avx512(unsafe { _mm512_maskz_loadu_ps(first(count), from) })
+        }
+        #[inline(always)]
+        unsafe fn store_wide_part(x: Avx512, to: *mut f32, count: usize) {
+            // SAFETY: as above; what is masked is not written.
+            unsafe { _mm512_mask_storeu_ps(to, first(count), x.0) }
+        }
+        #[inline(always)]
+        unsafe fn store_part(x: Avx512, to: *mut bf16, count: usize) {
+            // SAFETY: as above.
+            unsafe {
+                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x.0));
+                _mm256_mask_storeu_epi16(to.cast(), first(count), rounded);
             }
         }
         #[inline(always)]

@@ -8,8 +8,14 @@ use super::product::{Left, Rows, STEP, TILE_ROWS};
 use crate::cpu::buffer::Buffer;
 use crate::cpu::im2col::Grid;
 
+/// Numbers of a pixel of so many channels.
+pub(crate) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(STEP)
+}
+
 /// Pictures, line by line; for 3×3 convolutions with a pixel of zeros before and after each line, so
-/// that the three pixels of a neighbourhood that lie side by side are side by side in memory.
+/// that the three pixels of a neighbourhood that lie side by side are side by side in memory. Pixels
+/// are padded with zeros to whole steps of the inner dimension, see [`padded`].
 pub(crate) struct Lines {
     grid: Grid,
     channels: usize,
@@ -23,7 +29,7 @@ impl Lines {
     /// Room for pictures, to be written line by line ([`Self::lines_mut`], [`LinesMut`]).
     pub(crate) fn stale(grid: Grid, channels: usize, kernel: usize) -> Self {
         let border = kernel / 2;
-        let line = (grid.width + 2 * border) * channels;
+        let line = (grid.width + 2 * border) * padded(channels);
         let count = grid.n * grid.height;
         let mut data = Buffer::stale((count + 1) * line);
         data[count * line..].fill(bf16::ZERO);
@@ -32,11 +38,11 @@ impl Lines {
 
     /// Numbers in a line with its border, and in the border at either end.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.line(), self.border * self.channels)
+        (self.line(), self.border * self.stride())
     }
 
     fn line(&self) -> usize {
-        (self.grid.width + 2 * self.border) * self.channels
+        (self.grid.width + 2 * self.border) * self.stride()
     }
 
     /// All lines.
@@ -45,9 +51,9 @@ impl Lines {
         &mut self.data[..len]
     }
 
-    /// Distance between the rows of [`Self::segment`].
-    pub(super) fn stride(&self) -> usize {
-        self.channels
+    /// Distance between pixels, and between the rows of [`Self::segment`].
+    pub(crate) fn stride(&self) -> usize {
+        padded(self.channels)
     }
 
     /// Lines of a neighbourhood.
@@ -57,7 +63,7 @@ impl Lines {
 
     /// Numbers of a neighbourhood in one line.
     pub(super) fn width(&self) -> usize {
-        self.segments() * self.channels
+        self.segments() * self.stride()
     }
 
     /// Lines of all pictures.
@@ -70,10 +76,10 @@ impl Lines {
         self.grid.width
     }
 
-    /// Whether neighbourhoods can be multiplied as they lie: whole steps of the inner dimension, and
-    /// no tile of pixels that goes over the end of a line.
+    /// Whether neighbourhoods can be multiplied as they lie: no tile of pixels goes over the end of a
+    /// line.
     pub(super) fn in_tiles(&self) -> bool {
-        self.width().is_multiple_of(STEP) && self.grid.width.is_multiple_of(TILE_ROWS)
+        self.grid.width.is_multiple_of(TILE_ROWS)
     }
 
     /// The part of the neighbourhoods of a line's pixels that lies in one line: rows of
@@ -90,8 +96,8 @@ impl Lines {
     /// Room for [`Self::left`] of so many pixels.
     pub(crate) fn scratch(&self, pixels: usize) -> Rows {
         match self.in_tiles() {
-            true => Rows::zeros(0, 0),
-            false => Rows::zeros(pixels, self.segments() * self.width()),
+            true => Rows::stale(0, 0),
+            false => Rows::stale(pixels, self.segments() * self.width()),
         }
     }
 
@@ -106,13 +112,11 @@ impl Lines {
 
     /// The pixels of some lines, row by row.
     pub(crate) fn copy_pixels(&self, lines: Range<usize>, rows: &mut Rows) {
-        let (border, channels) = (self.border * self.channels, self.channels);
-        let stride = rows.stride();
-        let pixels = lines.flat_map(|line| {
-            self.segment(line, self.border)[border..].chunks_exact(channels).take(self.grid.width)
-        });
-        for (row, pixel) in rows.data_mut().chunks_exact_mut(stride).zip(pixels) {
-            row[..channels].copy_from_slice(pixel);
+        let (border, stride) = (self.border * self.stride(), self.stride());
+        assert_eq!(rows.stride(), stride, "rows of as many numbers");
+        let pixels = self.grid.width * stride;
+        for (line, rows) in lines.zip(rows.data_mut().chunks_exact_mut(pixels)) {
+            rows.copy_from_slice(&self.segment(line, self.border)[border..][..pixels]);
         }
     }
 
@@ -124,7 +128,7 @@ impl Lines {
                 let from = self.segment(line, segment);
                 for (x, row) in rows.chunks_exact_mut(stride).take(pixels).enumerate() {
                     let row = &mut row[segment * width..][..width];
-                    row.copy_from_slice(&from[x * self.channels..][..width]);
+                    row.copy_from_slice(&from[x * self.stride()..][..width]);
                 }
             }
         }
@@ -149,7 +153,8 @@ impl<'a> LinesMut<'a> {
         self.lines.len() / self.line
     }
 
-    /// Calls `write` with the pixels of each line, and writes their border.
+    /// Calls `write` with the pixels of each line, which it must write with their padding, and writes
+    /// their border.
     pub(crate) fn write(&mut self, mut write: impl FnMut(usize, &mut [bf16])) {
         let inside = self.border..self.line - self.border;
         for (i, line) in self.lines.chunks_exact_mut(self.line).enumerate() {

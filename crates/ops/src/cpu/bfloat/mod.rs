@@ -25,7 +25,7 @@ pub(crate) use elementwise::{
     Tail, add_rows, gelu_rows_of_rounded, hidden_gradient_rows, hidden_rows, input_gradient_rows,
     output_rows,
 };
-pub(crate) use gradient::{WeightGradient, add_up};
-pub(crate) use lines::{Lines, LinesMut};
+pub(crate) use gradient::{Taps, WeightGradient, add_up};
+pub(crate) use lines::{Lines, LinesMut, padded};
 pub(crate) use panels::Panels;
 pub(crate) use product::{Left, Rows, Sums, multiply};

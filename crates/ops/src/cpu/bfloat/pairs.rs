@@ -2,6 +2,7 @@
 
 use half::bf16;
 
+use super::lanes::{Brain, for_each_brain};
 use crate::simd::multiversion;
 
 multiversion! {
@@ -32,36 +33,50 @@ multiversion! {
 /// Side of the tiles that a transposed matrix is copied in.
 const TILE: usize = 16;
 
-multiversion! {
-    /// Row j of `to` are the numbers j of the first `count` rows, and zeros after them to `whole`.
-    pub(super) fn transpose(
-        rows: &[bf16],
-        stride: usize,
-        count_and_whole: (usize, usize),
-        columns: usize,
-        to: &mut [bf16],
-        to_stride: usize,
-    ) {
-        let (count, whole) = count_and_whole;
-        let mut tile = [[bf16::ZERO; TILE]; TILE];
-        for row in (0..whole).step_by(TILE) {
-            let live = TILE.min(count.saturating_sub(row));
-            for column in (0..columns).step_by(TILE) {
-                let width = TILE.min(columns - column);
-                for (i, tile) in tile.iter_mut().enumerate() {
-                    if i >= live {
-                        tile.fill(bf16::ZERO);
-                    } else if width == TILE {
-                        tile.copy_from_slice(&rows[(row + i) * stride + column..][..TILE]);
-                    } else {
-                        tile[..width].copy_from_slice(&rows[(row + i) * stride + column..][..width]);
-                    }
-                }
-                for j in 0..width {
-                    let to = &mut to[(column + j) * to_stride + row..][..TILE];
-                    for (to, from) in to.iter_mut().zip(&tile) {
-                        *to = from[j];
-                    }
+/// Rows of a matrix, and how many.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) rows: &'a [bf16],
+    pub(super) stride: usize,
+    pub(super) count: usize,
+    pub(super) columns: usize,
+}
+
+for_each_brain! {
+    /// Row j of `to` are the numbers j of the rows, and zeros after them to `whole`, which is a
+    /// multiple of sixteen.
+    pub(super) fn transpose = transpose_kernel(
+        from: Given<'_>, to: &mut [bf16], to_stride: usize, whole: usize,
+    )
+}
+
+/// # Safety
+/// The instruction set of `B` must be present.
+#[inline(always)]
+unsafe fn transpose_kernel<B: Brain>(
+    from: Given<'_>,
+    to: &mut [bf16],
+    to_stride: usize,
+    whole: usize,
+) {
+    let Given { rows, stride, count, columns } = from;
+    for row in (0..whole).step_by(TILE) {
+        let live = TILE.min(count.saturating_sub(row));
+        for column in (0..columns).step_by(TILE) {
+            let width = TILE.min(columns - column);
+            let to = &mut to[column * to_stride + row..];
+            if (live, width) == (TILE, TILE) {
+                let from = &rows[row * stride + column..];
+                assert!(from.len() >= (TILE - 1) * stride + TILE, "rows to be transposed");
+                assert!(to.len() >= (TILE - 1) * to_stride + TILE, "room for a transpose");
+                // SAFETY: the caller's promise; there are as many numbers.
+                unsafe { B::transpose((from.as_ptr(), stride), (to.as_mut_ptr(), to_stride)) };
+                continue;
+            }
+            for (j, to) in to.chunks_mut(to_stride).take(width).enumerate() {
+                for (i, to) in to[..TILE].iter_mut().enumerate() {
+                    let from = (i < live).then(|| rows[(row + i) * stride + column + j]);
+                    *to = from.unwrap_or(bf16::ZERO);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use half::bf16;
 
 use super::elementwise::round;
+use super::lines::padded;
 use super::pairs::interleave;
 use super::product::{Left, STEP};
 use crate::cpu::buffer::Buffer;
@@ -55,12 +56,17 @@ impl Panels {
             Self::of_rows(set, matrix.rows, matrix.columns, row)
         } else {
             assert_eq!(matrix.row_stride, 1, "rows or columns of a matrix lie without gaps");
-            let column = |j: usize| &matrix.data[j * matrix.column_stride..][..matrix.rows];
-            Self::of_columns(set, matrix.rows, matrix.columns, column)
+            Self::of_columns(set, matrix, (1, matrix.rows))
         }
     }
 
-    /// Packs the (k × columns) matrix of these rows.
+    /// Packs the transpose of a matrix whose rows are `taps` runs of numbers, each of them padded to
+    /// whole steps as the pixels of [`super::Lines`] are.
+    pub(crate) fn of_taps(set: InstructionSet, matrix: Matrix<'_, f32>, taps: usize) -> Self {
+        Self::of_columns(set, matrix.transposed(), (taps, padded(matrix.columns / taps)))
+    }
+
+    /// Packs the (k × columns) matrix of these rows; of an empty row all numbers are zero.
     pub(crate) fn of_rows<'a>(
         set: InstructionSet,
         k: usize,
@@ -72,8 +78,9 @@ impl Panels {
         let mut rounded = Buffer::stale(k * stride);
         share_or_alone(&mut rounded, ROWS_AT_ONCE * stride, |first, rows| {
             for (i, to) in rows.chunks_exact_mut(stride).enumerate() {
-                round(set, row(first * ROWS_AT_ONCE + i), &mut to[..columns]);
-                to[columns..].fill(bf16::ZERO);
+                let row = row(first * ROWS_AT_ONCE + i);
+                round(set, row, &mut to[..row.len()]);
+                to[row.len()..].fill(bf16::ZERO);
             }
         });
         panels.filled(|first, width, panel| {
@@ -81,20 +88,25 @@ impl Panels {
         })
     }
 
-    /// Packs the (k × columns) matrix of these columns.
-    fn of_columns<'a>(
+    /// Packs a matrix whose columns are `taps` runs of numbers that are to be `stride` apart.
+    fn of_columns(
         set: InstructionSet,
-        k: usize,
-        columns: usize,
-        column: impl Fn(usize) -> &'a [f32] + Sync,
+        matrix: Matrix<'_, f32>,
+        (taps, stride): (usize, usize),
     ) -> Self {
-        Self::stale(k, columns).filled(|first, width, panel| {
+        Self::stale(taps * stride, matrix.columns).filled(|first, width, panel| {
             let mut rounded = Buffer::zeros(2 * panel.len() / width);
-            for j in 0..width {
-                match first + j < columns {
-                    true => round(set, column(first + j), &mut rounded[..k]),
-                    false => rounded.fill(bf16::ZERO),
+            for j in first..first + width {
+                if j < matrix.columns {
+                    let column = &matrix.data[j * matrix.column_stride..][..matrix.rows];
+                    let taps = column.chunks_exact((matrix.rows / taps).max(1));
+                    for (tap, to) in taps.zip(rounded.chunks_mut(stride.max(1))) {
+                        round(set, tap, &mut to[..tap.len()]);
+                    }
+                } else {
+                    rounded.fill(bf16::ZERO);
                 }
+                let j = j - first;
                 let lines = panel[j..].iter_mut().step_by(width);
                 for (to, pair) in lines.zip(rounded.chunks_exact(2)) {
                     *to = u32::from(pair[0].to_bits()) | u32::from(pair[1].to_bits()) << 16;

@@ -26,10 +26,14 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Zeros: `rows` rows of `k` numbers.
-    pub(crate) fn zeros(rows: usize, k: usize) -> Self {
+    /// Room for `rows` rows of `k` numbers, whatever they hold.
+    pub(crate) fn stale(rows: usize, k: usize) -> Self {
         let (rows, stride) = (rows.next_multiple_of(ROWS), k.next_multiple_of(STEP));
-        Self { data: Buffer::zeros(rows * stride), rows, stride }
+        let mut data = Buffer::stale(rows * stride);
+        if k < stride {
+            data.chunks_exact_mut(stride).for_each(|row| row[k..].fill(bf16::ZERO));
+        }
+        Self { data, rows, stride }
     }
 
     /// Distance between rows.

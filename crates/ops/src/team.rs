@@ -4,7 +4,8 @@
 //! parallel iterators a caller that is not of the pool goes to sleep each time until the pool has
 //! finished, and the workers do soon after. Here the caller is one of the threads that work and
 //! waits for none to begin: [`together`] lends it rayon's other workers, as far as they are free,
-//! who look out for what it [`share`]s until it returns, or has shared nothing for a while.
+//! who look out for what it [`share`]s until it returns. Those that went home because nothing was
+//! shared for a while are called again by the next.
 //!
 //! Work inside work is not divided again, and a worker that is busy elsewhere is not waited for:
 //! where every worker has a batch of its own, each does its own work alone.
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::{ptr, slice};
 
 use candle_core::Device;
+use rayon::Scope;
 
 /// Looks for work before a helper offers the processor to others between any two.
 const LOOKS: usize = 1 << 12;
@@ -28,8 +30,9 @@ const PATIENCE: usize = LOOKS + (1 << 11);
 enum Role {
     /// None.
     Outside,
-    /// It divides its work among the team, which outlives the role.
-    Leading(*const Team),
+    /// It divides its work among the team, which outlives the role, and calls for helpers in the
+    /// scope, which does so too.
+    Leading(*const Team, *const Scope<'static>),
     /// It is doing a part of divided work.
     Inside,
 }
@@ -57,7 +60,7 @@ impl Drop for Restore {
 /// else to do: each operator on the CPU finds them awake.
 ///
 /// For operators that follow one another closely: after about a millisecond without one, these
-/// threads turn to other things. Where this thread already has them, the pool is of one thread, or
+/// threads turn to other things, and have to be woken for the next. Where this thread already has them, the pool is of one thread, or
 /// the device is a GPU, it is the same as calling `work`.
 pub fn together<R>(device: &Device, work: impl FnOnce() -> R) -> R {
     if device.is_cpu() { in_team(work) } else { work() }
@@ -69,15 +72,14 @@ fn in_team<R>(work: impl FnOnce() -> R) -> R {
     match ROLE.get() {
         Role::Outside if threads == 1 => return alone(work),
         Role::Outside => {}
-        Role::Leading(_) | Role::Inside => return work(),
+        Role::Leading(..) | Role::Inside => return work(),
     }
-    let team = Team::default();
+    let team = Team { helpers: threads - 1, ..Team::default() };
     rayon::in_place_scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|_| team.help());
-        }
+        team.call(scope);
         let _close = Close(&team);
-        let _role = Role::Leading(&raw const team).enter();
+        let scope = ptr::from_ref(scope).cast::<Scope<'static>>();
+        let _role = Role::Leading(&raw const team, scope).enter();
         work()
     })
 }
@@ -106,8 +108,12 @@ pub(crate) fn share(pieces: usize, work: impl Fn(Pieces<'_>) + Sync) {
     match ROLE.get() {
         _ if pieces < 2 => work(mine),
         Role::Inside => work(mine),
-        // SAFETY: a team outlives the role of its leader, and only this thread leads it.
-        Role::Leading(team) => unsafe { &*team }.run(mine, &work),
+        Role::Leading(team, scope) => {
+            // SAFETY: a team and its scope outlive the role of the leader, which only this thread is.
+            let (team, scope) = unsafe { (&*team, &*scope) };
+            team.call(scope);
+            team.run(mine, &work);
+        }
         // With another role: `in_team` gives one.
         Role::Outside => in_team(|| share(pieces, work)),
     }
@@ -253,6 +259,10 @@ struct Team {
     epoch: AtomicUsize,
     /// Helpers that are at work on the task.
     busy: AtomicUsize,
+    /// How many helpers there are to be.
+    helpers: usize,
+    /// Helpers that were called and have not gone home.
+    called: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -270,6 +280,20 @@ unsafe impl Send for Task {}
 impl Team {
     fn task(&self) -> MutexGuard<'_, Option<Task>> {
         self.task.lock().expect("no panic while held")
+    }
+
+    /// Calls those helpers who are at home; how many.
+    fn call<'scope>(&'scope self, scope: &Scope<'scope>) -> usize {
+        // Only the leader calls, so that there are never more than there should be.
+        let missing = self.helpers - self.called.load(Ordering::Acquire);
+        self.called.fetch_add(missing, Ordering::Relaxed);
+        for _ in 0..missing {
+            scope.spawn(|_| {
+                let _home = Home(self);
+                self.help();
+            });
+        }
+        missing
     }
 
     /// The leader's part: offers the work, does what the others leave, and waits for theirs.
@@ -312,6 +336,15 @@ impl Team {
         let task = (*task)?;
         self.busy.fetch_add(1, Ordering::Relaxed);
         Some((task, Busy(self)))
+    }
+}
+
+/// A helper that was called; it has gone home when this is dropped.
+struct Home<'a>(&'a Team);
+
+impl Drop for Home<'_> {
+    fn drop(&mut self) {
+        self.0.called.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -361,6 +394,28 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(&work);
         work();
+    }
+
+    #[test]
+    fn helpers_that_went_home_are_called_again() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            in_team(|| {
+                let Role::Leading(team, scope) = ROLE.get() else { panic!("no leader") };
+                // SAFETY: both outlive the role.
+                let (team, scope) = unsafe { (&*team, &*scope) };
+                // They go home when nothing is shared.
+                while team.called.load(Ordering::Acquire) > 0 {
+                    std::thread::yield_now();
+                }
+                assert_eq!(team.call(scope), 2);
+                let done = AtomicUsize::new(0);
+                share(100, |pieces| {
+                    done.fetch_add(pieces.count(), Ordering::Relaxed);
+                });
+                assert_eq!(done.into_inner(), 100);
+            });
+        });
     }
 
     #[test]

@@ -445,9 +445,9 @@ impl<'a> Call<'a> {
         (lines.start * self.grid.width, lines.len() * self.grid.width)
     }
 
-    /// The lines of each thread.
+    /// The lines of each thread: for fewer pixels the gradients of weights are more work than they.
     fn shares(&self) -> impl Iterator<Item = Range<usize>> {
-        shares(self.grid.pixels(), self.grid.n * self.grid.height)
+        shares(self.grid.n * self.grid.height, self.grid.pixels().div_ceil(BACKWARD))
     }
 
     /// What each thread does on the way back to lines.

@@ -551,16 +551,16 @@ pub(crate) fn bias_gradient<T: Real>(upstream: &[T], gradient: &mut [T]) {
     add_parts(&parts, outputs, gradient, outputs);
 }
 
-/// One range of pixels, or of lines of them, a thread, fewer where there are few pixels.
-pub(crate) fn shares(pixels: usize, lines: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
-    let count = rayon::current_num_threads().min(pixels.div_ceil(BLOCK)).min(lines).max(1);
-    let edge = move |i: usize| lines * i / count;
+/// One range of `all` a thread, `most` at most.
+pub(crate) fn shares(all: usize, most: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let count = rayon::current_num_threads().min(most).min(all).max(1);
+    let edge = move |i: usize| all * i / count;
     (0..count).map(move |i| edge(i)..edge(i + 1))
 }
 
-/// Runs `work` on each of [`shares`]; results in order.
+/// Runs `work` on a range of pixels a thread, on fewer where there are few; results in order.
 fn by_share<R: Send>(pixels: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-    let ranges: Vec<_> = shares(pixels, pixels).collect();
+    let ranges: Vec<_> = shares(pixels, pixels.div_ceil(BLOCK)).collect();
     share_map(ranges.len(), |i| work(ranges[i].clone()))
 }
 

@@ -286,7 +286,7 @@ unsafe fn round_kernel<B: Brain>(
     to: &mut [bf16],
     stride: usize,
 ) {
-    for (x, to) in x.chunks(x_stride).zip(to.chunks_exact_mut(stride)) {
+    for (x, to) in x.chunks(x_stride).zip(to.chunks_mut(stride)) {
         let (x, to) = (&x[..width], unwritten(&mut to[..width]));
         for_each_span!(B, width, at => {
             B::prefetch(ahead(x.as_ptr(), at));

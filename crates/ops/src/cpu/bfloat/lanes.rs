@@ -97,6 +97,22 @@ pub(super) trait Brain {
             }
         }
     }
+    /// The same of pairs.
+    #[inline(always)]
+    unsafe fn transpose_pairs(
+        (from, stride): (*const u32, usize),
+        (to, to_stride): (*mut u32, usize),
+    ) {
+        for row in 0..16 {
+            for column in 0..16 {
+                // SAFETY: the caller's promise; any alignment.
+                unsafe {
+                    let pair = from.add(row * stride + column).read_unaligned();
+                    to.add(column * to_stride + row).write_unaligned(pair);
+                }
+            }
+        }
+    }
     /// `sums + low · low + high · high`, with the same left pair for every sum.
     unsafe fn add_products(sums: Self::Wide, left: u32, right: Self::Pairs) -> Self::Wide;
 }
@@ -203,6 +219,44 @@ mod x86 {
         }
     }
 
+    /// See [`Brain::transpose_pairs`].
+    ///
+    /// # Safety
+    /// As of [`Brain::transpose_pairs`]; AVX2 must be present.
+    #[inline(always)]
+    unsafe fn transpose_pairs(
+        (from, stride): (*const u32, usize),
+        (to, to_stride): (*mut u32, usize),
+    ) {
+        for (row, column) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let from = from.add(row * stride + column);
+                let rows: [_; 8] =
+                    std::array::from_fn(|i| _mm256_loadu_si256(from.add(i * stride).cast()));
+                let (mut ones, mut twos) = (rows, rows);
+                for i in 0..4 {
+                    ones[2 * i] = _mm256_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+                    ones[2 * i + 1] = _mm256_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+                }
+                for i in [0, 4] {
+                    for j in 0..2 {
+                        let (a, b) = (ones[i + j], ones[i + j + 2]);
+                        twos[i + 2 * j] = _mm256_unpacklo_epi64(a, b);
+                        twos[i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
+                    }
+                }
+                let to = to.add(column * to_stride + row);
+                for i in 0..4 {
+                    let upper = _mm256_permute2x128_si256::<0x20>(twos[i], twos[i + 4]);
+                    let lower = _mm256_permute2x128_si256::<0x31>(twos[i], twos[i + 4]);
+                    _mm256_storeu_si256(to.add(i * to_stride).cast(), upper);
+                    _mm256_storeu_si256(to.add((i + 4) * to_stride).cast(), lower);
+                }
+            }
+        }
+    }
+
     /// The columns of eight rows from `first` on: number j of the result has column j in its lower
     /// half and column j + 8 in its upper.
     ///
@@ -268,6 +322,11 @@ mod x86 {
             unsafe { transpose(from, to) }
         }
         #[inline(always)]
+        unsafe fn transpose_pairs(from: (*const u32, usize), to: (*mut u32, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose_pairs(from, to) }
+        }
+        #[inline(always)]
         unsafe fn load_pairs(from: *const u32) -> (Self, Self) {
             // SAFETY: as above.
             unsafe {
@@ -320,6 +379,11 @@ mod x86 {
         unsafe fn transpose(from: (*const bf16, usize), to: (*mut bf16, usize)) {
             // SAFETY: the caller's promise.
             unsafe { transpose(from, to) }
+        }
+        #[inline(always)]
+        unsafe fn transpose_pairs(from: (*const u32, usize), to: (*mut u32, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose_pairs(from, to) }
         }
         #[inline(always)]
         unsafe fn load_part(from: *const bf16, count: usize) -> Avx512 {
@@ -391,6 +455,11 @@ mod x86 {
         unsafe fn transpose(from: (*const bf16, usize), to: (*mut bf16, usize)) {
             // SAFETY: the caller's promise.
             unsafe { transpose(from, to) }
+        }
+        #[inline(always)]
+        unsafe fn transpose_pairs(from: (*const u32, usize), to: (*mut u32, usize)) {
+            // SAFETY: the caller's promise.
+            unsafe { transpose_pairs(from, to) }
         }
         #[inline(always)]
         unsafe fn load_part(from: *const bf16, count: usize) -> Avx512 {

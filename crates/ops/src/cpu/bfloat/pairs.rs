@@ -82,3 +82,30 @@ unsafe fn transpose_kernel<B: Brain>(
         }
     }
 }
+
+for_each_brain! {
+    /// Lines of `width` pairs from as many columns, one after another, of a number each for every line.
+    /// There are whole tiles of both.
+    pub(super) fn columns_to_lines = columns_kernel(
+        columns: &[bf16], width: usize, lines: &mut [u32],
+    )
+}
+
+/// # Safety
+/// The instruction set of `B` must be present.
+#[inline(always)]
+unsafe fn columns_kernel<B: Brain>(columns: &[bf16], width: usize, lines: &mut [u32]) {
+    let count = lines.len() / width;
+    assert!(width.is_multiple_of(TILE) && count.is_multiple_of(TILE), "whole tiles");
+    assert_eq!((lines.len(), columns.len()), (count * width, 2 * count * width), "as many pairs");
+    let (from, to) = (columns.as_ptr().cast::<u32>(), lines.as_mut_ptr());
+    for line in (0..count).step_by(TILE) {
+        for column in (0..width).step_by(TILE) {
+            // SAFETY: the caller's promise; tiles inside both.
+            unsafe {
+                let from = (from.wrapping_add(column * count + line), count);
+                B::transpose_pairs(from, (to.add(line * width + column), width));
+            }
+        }
+    }
+}

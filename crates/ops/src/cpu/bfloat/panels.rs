@@ -2,9 +2,9 @@
 
 use half::bf16;
 
-use super::elementwise::round;
+use super::elementwise::{round, round_rows};
 use super::lines::padded;
-use super::pairs::interleave;
+use super::pairs::{columns_to_lines, interleave};
 use super::product::{Left, STEP};
 use crate::cpu::buffer::Buffer;
 use crate::cpu::matrix::Matrix;
@@ -17,7 +17,7 @@ pub(super) const WIDTH: usize = 32;
 const TILE: usize = 16;
 
 /// Numbers from which packing is shared between threads.
-const PARALLEL: usize = 1 << 16;
+const PARALLEL: usize = 1 << 14;
 
 /// Rows that are rounded at once.
 const ROWS_AT_ONCE: usize = 32;
@@ -94,24 +94,18 @@ impl Panels {
         matrix: Matrix<'_, f32>,
         (taps, stride): (usize, usize),
     ) -> Self {
+        let run = matrix.rows / taps;
         Self::stale(taps * stride, matrix.columns).filled(|first, width, panel| {
-            let mut rounded = Buffer::zeros(2 * panel.len() / width);
-            for j in first..first + width {
-                if j < matrix.columns {
-                    let column = &matrix.data[j * matrix.column_stride..][..matrix.rows];
-                    let taps = column.chunks_exact((matrix.rows / taps).max(1));
-                    for (tap, to) in taps.zip(rounded.chunks_mut(stride.max(1))) {
-                        round(set, tap, &mut to[..tap.len()]);
-                    }
-                } else {
-                    rounded.fill(bf16::ZERO);
-                }
-                let j = j - first;
-                let lines = panel[j..].iter_mut().step_by(width);
-                for (to, pair) in lines.zip(rounded.chunks_exact(2)) {
-                    *to = u32::from(pair[0].to_bits()) | u32::from(pair[1].to_bits()) << 16;
-                }
+            let k = 2 * panel.len() / width;
+            let mut rounded = Buffer::zeros(k * width);
+            let last = matrix.columns.min(first + width);
+            for tap in 0..taps {
+                let from = first * matrix.column_stride + tap * run;
+                let to = (last - 1) * matrix.column_stride + (tap + 1) * run;
+                let x = &matrix.data[from..to];
+                round_rows(set, x, matrix.column_stride, run, &mut rounded[tap * stride..], k);
             }
+            columns_to_lines(set, &rounded, width, panel);
         })
     }
 

@@ -113,12 +113,14 @@ fn tiles_granted() -> bool {
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
     // Bits of leaf 7's EDX: AMX-BF16 and AMX-TILE.
     const AMX: u32 = 1 << 22 | 1 << 24;
-    let present = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX;
+    // SAFETY: every x86-64 processor has the instruction. Newer compilers know that.
+    #[allow(unused_unsafe)]
+    let present = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX };
+    if !present {
+        return false;
+    }
     // SAFETY: the system call takes two numbers, and refuses what it does not know.
-    present
-        && unsafe {
-            libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0
-        }
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
 }
 
 #[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]

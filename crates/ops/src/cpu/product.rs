@@ -240,7 +240,7 @@ fn scratch<T: Kernels>(operands: &[Operand<'_, T>], pixels: usize) -> Buffer<T> 
 
 /// Pixels a task takes at once.
 fn block_size(pixels: usize) -> usize {
-    let each = pixels.div_ceil(4 * rayon::current_num_threads());
+    let each = pixels.div_ceil(8 * rayon::current_num_threads());
     each.next_multiple_of(BLOCK_STEP).min(BLOCK)
 }
 

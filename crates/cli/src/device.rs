@@ -16,9 +16,8 @@ pub(crate) struct DeviceArgs {
     /// there is one, else cpu] [example: --device cuda:1]
     #[arg(long, global = true, value_name = "cpu|cuda[:N]")]
     device: Option<Place>,
-    /// Numbers the network computes in; tf32 is for GPUs, bf16 gains on processors with AMX or
-    /// AVX-512 BF16 and on GPUs [default: f32]
-    /// [example: --precision bf16]
+    /// Numbers the network computes in; tf32 is for GPUs, bf16 gains on GPUs and on processors with
+    /// AMX [default: f32] [example: --precision bf16]
     #[arg(long, global = true, value_name = "f32|tf32|bf16")]
     pub(crate) precision: Option<Precision>,
 }

@@ -9,8 +9,7 @@ pub struct Arithmetic {
     pub exact: bool,
     /// On a CPU: operands of products and convolutions, and what a block keeps for its gradient, are
     /// rounded to bfloat16 (eight significant bits); sums, and the results of operators, are float32.
-    /// Several times faster where the processor has instructions for it (AMX, AVX-512 BF16), slower
-    /// elsewhere. `exact` has no part in it.
+    /// Several times faster where the processor has AMX, slower elsewhere. `exact` has no part in it.
     pub bf16: bool,
     /// On a GPU: products and convolutions of float32 round their operands to TensorFloat-32 (ten
     /// bits of mantissa), which tensor cores multiply several times faster.

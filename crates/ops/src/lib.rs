@@ -36,8 +36,8 @@
 //!
 //! **bfloat16** ([`Arithmetic::bf16`], `cpu/bfloat`, `block/bfloat.rs`). Operands of products are
 //! rounded to eight significant bits, sums stay float32. With AMX 32 × 32 results stay in tile
-//! registers; AVX-512 BF16 has an instruction for products of pairs; elsewhere the same arithmetic is
-//! done in float32 operations, which gains nothing. 3×3 convolutions are summed directly, in place
+//! registers; AVX-512 BF16 has an instruction for products of pairs, and elsewhere the same arithmetic
+//! is done in float32 operations, both of which gain nothing over float32. 3×3 convolutions are summed directly, in place
 //! where lines and channels are whole tiles. GELU is a polynomial, good to what bfloat16 resolves.
 //! States between blocks stay float32: in bfloat16 what a block adds to a state would be rounded to
 //! the state's size, block after block.

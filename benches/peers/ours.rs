@@ -1,8 +1,8 @@
 //! Our side of `cpu.py` and `decode.py`: answers each case it reads with the milliseconds of one run.
 //!
-//! `peers serve` reads cases from standard input, `peers serve bf16` runs them in bfloat16; `peers peak
-//! CASE` runs one case three times and prints the process's memory before it and at its highest, in MiB. Without arguments it does
-//! nothing, so that `cargo bench` passes over it.
+//! `peers serve` reads cases from standard input, `peers serve bf16` runs them in bfloat16; `peers
+//! peak CASE` runs one case three times and prints the process's memory before it and at its
+//! highest, in MiB. Without arguments it does nothing, so that `cargo bench` passes over it.
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -86,6 +86,9 @@ fn prepare(case: &str, precision: Precision) -> Result<Run> {
             extract_case(preset, number(n)?, number(layers).ok(), precision)
         }
         ["train", what, n, "step"] => match what.split(':').collect::<Vec<_>>()[..] {
+            ["pixelcnn", ..] if precision != Precision::F32 => {
+                candle_core::bail!("{case}: expected f32, found {precision}")
+            }
             ["pixelcnn", filters, blocks] => {
                 pixelcnn_case(number(filters)?, number(blocks)?, number(n)?)
             }

@@ -47,9 +47,7 @@ impl Common {
     /// The numbers asked for, which the device must have, and which the way to compute must suit.
     pub(crate) fn precision_on(&self, device: &Device) -> Result<Precision> {
         let precision = self.device.precision_on(device)?;
-        if self.exact && precision == Precision::Bf16 && device.is_cpu() {
-            return Err(usage("--exact: expected --precision f32, found bf16"));
-        }
+        precision.check_exact(self.exact, device).map_err(|error| usage(format!("--{error}")))?;
         Ok(precision)
     }
 }

@@ -42,7 +42,10 @@ fn bad_usage_of_vdvae() {
             "--device cpu --precision tf32",
             "--precision: expected f32 or bf16 on the CPU, found tf32",
         ),
-        ("--device cpu --precision bf16 --exact", "--exact: expected --precision f32, found bf16"),
+        (
+            "--device cpu --precision bf16 --exact",
+            "--exact: expected precision f32 on the CPU, found bf16",
+        ),
         ("--preset huge", "tiny, toy-faces"),
         ("--layers", "a value is required"),
         ("--laiers 3", "similar argument exists: '--layers'"),
@@ -77,7 +80,7 @@ fn bad_usage_of_vdvae() {
         ("train --preset tiny --out t --device cpu --precision tf32", "found tf32"),
         (
             "train --preset tiny --out t --device cpu --precision bf16 --exact",
-            "--exact: expected --precision f32",
+            "--exact: expected precision f32",
         ),
     ];
     for (args, expected) in cases {

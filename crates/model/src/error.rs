@@ -49,6 +49,10 @@ pub enum Error {
         found: crate::Precision,
     },
 
+    /// Exact convolutions were asked for in bfloat16.
+    #[error("exact: expected precision f32 on the CPU, found bf16")]
+    ExactBf16,
+
     /// The operating system refused to read or write a file.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {

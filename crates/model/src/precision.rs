@@ -42,6 +42,18 @@ impl Precision {
         }
     }
 
+    /// Fails where convolutions were asked to be exact ([`crate::Vdvae::with_exact`]) in numbers that
+    /// are not: in bfloat16 on a CPU, where nothing is left for it to change.
+    ///
+    /// # Errors
+    /// [`Error::ExactBf16`].
+    pub fn check_exact(self, exact: bool, device: &Device) -> Result<()> {
+        match exact && self == Self::Bf16 && device.is_cpu() {
+            true => Err(Error::ExactBf16),
+            false => Ok(()),
+        }
+    }
+
     /// The type of activations between operators.
     pub(crate) fn activations(self, device: &Device) -> DType {
         match self {

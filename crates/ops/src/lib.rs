@@ -76,8 +76,8 @@
 //! the same number of threads gives the same bits. Instruction sets and numbers of threads differ in
 //! rounding, by less than 1e-5 of an operator's largest value.
 //!
-//! **GELU** is a polynomial (`cpu/gelu.rs`), wrong by less than 4e-7 of what it is, or of one where that is
-//! less. Below -5.4 it is exactly zero: products with the denormal numbers of its tail are a hundred
+//! **GELU** is a polynomial (`cpu/gelu.rs`), wrong by less than 4e-7 of its argument, or of one where that
+//! is less. Below -5.4 it is exactly zero: products with the denormal numbers of its tail are a hundred
 //! times slower on some processors (`benches/block.rs`, `forward_tails`).
 
 mod adamw;

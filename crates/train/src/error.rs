@@ -148,7 +148,7 @@ impl Error {
                 | Self::OtherRun { .. }
                 | Self::ConfigJson { .. }
                 | Self::Device { .. }
-                | Self::Model(vdvae_model::Error::Precision { .. })
+                | Self::Model(vdvae_model::Error::Precision { .. } | vdvae_model::Error::ExactBf16)
         )
     }
 }

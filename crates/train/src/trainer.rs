@@ -1,7 +1,7 @@
 //! One training step: forward, backward, skip or clip, AdamW, moving average.
 
 use candle_core::{Device, Tensor};
-use vdvae_model::{ElboTerms, Noise, Precision, Vdvae, VdvaeConfig, Weights};
+use vdvae_model::{ElboTerms, Noise, Vdvae, VdvaeConfig, Weights};
 use vdvae_ops::OptimizerMemory;
 
 use crate::optimizer::{Optimizer, optimizer};
@@ -230,14 +230,7 @@ pub(crate) fn check_device(config: &TrainConfig, device: &Device) -> Result<()> 
         return Err(Error::Device { found: format!("{:?}", device.location()) });
     }
     config.precision.check(device)?;
-    if config.exact && config.precision == Precision::Bf16 && device.is_cpu() {
-        return Err(Error::Config {
-            field: "exact",
-            expected: "false with products in bf16, which are summed directly".to_owned(),
-            found: "true".to_owned(),
-        });
-    }
-    Ok(())
+    Ok(config.precision.check_exact(config.exact, device)?)
 }
 
 #[cfg(test)]

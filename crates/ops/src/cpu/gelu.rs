@@ -1,9 +1,8 @@
 //! The exact (erf) GELU and its derivative.
 //!
 //! `gelu(x) = x Φ(x)`, with Φ the standard normal distribution function. In float32 Φ and the
-//! derivative are polynomials of our own, minimax in absolute error up to 5.4 and constant beyond;
-//! the usual ways by an exponential and a division take three times as long. In float64 they come
-//! from `libm`.
+//! derivative are polynomials, minimax in absolute error up to 5.4 and constant beyond. In float64
+//! they come from `libm`.
 
 use super::elementary::Elementary;
 use crate::simd::{mul_add, multiversion};

@@ -19,6 +19,30 @@ pub(crate) trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// As [`Self::load`], of the first `count` numbers only, with zeros behind them.
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        let mut part = [0.0; 16];
+        // SAFETY: the caller's promise; no register has more numbers.
+        unsafe {
+            for (i, part) in part.iter_mut().enumerate().take(count) {
+                *part = *from.add(i);
+            }
+            Self::load(part.as_ptr())
+        }
+    }
+    /// As [`Self::store`], of the first `count` numbers only.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        let mut part = [0.0; 16];
+        // SAFETY: as above.
+        unsafe {
+            self.store(part.as_mut_ptr());
+            for (i, part) in part.iter().enumerate().take(count) {
+                *to.add(i) = *part;
+            }
+        }
+    }
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -91,7 +115,7 @@ impl Lanes for Portable {
 macro_rules! x86_lanes {
     ($name:ident, $register:ident, $n:literal, $rows:literal x $columns:literal, $splat:ident, $load:ident,
      $store:ident, $add:ident, $sub:ident, $mul:ident,
-     $min:ident, $max:ident, $fma:ident) => {
+     $min:ident, $max:ident, $fma:ident $(, $more:item)*) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name(pub(super) std::arch::x86_64::$register);
 
@@ -144,6 +168,7 @@ macro_rules! x86_lanes {
                 // SAFETY: the instruction set is present.
                 Self(unsafe { std::arch::x86_64::$fma(self.0, factor.0, term.0) })
             }
+            $($more)*
         }
     };
 }
@@ -162,8 +187,25 @@ x86_lanes!(
     _mm512_mul_ps,
     _mm512_min_ps,
     _mm512_max_ps,
-    _mm512_fmadd_ps
+    _mm512_fmadd_ps,
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, count: usize) -> Self {
+        // SAFETY: the caller's promise; what is masked is not read.
+        Self(unsafe { std::arch::x86_64::_mm512_maskz_loadu_ps(first(count), from) })
+    },
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller's promise; what is masked is not written.
+        unsafe { std::arch::x86_64::_mm512_mask_storeu_ps(to, first(count), self.0) }
+    }
 );
+
+/// Lanes below `count`, of which there is at least one.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn first(count: usize) -> u16 {
+    u16::MAX >> (16 - count)
+}
 #[cfg(target_arch = "x86_64")]
 x86_lanes!(
     Avx2,

@@ -320,8 +320,7 @@ impl<L: Lanes, const C: usize> Tile<L, C> {
                 let first = j * L::N;
                 let n = L::N.min(count - first);
                 let (out, bias) = (&mut out[first..][..n], bias.map(|bias| &bias[first..]));
-                // SAFETY: whole registers are read and written only where a whole one is left;
-                // the rest goes through a buffer of one register.
+                // SAFETY: whole registers are read and written only where a whole one is left.
                 unsafe {
                     if n == L::N {
                         let sum = match bias {
@@ -331,16 +330,12 @@ impl<L: Lanes, const C: usize> Tile<L, C> {
                         };
                         sum.store(out.as_mut_ptr());
                     } else {
-                        let mut buffer = [0.0f32; 16];
-                        sum.store(buffer.as_mut_ptr());
-                        for (c, out) in out.iter_mut().enumerate() {
-                            let start = match bias {
-                                Some(bias) => bias[c],
-                                _ if add => *out,
-                                _ => 0.0,
-                            };
-                            *out = start + buffer[c];
-                        }
+                        let sum = match bias {
+                            Some(bias) => sum.add(L::load_part(bias.as_ptr(), n)),
+                            _ if add => sum.add(L::load_part(out.as_ptr(), n)),
+                            _ => sum,
+                        };
+                        sum.store_part(out.as_mut_ptr(), n);
                     }
                 }
             }

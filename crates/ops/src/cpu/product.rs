@@ -8,11 +8,13 @@
 //! float32 goes through register tiles ([`super::panels`]) and, where it pays, Winograd's minimal
 //! filtering ([`super::winograd`]); float64, the tests' oracle, through the `gemm` crate.
 
+mod bfloat;
+
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::bfloat;
+use super::bfloat::Panels as BfloatPanels;
 use super::buffer::Buffer;
 use super::gelu::{Normal, gelu};
 use super::im2col::{Grid, Padded, im2col_3x3};
@@ -24,6 +26,7 @@ use super::winograd::{self, Direction};
 use crate::arithmetic::Arithmetic;
 use crate::real::Real;
 use crate::team::{Out, share_chunks, share_map};
+use bfloat::{convolve_bf16, product_bf16, weight_gradient_bf16};
 use vdvae_io::{InstructionSet, instruction_set};
 
 /// Pixels in one product: few enough that a block of 3×3 neighbourhoods stays in the second-level
@@ -101,7 +104,7 @@ pub(crate) struct Packed {
     /// The weights as a matrix, one for each input.
     pub(crate) panels: [OnceLock<Panels>; 2],
     /// The same in bfloat16.
-    pub(crate) bfloat: [OnceLock<bfloat::Panels>; 2],
+    pub(crate) bfloat: [OnceLock<BfloatPanels>; 2],
     /// Their Winograd transforms.
     winograd: OnceLock<winograd::Weights>,
 }
@@ -403,83 +406,6 @@ fn convolve_f32(
             }
         });
     });
-}
-
-/// As [`product_f32`], with operands rounded to bfloat16.
-fn product_bf16(
-    set: InstructionSet,
-    operands: &[Operand<'_, f32>],
-    bias: Option<&[f32]>,
-    outputs: usize,
-    out: Out<'_, f32>,
-    finish: Finish<'_, f32>,
-) {
-    let size = block_size(out.len() / outputs);
-    let packed: Vec<_> =
-        operands.iter().map(|(_, weights)| bfloat::Panels::pack(set, weights.matrix)).collect();
-    out.share_chunks(size * outputs, |chunks| {
-        let mut scratch = scratch(operands, size);
-        let rounded = |(rows, _): &Operand<'_, f32>| bfloat::Rows::stale(size, rows.width());
-        let mut rounded: Vec<_> = operands.iter().map(rounded).collect();
-        let mut sums = bfloat::Sums::stale(size, outputs);
-        for (i, out) in chunks {
-            let (first, count) = (i * size, out.len() / outputs);
-            let each = operands.iter().zip(&mut rounded).zip(&packed);
-            for (j, (((rows, _), rounded), panels)) in each.enumerate() {
-                rounded.round(set, rows.block(first, count, &mut scratch));
-                bfloat::multiply(
-                    set,
-                    (bfloat::Left::Rows(rounded), count),
-                    panels,
-                    &mut sums,
-                    j > 0,
-                );
-            }
-            sums.copy_to(out, bias, outputs);
-            finish(first, out);
-        }
-    });
-}
-
-fn convolve_bf16(
-    set: InstructionSet,
-    convolution: Convolution<'_, f32>,
-    x: &[f32],
-    bias: Option<&[f32]>,
-    out: &mut [f32],
-    finish: Finish<'_, f32>,
-) {
-    let (read, written) = convolution.channels();
-    let rows = Rows::Neighbours { grid: convolution.grid, x, channels: read };
-    convolution.with_matrix(|weights| {
-        product_bf16(set, &[(rows, weights)], bias, written, Out::Held(out), finish);
-    });
-}
-
-fn weight_gradient_bf16(
-    (set, _): (InstructionSet, Arithmetic),
-    rows: &Rows<'_, f32>,
-    upstream: &[f32],
-    outputs: usize,
-    (gradient, row_stride): (&mut [f32], usize),
-) {
-    const BLOCK: usize = 256;
-    let width = rows.width();
-    let parts = by_share(upstream.len() / outputs, |range| {
-        let block = BLOCK.min(range.len());
-        let mut sum = bfloat::WeightGradient::new((outputs, width), block);
-        let (mut left, mut right) =
-            (bfloat::Rows::stale(block, outputs), bfloat::Rows::stale(block, width));
-        let mut scratch = Buffer::stale(rows.scratch(block));
-        for first in range.clone().step_by(BLOCK) {
-            let count = BLOCK.min(range.end - first);
-            left.round(set, Matrix::new(&upstream[first * outputs..], count, outputs, outputs));
-            right.round(set, rows.block(first, count, &mut scratch));
-            sum.add(set, (left.data(), left.stride()), bfloat::Left::Rows(&right), count);
-        }
-        sum
-    });
-    bfloat::add_up(&parts, outputs, bfloat::Taps::one(width), gradient, row_stride);
 }
 
 fn weight_gradient_f32(

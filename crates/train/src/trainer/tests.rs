@@ -210,6 +210,9 @@ fn a_precision_that_the_device_lacks_is_refused() {
     let config = TrainConfig { precision: Precision::Tf32, ..config() };
     let error = Trainer::new(&Preset::Tiny.config(), &config, &Device::Cpu).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("found tf32"), "{error}");
+    let config = TrainConfig { precision: Precision::Bf16, exact: true, ..self::config() };
+    let error = Trainer::new(&Preset::Tiny.config(), &config, &Device::Cpu).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("exact: expected"), "{error}");
 }
 
 /// Without any weight of the KL at first, the gradient of the first step is that of the distortion alone.

@@ -105,132 +105,117 @@ mod x86 {
         }
     }
 
-    /// 32 × 32 results.
-    ///
-    /// # Safety
-    /// As of [`Piece`], with two tiles of columns, between [`Configured::new`] and its end.
-    #[inline]
-    pub(super) unsafe fn two_tiles(piece: Piece) {
-        let Piece { ref a, a_stride, segments, steps, b, out, out_stride, add, .. } = piece;
-        // SAFETY: the caller's promise; each step reads 64 bytes of 32 rows and 16 lines.
-        unsafe {
-            asm!(
-                // The second sixteen rows of sums.
-                "mov {low}, {out_stride}",
-                "shl {low}, 4",
-                "add {low}, {out}",
-                "test {left}, {left}",
-                "jz 2f",
-                "tileloadd tmm0, [{out} + {out_stride}]",
-                "tileloadd tmm1, [{out} + {out_stride} + 64]",
-                "tileloadd tmm2, [{low} + {out_stride}]",
-                "tileloadd tmm3, [{low} + {out_stride} + 64]",
-                "jmp 3f",
-                "2:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "3:",
-                "mov {first}, [{a}]",
-                "mov {second}, [{a} + 8]",
-                "add {a}, 16",
-                "mov {left}, {steps}",
-                "4:",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tileloadd tmm4, [{first} + {a_stride}]",
-                "tileloadd tmm7, [{b} + {line} + 64]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{second} + {a_stride}]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {first}, 64",
-                "add {second}, 64",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "add {b}, 2048",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "dec {left}",
-                "jnz 4b",
-                "dec {segments}",
-                "jnz 3b",
-                "tilestored [{out} + {out_stride}], tmm0",
-                "tilestored [{out} + {out_stride} + 64], tmm1",
-                "tilestored [{low} + {out_stride}], tmm2",
-                "tilestored [{low} + {out_stride} + 64], tmm3",
-                a = inout(reg) a.as_ptr() => _,
-                first = out(reg) _,
-                second = out(reg) _,
-                a_stride = in(reg) 2 * a_stride,
-                b = inout(reg) b => _,
-                line = in(reg) 2 * usize::from(TILE_BYTES),
-                out = in(reg) out,
-                low = out(reg) _,
-                out_stride = in(reg) 4 * out_stride,
-                steps = in(reg) steps,
-                left = inout(reg) usize::from(add) => _,
-                segments = inout(reg) segments => _,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
+    /// Defines a function of 32 rows and one or two tiles of columns, by its instructions for each
+    /// part. All registers of tiles are marked as used in both.
+    macro_rules! tiles {
+        (
+            $(#[$attribute:meta])* $name:ident, bytes of a line: $line:literal,
+            load sums: [$($load:literal),*], zero sums: [$($zero:literal),*],
+            step: [$($step:literal),*], store sums: [$($store:literal),*]
+        ) => {
+            $(#[$attribute])*
+            ///
+            /// # Safety
+            /// As of [`Piece`], with as many columns, between [`Configured::new`] and its end.
+            #[inline]
+            pub(super) unsafe fn $name(piece: Piece) {
+                let Piece { ref a, a_stride, segments, steps, b, out, out_stride, add, .. } = piece;
+                // SAFETY: the caller's promise; each step reads 64 bytes of 32 rows and 16 lines.
+                unsafe {
+                    asm!(
+                        // The second sixteen rows of sums.
+                        "mov {low}, {out_stride}",
+                        "shl {low}, 4",
+                        "add {low}, {out}",
+                        "test {left}, {left}",
+                        "jz 2f",
+                        $($load,)*
+                        "jmp 3f",
+                        "2:",
+                        $($zero,)*
+                        "3:",
+                        "mov {first}, [{a}]",
+                        "mov {second}, [{a} + 8]",
+                        "add {a}, 16",
+                        "mov {left}, {steps}",
+                        "4:",
+                        $($step,)*
+                        "add {first}, 64",
+                        "add {second}, 64",
+                        "dec {left}",
+                        "jnz 4b",
+                        "dec {segments}",
+                        "jnz 3b",
+                        $($store,)*
+                        a = inout(reg) a.as_ptr() => _,
+                        first = out(reg) _,
+                        second = out(reg) _,
+                        a_stride = in(reg) 2 * a_stride,
+                        b = inout(reg) b => _,
+                        line = in(reg) $line,
+                        out = in(reg) out,
+                        low = out(reg) _,
+                        out_stride = in(reg) 4 * out_stride,
+                        steps = in(reg) steps,
+                        left = inout(reg) usize::from(add) => _,
+                        segments = inout(reg) segments => _,
+                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                        options(nostack),
+                    );
+                }
+            }
+        };
     }
 
-    /// 32 × 16 results.
-    ///
-    /// # Safety
-    /// As of [`Piece`], with one tile of columns, between [`Configured::new`] and its end.
-    #[inline]
-    pub(super) unsafe fn one_tile(piece: Piece) {
-        let Piece { ref a, a_stride, segments, steps, b, out, out_stride, add, .. } = piece;
-        // SAFETY: as above, with lines of 64 bytes.
-        unsafe {
-            asm!(
-                "mov {low}, {out_stride}",
-                "shl {low}, 4",
-                "add {low}, {out}",
-                "test {left}, {left}",
-                "jz 2f",
-                "tileloadd tmm0, [{out} + {out_stride}]",
-                "tileloadd tmm2, [{low} + {out_stride}]",
-                "jmp 3f",
-                "2:",
-                "tilezero tmm0",
-                "tilezero tmm2",
-                "3:",
-                "mov {first}, [{a}]",
-                "mov {second}, [{a} + 8]",
-                "add {a}, 16",
-                "mov {left}, {steps}",
-                "4:",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tileloadd tmm4, [{first} + {a_stride}]",
-                "tileloadd tmm5, [{second} + {a_stride}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "add {first}, 64",
-                "add {second}, 64",
-                "add {b}, 1024",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "dec {left}",
-                "jnz 4b",
-                "dec {segments}",
-                "jnz 3b",
-                "tilestored [{out} + {out_stride}], tmm0",
-                "tilestored [{low} + {out_stride}], tmm2",
-                a = inout(reg) a.as_ptr() => _,
-                first = out(reg) _,
-                second = out(reg) _,
-                a_stride = in(reg) 2 * a_stride,
-                b = inout(reg) b => _,
-                line = in(reg) usize::from(TILE_BYTES),
-                out = in(reg) out,
-                low = out(reg) _,
-                out_stride = in(reg) 4 * out_stride,
-                steps = in(reg) steps,
-                left = inout(reg) usize::from(add) => _,
-                segments = inout(reg) segments => _,
-                out("tmm0") _, out("tmm2") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
-                options(nostack),
-            );
-        }
+    tiles! {
+        /// 32 × 32 results.
+        two_tiles, bytes of a line: 128usize,
+        load sums: [
+            "tileloadd tmm0, [{out} + {out_stride}]",
+            "tileloadd tmm1, [{out} + {out_stride} + 64]",
+            "tileloadd tmm2, [{low} + {out_stride}]",
+            "tileloadd tmm3, [{low} + {out_stride} + 64]"
+        ],
+        zero sums: ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
+        step: [
+            "tileloadd tmm6, [{b} + {line}]",
+            "tileloadd tmm4, [{first} + {a_stride}]",
+            "tileloadd tmm7, [{b} + {line} + 64]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{second} + {a_stride}]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "add {b}, 2048",
+            "tdpbf16ps tmm3, tmm5, tmm7"
+        ],
+        store sums: [
+            "tilestored [{out} + {out_stride}], tmm0",
+            "tilestored [{out} + {out_stride} + 64], tmm1",
+            "tilestored [{low} + {out_stride}], tmm2",
+            "tilestored [{low} + {out_stride} + 64], tmm3"
+        ]
+    }
+
+    tiles! {
+        /// 32 × 16 results.
+        one_tile, bytes of a line: 64usize,
+        load sums: [
+            "tileloadd tmm0, [{out} + {out_stride}]",
+            "tileloadd tmm2, [{low} + {out_stride}]"
+        ],
+        zero sums: ["tilezero tmm0", "tilezero tmm2"],
+        step: [
+            "tileloadd tmm6, [{b} + {line}]",
+            "tileloadd tmm4, [{first} + {a_stride}]",
+            "tileloadd tmm5, [{second} + {a_stride}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "add {b}, 1024",
+            "tdpbf16ps tmm2, tmm5, tmm6"
+        ],
+        store sums: [
+            "tilestored [{out} + {out_stride}], tmm0",
+            "tilestored [{low} + {out_stride}], tmm2"
+        ]
     }
 }

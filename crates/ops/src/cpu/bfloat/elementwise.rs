@@ -112,12 +112,12 @@ impl Stored for f32 {
     #[inline(always)]
     unsafe fn load_part<B: Brain>(from: *const f32, count: usize) -> B::Wide {
         // SAFETY: the caller's promise.
-        unsafe { B::load_wide_part(from, count) }
+        unsafe { B::Wide::load_part(from, count) }
     }
     #[inline(always)]
     unsafe fn store_part<B: Brain>(x: B::Wide, to: *mut f32, count: usize) {
         // SAFETY: the caller's promise.
-        unsafe { B::store_wide_part(x, to, count) }
+        unsafe { x.store_part(to, count) }
     }
 }
 
@@ -264,9 +264,21 @@ fn unwritten<T>(x: &mut [T]) -> &mut [MaybeUninit<T>] {
 
 for_each_brain! {
     /// Rounds `width` numbers of rows `x_stride` apart into rows `stride` apart.
-    pub(super) fn round_rows = round_kernel(
-        x: &[f32], x_stride: usize, width: usize, to: &mut [bf16], stride: usize,
-    )
+    pub(super) fn round_rows<B>(
+        x: &[f32],
+        x_stride: usize,
+        width: usize,
+        to: &mut [bf16],
+        stride: usize,
+    ) {
+        for (x, to) in x.chunks(x_stride).zip(to.chunks_mut(stride)) {
+            let (x, to) = (&x[..width], unwritten(&mut to[..width]));
+            for_each_span!(B, width, at => {
+                B::prefetch(ahead(x.as_ptr(), at));
+                put::<B, _>(get::<B, _>(x, at), to, at);
+            });
+        }
+    }
 }
 
 /// `to = x`.
@@ -276,57 +288,30 @@ pub(super) fn round(set: InstructionSet, x: &[f32], to: &mut [bf16]) {
     }
 }
 
-/// # Safety
-/// The instruction set of `B` must be present (so below).
-#[inline(always)]
-unsafe fn round_kernel<B: Brain>(
-    x: &[f32],
-    x_stride: usize,
-    width: usize,
-    to: &mut [bf16],
-    stride: usize,
-) {
-    for (x, to) in x.chunks(x_stride).zip(to.chunks_mut(stride)) {
-        let (x, to) = (&x[..width], unwritten(&mut to[..width]));
-        for_each_span!(B, width, at => {
-            B::prefetch(ahead(x.as_ptr(), at));
-            put::<B, _>(get::<B, _>(x, at), to, at);
-        });
+for_each_brain! {
+    /// `gelu(x)` of rows of `width` numbers into rows `stride` apart, with zeros between them.
+    pub(crate) fn gelu_rows<B>(x: &[f32], width: usize, to: &mut [bf16], stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { gelu_of::<B, _>(x, width, to, stride) }
     }
 }
 
 for_each_brain! {
-    /// `gelu(x)` of rows of `width` numbers into rows `stride` apart, with zeros between them.
-    pub(crate) fn gelu_rows = gelu_kernel(x: &[f32], width: usize, to: &mut [bf16], stride: usize)
-}
-
-for_each_brain! {
     /// The same of numbers that were rounded before.
-    pub(crate) fn gelu_rows_of_rounded = gelu_of_rounded_kernel(
-        x: &[bf16], width: usize, to: &mut [bf16], stride: usize,
-    )
-}
-
-#[inline(always)]
-unsafe fn gelu_kernel<B: Brain>(x: &[f32], width: usize, to: &mut [bf16], stride: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { gelu_of::<B, _>(x, width, to, stride) }
-}
-
-#[inline(always)]
-unsafe fn gelu_of_rounded_kernel<B: Brain>(
-    x: &[bf16],
-    width: usize,
-    to: &mut [bf16],
-    stride: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe { gelu_of::<B, _>(x, width, to, stride) }
+    pub(crate) fn gelu_rows_of_rounded<B>(
+        x: &[bf16],
+        width: usize,
+        to: &mut [bf16],
+        stride: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { gelu_of::<B, _>(x, width, to, stride) }
+    }
 }
 
 #[inline(always)]
 unsafe fn gelu_of<B: Brain, T: Stored>(x: &[T], width: usize, to: &mut [bf16], stride: usize) {
-    assert!(stride.is_multiple_of(PADDED), "rows of whole registers");
+    assert!(width <= stride && stride.is_multiple_of(PADDED), "rows of whole registers");
     for (x, to) in x.chunks_exact(width).zip(to.chunks_exact_mut(stride)) {
         for_each_span!(B, width, at => {
             B::prefetch(ahead(x.as_ptr(), at));
@@ -340,78 +325,58 @@ unsafe fn gelu_of<B: Brain, T: Stored>(x: &[T], width: usize, to: &mut [bf16], s
 for_each_brain! {
     /// From sums `sums_stride` apart: hidden states `h` with the bias, where there is room for them,
     /// and `to = gelu(h)` in rows `stride` apart, with zeros between them.
-    pub(crate) fn hidden_rows = hidden_kernel(
+    pub(crate) fn hidden_rows<B>(
         sums: &[f32],
         sums_stride: usize,
         bias: &[f32],
         h: &mut [bf16],
         to: &mut [bf16],
         stride: usize,
-    )
-}
-
-#[inline(always)]
-unsafe fn hidden_kernel<B: Brain>(
-    sums: &[f32],
-    sums_stride: usize,
-    bias: &[f32],
-    h: &mut [bf16],
-    to: &mut [bf16],
-    stride: usize,
-) {
-    assert!(stride.is_multiple_of(PADDED), "rows of whole registers");
-    let width = bias.len();
-    let mut kept = h.chunks_exact_mut(width);
-    for (sums, to) in sums.chunks_exact(sums_stride).zip(to.chunks_exact_mut(stride)) {
-        let sums = &sums[..width];
-        let mut h = kept.next().map(unwritten);
-        for_each_span!(B, width, at => {
-            // Without room for it a state still is what it would be if it were kept.
-            let state = B::rounded(get::<B, _>(sums, at).add(get::<B, _>(bias, at)));
-            if let Some(h) = &mut h {
-                put::<B, _>(state, h, at);
-            }
-            put_padded::<B>(gelu(state), to, at);
-        });
-        // SAFETY: as above.
-        unsafe { pad::<B>(to, width) };
+    ) {
+        let width = bias.len();
+        assert!(width <= stride && stride.is_multiple_of(PADDED), "rows of whole registers");
+        let mut kept = h.chunks_exact_mut(width);
+        for (sums, to) in sums.chunks_exact(sums_stride).zip(to.chunks_exact_mut(stride)) {
+            let sums = &sums[..width];
+            let mut h = kept.next().map(unwritten);
+            for_each_span!(B, width, at => {
+                // Without room for it a state still is what it would be if it were kept.
+                let state = B::rounded(get::<B, _>(sums, at).add(get::<B, _>(bias, at)));
+                if let Some(h) = &mut h {
+                    put::<B, _>(state, h, at);
+                }
+                put_padded::<B>(gelu(state), to, at);
+            });
+            // SAFETY: as above.
+            unsafe { pad::<B>(to, width) };
+        }
     }
 }
 
 for_each_brain! {
     /// From sums `sums_stride` apart: gradients of hidden states, `to = sums · gelu'(h)` in rows
     /// `stride` apart, with zeros between them, and their sum over the rows, added to `bias`.
-    pub(crate) fn hidden_gradient_rows = hidden_gradient_kernel(
+    pub(crate) fn hidden_gradient_rows<B>(
         sums: &[f32],
         sums_stride: usize,
         h: &[bf16],
         to: &mut [bf16],
         stride: usize,
         bias: &mut [f32],
-    )
-}
-
-#[inline(always)]
-unsafe fn hidden_gradient_kernel<B: Brain>(
-    sums: &[f32],
-    sums_stride: usize,
-    h: &[bf16],
-    to: &mut [bf16],
-    stride: usize,
-    bias: &mut [f32],
-) {
-    assert!(stride.is_multiple_of(PADDED), "rows of whole registers");
-    let width = bias.len();
-    let rows = sums.chunks_exact(sums_stride).zip(h.chunks_exact(width));
-    for ((sums, h), to) in rows.zip(to.chunks_exact_mut(stride)) {
-        let sums = &sums[..width];
-        for_each_span!(B, width, at => {
-            let gradient = get::<B, _>(sums, at).mul(slope(get::<B, _>(h, at)));
-            put_padded::<B>(gradient, to, at);
-            put::<B, _>(get::<B, _>(bias, at).add(gradient), unwritten(bias), at);
-        });
-        // SAFETY: as above.
-        unsafe { pad::<B>(to, width) };
+    ) {
+        let width = bias.len();
+        assert!(width <= stride && stride.is_multiple_of(PADDED), "rows of whole registers");
+        let rows = sums.chunks_exact(sums_stride).zip(h.chunks_exact(width));
+        for ((sums, h), to) in rows.zip(to.chunks_exact_mut(stride)) {
+            let sums = &sums[..width];
+            for_each_span!(B, width, at => {
+                let gradient = get::<B, _>(sums, at).mul(slope(get::<B, _>(h, at)));
+                put_padded::<B>(gradient, to, at);
+                put::<B, _>(get::<B, _>(bias, at).add(gradient), unwritten(bias), at);
+            });
+            // SAFETY: as above.
+            unsafe { pad::<B>(to, width) };
+        }
     }
 }
 
@@ -425,35 +390,30 @@ pub(crate) struct Tail<'a> {
 for_each_brain! {
     /// `out = sums + bias`, rows of as many numbers as there are in `bias`, with a tail. All of `out` is
     /// written if it is whole rows, and no more than there are of sums.
-    pub(crate) fn output_rows = output_kernel(
-        sums: &[f32], sums_stride: usize, bias: &[f32], tail: Tail<'_>, out: &mut [MaybeUninit<f32>],
-    )
-}
-
-#[inline(always)]
-unsafe fn output_kernel<B: Brain>(
-    sums: &[f32],
-    sums_stride: usize,
-    bias: &[f32],
-    tail: Tail<'_>,
-    out: &mut [MaybeUninit<f32>],
-) {
-    let (width, channels) = (bias.len(), tail.channels);
-    let (head_bias, tail_bias) = bias.split_at(width - channels);
-    let rows = out.chunks_exact_mut(width).zip(sums.chunks_exact(sums_stride));
-    for (row, (out, sums)) in rows.enumerate() {
-        let (head, out) = out.split_at_mut(width - channels);
-        let (head_sums, sums) = sums[..width].split_at(width - channels);
-        let x = &tail.x[row * channels..][..channels];
-        for_each_span!(B, head.len(), at => {
-            put::<B, _>(get::<B, _>(head_sums, at).add(get::<B, _>(head_bias, at)), head, at);
-        });
-        for_each_span!(B, channels, at => {
-            B::prefetch(ahead(x.as_ptr(), at));
-            B::prefetch_to_write(ahead(out.as_ptr(), at));
-            let sum = get::<B, _>(sums, at).add(get::<B, _>(tail_bias, at));
-            put::<B, _>(sum.add(get::<B, _>(x, at)), out, at);
-        });
+    pub(crate) fn output_rows<B>(
+        sums: &[f32],
+        sums_stride: usize,
+        bias: &[f32],
+        tail: Tail<'_>,
+        out: &mut [MaybeUninit<f32>],
+    ) {
+        let (width, channels) = (bias.len(), tail.channels);
+        let (head_bias, tail_bias) = bias.split_at(width - channels);
+        let rows = out.chunks_exact_mut(width).zip(sums.chunks_exact(sums_stride));
+        for (row, (out, sums)) in rows.enumerate() {
+            let (head, out) = out.split_at_mut(width - channels);
+            let (head_sums, sums) = sums[..width].split_at(width - channels);
+            let x = &tail.x[row * channels..][..channels];
+            for_each_span!(B, head.len(), at => {
+                put::<B, _>(get::<B, _>(head_sums, at).add(get::<B, _>(head_bias, at)), head, at);
+            });
+            for_each_span!(B, channels, at => {
+                B::prefetch(ahead(x.as_ptr(), at));
+                B::prefetch_to_write(ahead(out.as_ptr(), at));
+                let sum = get::<B, _>(sums, at).add(get::<B, _>(tail_bias, at));
+                put::<B, _>(sum.add(get::<B, _>(x, at)), out, at);
+            });
+        }
     }
 }
 
@@ -464,14 +424,37 @@ pub(crate) type Added<'a> = Option<(&'a [f32], usize)>;
 for_each_brain! {
     /// `gradient = sums · gelu'(x) + added`, rows of `channels` numbers, those of sums `sums_stride`
     /// apart. All of `gradient` is written if it has as many rows as `x`, and no more than `sums`.
-    pub(crate) fn input_gradient_rows = input_gradient_kernel(
+    pub(crate) fn input_gradient_rows<B>(
         sums: &[f32],
         sums_stride: usize,
         x: &[f32],
         channels: usize,
         added: [Added<'_>; 2],
         gradient: &mut [MaybeUninit<f32>],
-    )
+    ) {
+        let rows = sums.chunks_exact(sums_stride).zip(x.chunks_exact(channels));
+        for (row, (gradient, (sums, x))) in gradient.chunks_exact_mut(channels).zip(rows).enumerate() {
+            let added = added.map(|added| row_of(added, row, channels));
+            let sums = &sums[..channels];
+            match added {
+                [None, None] => for_each_span!(B, channels, at => {
+                    put::<B, _>(input_gradient::<B>(sums, x, at), gradient, at);
+                }),
+                [Some(one), None] | [None, Some(one)] => for_each_span!(B, channels, at => {
+                    put::<B, _>(input_gradient::<B>(sums, x, at).add(get::<B, _>(one, at)), gradient, at);
+                }),
+                [Some(one), Some(two)] => for_each_span!(B, channels, at => {
+                    let both = get::<B, _>(one, at).add(get::<B, _>(two, at));
+                    put::<B, _>(input_gradient::<B>(sums, x, at).add(both), gradient, at);
+                }),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn row_of(added: Added<'_>, row: usize, channels: usize) -> Option<&[f32]> {
+    added.map(|(numbers, stride)| &numbers[row * stride..][..channels])
 }
 
 /// # Safety
@@ -482,35 +465,6 @@ unsafe fn input_gradient<B: Brain>(sums: &[f32], x: &[f32], at: Span) -> B::Wide
     unsafe {
         B::prefetch(ahead(x.as_ptr(), at));
         get::<B, _>(sums, at).mul(slope(get::<B, _>(x, at)))
-    }
-}
-
-#[inline(always)]
-unsafe fn input_gradient_kernel<'a, B: Brain>(
-    sums: &[f32],
-    sums_stride: usize,
-    x: &[f32],
-    channels: usize,
-    added: [Added<'a>; 2],
-    gradient: &mut [MaybeUninit<f32>],
-) {
-    let rows = sums.chunks_exact(sums_stride).zip(x.chunks_exact(channels));
-    for (row, (gradient, (sums, x))) in gradient.chunks_exact_mut(channels).zip(rows).enumerate() {
-        let of_row =
-            |added: Added<'a>| added.map(|(numbers, stride)| &numbers[row * stride..][..channels]);
-        let (sums, added) = (&sums[..channels], added.map(of_row));
-        match added {
-            [None, None] => for_each_span!(B, channels, at => {
-                put::<B, _>(input_gradient::<B>(sums, x, at), gradient, at);
-            }),
-            [Some(one), None] | [None, Some(one)] => for_each_span!(B, channels, at => {
-                put::<B, _>(input_gradient::<B>(sums, x, at).add(get::<B, _>(one, at)), gradient, at);
-            }),
-            [Some(one), Some(two)] => for_each_span!(B, channels, at => {
-                let both = get::<B, _>(one, at).add(get::<B, _>(two, at));
-                put::<B, _>(input_gradient::<B>(sums, x, at).add(both), gradient, at);
-            }),
-        }
     }
 }
 

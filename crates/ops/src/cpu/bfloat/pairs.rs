@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::lanes::{Brain, for_each_brain};
+use super::lanes::for_each_brain;
 use crate::simd::multiversion;
 
 multiversion! {
@@ -45,38 +45,26 @@ pub(super) struct Given<'a> {
 for_each_brain! {
     /// Row j of `to` are the numbers j of the rows, and zeros after them to `whole`, which is a
     /// multiple of sixteen.
-    pub(super) fn transpose = transpose_kernel(
-        from: Given<'_>, to: &mut [bf16], to_stride: usize, whole: usize,
-    )
-}
-
-/// # Safety
-/// The instruction set of `B` must be present.
-#[inline(always)]
-unsafe fn transpose_kernel<B: Brain>(
-    from: Given<'_>,
-    to: &mut [bf16],
-    to_stride: usize,
-    whole: usize,
-) {
-    let Given { rows, stride, count, columns } = from;
-    for row in (0..whole).step_by(TILE) {
-        let live = TILE.min(count.saturating_sub(row));
-        for column in (0..columns).step_by(TILE) {
-            let width = TILE.min(columns - column);
-            let to = &mut to[column * to_stride + row..];
-            if (live, width) == (TILE, TILE) {
-                let from = &rows[row * stride + column..];
-                assert!(from.len() >= (TILE - 1) * stride + TILE, "rows to be transposed");
-                assert!(to.len() >= (TILE - 1) * to_stride + TILE, "room for a transpose");
-                // SAFETY: the caller's promise; there are as many numbers.
-                unsafe { B::transpose((from.as_ptr(), stride), (to.as_mut_ptr(), to_stride)) };
-                continue;
-            }
-            for (j, to) in to.chunks_mut(to_stride).take(width).enumerate() {
-                for (i, to) in to[..TILE].iter_mut().enumerate() {
-                    let from = (i < live).then(|| rows[(row + i) * stride + column + j]);
-                    *to = from.unwrap_or(bf16::ZERO);
+    pub(super) fn transpose<B>(from: Given<'_>, to: &mut [bf16], to_stride: usize, whole: usize) {
+        let Given { rows, stride, count, columns } = from;
+        for row in (0..whole).step_by(TILE) {
+            let live = TILE.min(count.saturating_sub(row));
+            for column in (0..columns).step_by(TILE) {
+                let width = TILE.min(columns - column);
+                let to = &mut to[column * to_stride + row..];
+                if (live, width) == (TILE, TILE) {
+                    let from = &rows[row * stride + column..];
+                    assert!(from.len() >= (TILE - 1) * stride + TILE, "rows to be transposed");
+                    assert!(to.len() >= (TILE - 1) * to_stride + TILE, "room for a transpose");
+                    // SAFETY: the caller's promise; there are as many numbers.
+                    unsafe { B::transpose((from.as_ptr(), stride), (to.as_mut_ptr(), to_stride)) };
+                    continue;
+                }
+                for (j, to) in to.chunks_mut(to_stride).take(width).enumerate() {
+                    for (i, to) in to[..TILE].iter_mut().enumerate() {
+                        let from = (i < live).then(|| rows[(row + i) * stride + column + j]);
+                        *to = from.unwrap_or(bf16::ZERO);
+                    }
                 }
             }
         }
@@ -86,25 +74,18 @@ unsafe fn transpose_kernel<B: Brain>(
 for_each_brain! {
     /// Lines of `width` pairs from as many columns, one after another, of a number each for every line.
     /// There are whole tiles of both.
-    pub(super) fn columns_to_lines = columns_kernel(
-        columns: &[bf16], width: usize, lines: &mut [u32],
-    )
-}
-
-/// # Safety
-/// The instruction set of `B` must be present.
-#[inline(always)]
-unsafe fn columns_kernel<B: Brain>(columns: &[bf16], width: usize, lines: &mut [u32]) {
-    let count = lines.len() / width;
-    assert!(width.is_multiple_of(TILE) && count.is_multiple_of(TILE), "whole tiles");
-    assert_eq!((lines.len(), columns.len()), (count * width, 2 * count * width), "as many pairs");
-    let (from, to) = (columns.as_ptr().cast::<u32>(), lines.as_mut_ptr());
-    for line in (0..count).step_by(TILE) {
-        for column in (0..width).step_by(TILE) {
-            // SAFETY: the caller's promise; tiles inside both.
-            unsafe {
-                let from = (from.wrapping_add(column * count + line), count);
-                B::transpose_pairs(from, (to.add(line * width + column), width));
+    pub(super) fn columns_to_lines<B>(columns: &[bf16], width: usize, lines: &mut [u32]) {
+        let count = lines.len() / width;
+        assert!(width.is_multiple_of(TILE) && count.is_multiple_of(TILE), "whole tiles");
+        assert_eq!((lines.len(), columns.len()), (count * width, 2 * count * width), "as many pairs");
+        let (from, to) = (columns.as_ptr().cast::<u32>(), lines.as_mut_ptr());
+        for line in (0..count).step_by(TILE) {
+            for column in (0..width).step_by(TILE) {
+                // SAFETY: the caller's promise; tiles inside both.
+                unsafe {
+                    let from = (from.wrapping_add(column * count + line), count);
+                    B::transpose_pairs(from, (to.add(line * width + column), width));
+                }
             }
         }
     }
